@@ -1,0 +1,102 @@
+"""One place to say what a hyperparameter is: its default, its range, its unit, its meaning and where it comes from.
+
+The same declaration feeds the spec's own validation, the form in the studio, the command line and the help pages,
+so none of them can disagree.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from rlhf_engine.contract.errors import SpecError
+
+Pick = Literal["", "model", "reward_model", "dataset", "run", "file", "folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """What a person needs to know to set one field. `between` is inclusive at both ends.
+
+    `picks` is not empty for inputs that are chosen from what the project has, rather than typed; for datasets,
+    `kind` says which records it must hold. `advanced` fields are folded away until asked for.
+    """
+
+    label: str
+    help: str
+    group: str = "Basics"
+    between: tuple[Any, Any] = (None, None)
+    unit: str = ""
+    log_scale: bool = False
+    choices: tuple[str, ...] = ()
+    advanced: bool = False
+    multiline: bool = False
+    picks: Pick = ""
+    kind: str = ""
+    source: str = ""
+
+
+def param(default: Any, label: str, help: str, **about: Any) -> Any:
+    """A dataclass field that carries its own `Param`."""
+    return field(default=default, metadata={"param": Param(label, help, **about)})
+
+
+def choose(picks: Pick, label: str, help: str, default: Any = MISSING, **about: Any) -> Any:
+    """An input: chosen from the project's models, datasets or runs. Without `default` it must be given."""
+    metadata = {"param": Param(label, help, group="Inputs", picks=picks, **about)}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+def about(f: Field[Any]) -> Param | None:
+    """The `Param` of a dataclass field, or None for a field that nobody sets by hand."""
+    found: Param | None = f.metadata.get("param")
+    return found
+
+
+def value_type(spec_type: type[Any], name: str) -> tuple[type[Any], bool]:
+    """The plain type of a field (int, float, bool, str or tuple) and whether None is allowed."""
+    hint = get_type_hints(spec_type)[name]
+    optional = False
+    if get_origin(hint) in (Union, types.UnionType):
+        parts = [part for part in get_args(hint) if part is not type(None)]
+        optional = len(parts) < len(get_args(hint))
+        hint = parts[0]
+    return (get_origin(hint) or hint), optional
+
+
+def check(spec: Any) -> None:
+    """Raise SpecError for the first field of `spec` that has the wrong type or is outside its declared range."""
+    for f in fields(spec):
+        param_ = about(f)
+        if param_ is None:
+            continue
+        kind, optional = value_type(type(spec), f.name)
+        value = getattr(spec, f.name)
+        if value is None and optional:
+            continue
+        value = _typed(spec, f.name, value, kind, param_)
+        if param_.picks and f.default is MISSING and isinstance(value, str) and not value.strip():
+            raise SpecError(f.name, f"{param_.label} has not been chosen.")
+        if param_.choices and value not in param_.choices:
+            raise SpecError(f.name, f"{param_.label} is {value!r}, but must be one of {', '.join(param_.choices)}.")
+        low, high = param_.between
+        if low is not None and not low <= value <= high:
+            raise SpecError(f.name, f"{param_.label} is {value}, but must be between {low} and {high}.")
+
+
+def _typed(spec: Any, name: str, value: Any, kind: type[Any], param_: Param) -> Any:
+    """`value` as its declared type: JSON knows no tuples and writes 1 for 1.0; anything else is refused."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+        object.__setattr__(spec, name, value)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
+        object.__setattr__(spec, name, value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "a list"}
+        raise SpecError(name, f"{param_.label} is {value!r}, but must be {words.get(kind, kind.__name__)}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecError(name, f"{param_.label} is {value}, but must be a finite number.")
+    return value

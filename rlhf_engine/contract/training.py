@@ -1,0 +1,144 @@
+"""Settings that every kind of training shares, declared once; a task's spec inherits them and may change a default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlhf_engine.contract.fields import param
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingFields:
+    """How to walk downhill, what to keep on the way, and the shape of a new LoRA adapter.
+
+    A model that already carries an adapter keeps that one's shape and trains on.
+    Source: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
+    """
+
+    learning_rate: float = param(
+        1e-4, "Learning rate", "AdamW step size for the adapter.", between=(1e-8, 1e-1), log_scale=True
+    )
+    batch_size: int = param(16, "Batch size", "Examples per optimiser step.", between=(1, 4096))
+    micro_batch_size: int = param(
+        16,
+        "Micro-batch size",
+        "Examples in memory at once. It changes speed and memory, not what is learned.",
+        between=(1, 4096),
+        group="Memory",
+        advanced=True,
+    )
+    max_tokens: int = param(
+        256,
+        "Longest example",
+        "Prompt and answer together. Longer examples are left out and counted, never cut.",
+        between=(8, 131_072),
+        unit="tokens",
+        group="Memory",
+        advanced=True,
+    )
+    warmup: float = param(
+        0.03,
+        "Warm-up",
+        "Share of the run during which the learning rate rises from zero.",
+        between=(0.0, 0.5),
+        group="Optimisation",
+        advanced=True,
+    )
+    schedule: str = param(
+        "linear",
+        "Schedule",
+        "How the learning rate falls after the warm-up.",
+        choices=("constant", "linear", "cosine"),
+        group="Optimisation",
+        advanced=True,
+    )
+    weight_decay: float = param(
+        0.0,
+        "Weight decay",
+        "Pull of the adapter's weights towards zero.",
+        between=(0.0, 1.0),
+        group="Optimisation",
+        advanced=True,
+    )
+    max_grad_norm: float = param(
+        1.0,
+        "Gradient clip",
+        "Largest gradient norm that a step may use; the norm before clipping is what is plotted.",
+        between=(0.001, 1000.0),
+        group="Optimisation",
+        advanced=True,
+    )
+    checkpoint_every: int = param(
+        25,
+        "Checkpoint every",
+        "A checkpoint holds all that is needed to continue the run exactly.",
+        between=(1, 1_000_000),
+        unit="steps",
+        group="Keeping",
+        advanced=True,
+    )
+    keep_checkpoints: int = param(
+        2, "Checkpoints kept", "Older ones are deleted.", between=(1, 100), group="Keeping", advanced=True
+    )
+    sample_every: int = param(
+        10,
+        "Samples every",
+        "How often to write answers to a few fixed held-out prompts. It does not disturb the run. 0 is never.",
+        between=(0, 1_000_000),
+        unit="steps",
+        group="Keeping",
+        advanced=True,
+    )
+    dtype: str = param(
+        "auto",
+        "Base precision",
+        "Number format of the frozen base; adapters are always fp32. Auto is bf16 on CUDA and fp32 on a CPU.",
+        choices=("auto", "fp32", "bf16"),
+        group="Memory",
+        advanced=True,
+    )
+    device: str = param(
+        "auto",
+        "Device",
+        "Where the model lives. Auto takes a GPU when there is one.",
+        choices=("auto", "cpu", "cuda"),
+        group="Memory",
+        advanced=True,
+    )
+    template: str = param(
+        "auto",
+        "Prompt format",
+        "Auto uses the tokenizer's chat template where it has one, and plain text otherwise.",
+        choices=("auto", "chat", "plain"),
+        group="Data",
+        advanced=True,
+    )
+    seed: int = param(
+        0, "Seed", "Same seed, same data and same machine give the same run, bit for bit on a CPU.", between=(0, 2**31 - 1)
+    )
+    lora_rank: int = param(
+        16, "LoRA rank", "Width of the adapter: more can learn more.", between=(1, 1024), group="Adapter", advanced=True
+    )
+    lora_alpha: float = param(
+        32.0,
+        "LoRA alpha",
+        "The adapter's output is scaled by alpha / rank.",
+        between=(0.1, 4096.0),
+        group="Adapter",
+        advanced=True,
+    )
+    lora_dropout: float = param(
+        0.0,
+        "LoRA dropout",
+        "Share of the adapter's inputs dropped while training.",
+        between=(0.0, 0.9),
+        group="Adapter",
+        advanced=True,
+    )
+    lora_targets: str = param(
+        "all-linear",
+        "LoRA targets",
+        "Which layers get an adapter: all-linear, or names separated by commas, such as q_proj,v_proj.",
+        group="Adapter",
+        advanced=True,
+    )

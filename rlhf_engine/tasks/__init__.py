@@ -1,0 +1,123 @@
+"""Every kind of work the engine can do. Adding one is a folder beside these and a row in `TASKS`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.contract.spec import Spec, build_spec, spec_body
+from rlhf_engine.tasks.export.spec import ExportSpec
+from rlhf_engine.tasks.generate.spec import GenerateSpec
+from rlhf_engine.tasks.import_data.spec import ImportSpec
+from rlhf_engine.tasks.ppo.spec import PPOSpec
+from rlhf_engine.tasks.reward.spec import RewardSpec
+from rlhf_engine.tasks.sft.spec import SFTSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One kind of work. `trains` ones are offered in the Train panel; `kept` ones have a row in the runs list."""
+
+    key: str
+    title: str
+    summary: str
+    spec: type[Any]
+    work: str  # "module:function", imported only when a run starts, so that the window opens without torch
+    trains: bool = False
+    kept: bool = True
+    charts: tuple[str, ...] = ()  # the metrics that the live view shows first
+
+    def function(self) -> Callable[..., None]:
+        module, _, name = self.work.partition(":")
+        function: Callable[..., None] = getattr(import_module(module), name)
+        return function
+
+
+TASKS = {
+    task.key: task
+    for task in (
+        Task(
+            "sft",
+            "Supervised fine-tuning",
+            "Teach a base model to answer, from demonstrations.",
+            SFTSpec,
+            "rlhf_engine.tasks.sft.train:train",
+            trains=True,
+            charts=("train/loss", "heldout/loss", "heldout/token_accuracy", "train/grad_norm"),
+        ),
+        Task(
+            "reward",
+            "Reward model",
+            "Learn a score from comparisons.",
+            RewardSpec,
+            "rlhf_engine.tasks.reward.train:train",
+            trains=True,
+            charts=("train/loss", "heldout/accuracy", "heldout/margin", "train/accuracy"),
+        ),
+        Task(
+            "ppo",
+            "PPO",
+            "Improve a policy against a reward model, held near its start by a KL penalty.",
+            PPOSpec,
+            "rlhf_engine.tasks.ppo.train:train",
+            trains=True,
+            charts=("objective/score", "objective/kl_sequence", "policy/loss", "value/loss"),
+        ),
+        Task(
+            "generate",
+            "Generate",
+            "Write answers.",
+            GenerateSpec,
+            "rlhf_engine.tasks.generate.work:generate",
+            kept=False,
+        ),
+        Task(
+            "export",
+            "Export",
+            "Write a model for others to load.",
+            ExportSpec,
+            "rlhf_engine.tasks.export.work:export",
+        ),
+        Task(
+            "import_data",
+            "Import data",
+            "Read a file into a dataset.",
+            ImportSpec,
+            "rlhf_engine.tasks.import_data.work:import_data",
+        ),
+    )
+}
+
+
+def task_of(spec: object) -> Task:
+    """The row of `TASKS` that a spec belongs to. Raises SpecError for anything that is no spec of ours."""
+    for task in TASKS.values():
+        if task.spec is type(spec):
+            return task
+    raise SpecError("task", f"No task takes a {type(spec).__name__}.")
+
+
+def spec_to_json(spec: Spec) -> str:
+    return json.dumps({"task": task_of(spec).key, **spec_body(spec)}, ensure_ascii=False)
+
+
+def spec_from_json(text: str) -> Any:
+    """A spec from JSON text: an object with "task" and the task's own settings.
+
+    Raises:
+        SpecError: text that is no JSON object, an unknown task, or a setting that does not hold.
+    """
+    try:
+        body = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError("", f"The spec is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from error
+    if not isinstance(body, dict) or "task" not in body:
+        raise SpecError("task", "A spec is a JSON object with a \"task\" and its settings.", f"Tasks: {', '.join(TASKS)}.")
+    key = body.pop("task")
+    if key not in TASKS:
+        raise SpecError("task", f"There is no task {key!r}.", f"Tasks: {', '.join(TASKS)}.")
+    return build_spec(TASKS[key].spec, body)
