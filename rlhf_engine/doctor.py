@@ -20,7 +20,7 @@ from typing import Any, Literal
 from rlhf_engine import machine
 from rlhf_engine.qt_libraries import QtLibrary, has_display, install_command, missing_libraries, plugins_in_use
 
-GB = 1e9
+GB = 2**30  # as `free -g` and `nvidia-smi` count, so that an 80 GB card is said to have 80
 Level = Literal["ok", "warn", "fail"]
 
 
@@ -87,7 +87,7 @@ def hardware_line(findings: Sequence[Finding]) -> str:
             return ", ".join([*parts, "Apple GPU: models up to about a billion parameters train here with LoRA."])
         return ", ".join([*parts, "no GPU: small models train here; larger ones need a GPU."])
     first = gpus[0]
-    many = f"{len(gpus)} × " if len(gpus) > 1 else ""
+    many = f"{len(gpus)} x " if len(gpus) > 1 else ""
     parts.append(f"{many}{first['name']} with {first['memory'] / GB:.0f} GB")
     if facts.get("cuda_works") is False:
         return ", ".join(parts) + ": torch cannot use the GPU yet, so training runs on the CPU."
@@ -145,7 +145,7 @@ def check_display(environ: Mapping[str, str], system: str) -> Finding:
 
 def check_sqlite(version: tuple[int, int, int]) -> Finding:
     text = ".".join(map(str, version))
-    if version < (3, 37):
+    if version < (3, 35):
         return Finding("fail", "SQLite", f"SQLite {text} is too old for a project.", "Install a newer Python.")
     # 3.51.3 and 3.50.7 mend the race of two writers on one WAL file; ours never have two.
     mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0)
@@ -203,9 +203,7 @@ def check_torch(torch: machine.Torch, driver: machine.Driver, system: str) -> Fi
         said = f"There is an NVIDIA GPU, but this torch ({torch.version}) is built for the CPU only."
         return Finding("warn", "torch", said, fix, facts)
     if driver.gpus and not torch.cuda_works:
-        said = (
-            f"torch {torch.version} was built for CUDA {torch.cuda_build}, and driver {driver.version} cannot run it."
-        )
+        said = f"torch {torch.version} was built for CUDA {torch.cuda_build}; driver {driver.version} cannot run it."
         return Finding("warn", "torch", said, "Install a newer NVIDIA driver, then restart the machine.", facts)
     built = f"CUDA {torch.cuda_build}" if torch.cuda_build else "Metal" if torch.metal_works else "the CPU"
     threads = f", {torch.threads} thread{'' if torch.threads == 1 else 's'}"

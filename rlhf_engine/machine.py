@@ -75,10 +75,7 @@ class Torch:
 
 
 def processor() -> Processor:
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = min(cores, _container_cores() or cores)
     name, flags = platform.processor(), frozenset[str]()
     try:
