@@ -134,6 +134,9 @@ def check_qt_libraries(missing: Sequence[QtLibrary], command: Sequence[str]) -> 
 def check_display(environ: Mapping[str, str], system: str) -> Finding:
     if has_display(environ, system):
         return Finding("ok", "Display", "A window can be shown.", facts={"display": True})
+    if environ.get("QT_QPA_PLATFORM"):
+        said = f"QT_QPA_PLATFORM={environ['QT_QPA_PLATFORM']} draws windows where nobody sees them."
+        return Finding("warn", "Display", said, "Unset QT_QPA_PLATFORM to see the studio.", {"display": False})
     return Finding(
         "warn",
         "Display",

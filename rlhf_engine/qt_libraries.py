@@ -42,10 +42,13 @@ LIBRARIES = (
 
 
 def has_display(environ: Mapping[str, str], platform: str) -> bool:
-    """Whether a window can be shown, as far as the environment tells. A platform chosen by hand counts as a display."""
+    """Whether a person would see a window, as far as the environment tells. A Qt platform chosen by hand decides."""
     if not platform.startswith("linux"):
         return True
-    return any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+    chosen = environ.get("QT_QPA_PLATFORM", "")
+    if chosen:
+        return not chosen.startswith(("offscreen", "minimal"))
+    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
 def plugins_in_use(environ: Mapping[str, str]) -> tuple[str, ...]:

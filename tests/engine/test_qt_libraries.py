@@ -49,4 +49,5 @@ def test_a_display_is_a_matter_of_the_environment_on_linux_only():
     assert not has_display({}, "linux")
     assert has_display({"DISPLAY": ":1"}, "linux")
     assert has_display({"QT_QPA_PLATFORM": "vnc"}, "linux")
+    assert not has_display({"DISPLAY": ":1", "QT_QPA_PLATFORM": "offscreen"}, "linux")
     assert has_display({}, "win32") and has_display({}, "darwin")
