@@ -1,0 +1,161 @@
+"""What people give and models learn from: prompts, demonstrations and comparisons, as plain values.
+
+Standard library only: the window reads this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Turn = dict[str, str]
+Prompt = str | list[Turn]
+ROLES = ("system", "user", "assistant")
+STRENGTHS = (1, 2, 3)  # slightly, clearly, much better
+MAX_CHARACTERS = 1_000_000  # of one text; anything longer is a file in the wrong place
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRecord:
+    """A question, or a conversation whose last turn is the user's."""
+
+    prompt: Prompt
+    source: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A prompt with an answer worth imitating."""
+
+    prompt: Prompt
+    completion: str
+    source: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two answers to one prompt, the better one known. `strength` is 1 (slightly), 2 (better) or 3 (much better)."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    strength: int = 2
+    source: str = ""
+    id: str = ""
+
+
+Record = PromptRecord | Demonstration | Comparison
+KINDS: dict[str, type[Any]] = {"prompts": PromptRecord, "demonstrations": Demonstration, "comparisons": Comparison}
+
+
+def kind_of(record: Record) -> str:
+    """The key of `KINDS` that a record belongs to."""
+    return next(kind for kind, type_ in KINDS.items() if type_ is type(record))
+
+
+def turns_of(prompt: Prompt) -> list[Turn]:
+    """The turns of a prompt; a text is one turn of the user."""
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
+def text_of(prompt: Prompt) -> str:
+    """A prompt as one text for people to read and search: a text as it is, turns under the names of their roles."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in prompt)
+
+
+def canonical(prompt: Prompt) -> str:
+    """What makes two prompts the same one, whatever their spacing, their Unicode form or how they were written down."""
+    turns = [[turn["role"], " ".join(unicodedata.normalize("NFC", turn["content"]).split())] for turn in turns_of(prompt)]
+    return json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
+
+
+def split_of(prompt: Prompt, heldout: int = 10) -> str:
+    """ "heldout" for about `heldout` percent of all prompts, else "train".
+
+    The side depends on the prompt alone: whatever dataset it is in, it is never trained on in one and tested in another.
+    """
+    digest = hashlib.sha256(canonical(prompt).encode("utf-8")).digest()
+    return "heldout" if int.from_bytes(digest[:8], "big") % 100 < heldout else "train"
+
+
+def content_of(record: Record) -> str:
+    """One line of JSON with all that a record says, its id left out: equal lines are equal records."""
+    body = asdict(record)
+    del body["id"]
+    return json.dumps({"kind": kind_of(record), **body}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def pack_prompt(prompt: Prompt) -> tuple[str, str]:
+    """A prompt as two columns of a table: the text to read and search, and the turns as JSON ("" for a text)."""
+    if isinstance(prompt, str):
+        return prompt, ""
+    return text_of(prompt), json.dumps(prompt, ensure_ascii=False, separators=(",", ":"))
+
+
+def unpack_prompt(text: str, turns: str | None) -> Prompt:
+    """The prompt that `pack_prompt` took apart."""
+    if not turns:
+        return text
+    prompt: list[Turn] = json.loads(turns)
+    return prompt
+
+
+def fault_in(record: Record) -> tuple[str, str] | None:
+    """The first field that cannot be used and why, in a person's words; None for a good record."""
+    if fault := _fault_in_prompt(record.prompt):
+        return "prompt", fault
+    texts = {name: getattr(record, name) for name in ("completion", "chosen", "rejected") if hasattr(record, name)}
+    for name, text in texts.items():
+        if fault := _fault_in_text(text):
+            return name, fault
+    if isinstance(record, Comparison):
+        if record.chosen.strip() == record.rejected.strip():
+            return "rejected", "both answers are the same"
+        if isinstance(record.strength, bool) or record.strength not in STRENGTHS:
+            return "strength", f"{record.strength!r} is not 1, 2 or 3"
+    return None
+
+
+def _fault_in_text(text: object) -> str:
+    if not isinstance(text, str):
+        return f"is {_type_name(text)}, not text"
+    if not text.strip():
+        return "is empty"
+    if len(text) > MAX_CHARACTERS:
+        return f"is {len(text):,} characters long; at most {MAX_CHARACTERS:,} are read"
+    if "\0" in text:
+        return "contains a NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "contains half of a surrogate pair, which is not valid Unicode"
+    return ""
+
+
+def _fault_in_prompt(prompt: object) -> str:
+    if isinstance(prompt, str):
+        return _fault_in_text(prompt)
+    if not isinstance(prompt, list):
+        return f"is {_type_name(prompt)}, neither text nor a list of turns"
+    if not prompt:
+        return "has no turns"
+    for number, turn in enumerate(prompt, 1):
+        if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
+            return f"turn {number} has no role"
+        if turn["role"] not in ROLES:
+            return f"turn {number} has the role {turn['role'][:40]!r}; known are {', '.join(ROLES)}"
+        if fault := _fault_in_text(turn.get("content")):
+            return f"turn {number} {fault}"
+    if prompt[-1]["role"] != "user":
+        return "does not end with the user's turn"
+    return ""
+
+
+def _type_name(value: object) -> str:
+    names = {type(None): "missing", bool: "true/false", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(value), "an object")
