@@ -1,0 +1,322 @@
+"""Immutable datasets: a folder of Parquet under a name made from its content, split by prompt.
+
+The same records make the same dataset, whoever freezes them and when. pyarrow is imported where it is used, because
+the window reads this file when it opens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlhf_engine.contract.errors import DataError, EngineError
+from rlhf_engine.data.records import (
+    KINDS,
+    Comparison,
+    Demonstration,
+    PromptRecord,
+    Record,
+    content_of,
+    fault_in,
+    kind_of,
+    pack_prompt,
+    split_of,
+    unpack_prompt,
+)
+
+FORMAT = 1  # of a dataset's folder; a higher one is refused
+_HASH = re.compile(r"[0-9a-f]{16}")
+_TEXTS = {"prompts": (), "demonstrations": ("completion",), "comparisons": ("chosen", "rejected")}
+_BATCH = 4096  # rows per group of the Parquet file: what a page reads at least
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """What is known of a dataset without reading its rows. `train` and `heldout` are numbers of rows."""
+
+    hash: str
+    kind: str
+    name: str
+    rows: int
+    train: int
+    heldout: int
+    path: Path
+    origin: str
+    created: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+    @property
+    def ref(self) -> str:
+        return f"dataset:{self.hash}"
+
+
+class Dataset:
+    """An open dataset; reads its rows when asked."""
+
+    def __init__(self, info: DatasetInfo) -> None:
+        self.info = info
+
+    @cached_property
+    def _file(self) -> Path:
+        """The Parquet file, once it has been compared with its card."""
+        file = self.info.path / "records.parquet"
+        try:
+            digest = _sha256(file)
+        except OSError as error:
+            raise DataError(f"{file} cannot be read: {error.strerror}.", "Import or freeze the data again.") from error
+        if digest != self.info.sha256:
+            raise DataError(
+                f"{file} is not what was written: its checksum does not match card.json.",
+                "Delete this dataset and import or freeze the data again.",
+            )
+        return file
+
+    def records(self, split: str | None = None) -> list[Record]:
+        """All records in their order, or those of "train" or "heldout". Raises DataError for a damaged file."""
+        import pyarrow.parquet as parquet
+
+        return [
+            _record(self.info.kind, row)
+            for row in parquet.read_table(self._file).to_pylist()
+            if split is None or row["split"] == split
+        ]
+
+    def page(self, offset: int, limit: int) -> list[Record]:
+        """Records `offset` to `offset + limit`, without reading the others' row groups."""
+        import pyarrow.parquet as parquet
+
+        found: list[Record] = []
+        with parquet.ParquetFile(self._file) as file:
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if offset < rows and len(found) < limit:
+                    taken = file.read_row_group(group).slice(offset, limit - len(found))
+                    found += [_record(self.info.kind, row) for row in taken.to_pylist()]
+                offset = max(0, offset - rows)
+        return found
+
+
+def freeze(
+    project_root: Path | str,
+    kind: str,
+    records: Iterable[Record],
+    name: str,
+    origin: str,
+    facts: dict[str, Any] | None = None,
+) -> DatasetInfo:
+    """Write records as a dataset of the project and return what it became; the same records give the one there is.
+
+    Raises:
+        DataError: no records, one of another kind, or one that no training could use.
+    """
+    datasets = Path(project_root) / "datasets"
+    datasets.mkdir(parents=True, exist_ok=True)
+    unfinished = datasets / f".tmp-{uuid.uuid4().hex}"
+    unfinished.mkdir()
+    try:
+        info = _write(unfinished, kind, records, name, origin, facts or {})
+        home = datasets / info.hash
+        if _is_whole(home):
+            return open_dataset(project_root, info.ref).info
+        if home.exists():  # damaged: the same content takes its place
+            shutil.rmtree(home)
+        unfinished.rename(home)
+        _sync(datasets)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)  # already gone when all went well
+    return _read_card(home)
+
+
+def open_dataset(project_root: Path | str, ref: str) -> Dataset:
+    """The dataset that "dataset:<hash>" names. Raises DataError if it is not there or cannot be understood."""
+    digest = ref.removeprefix("dataset:")
+    home = Path(project_root) / "datasets" / digest
+    if not _HASH.fullmatch(digest) or not home.is_dir():
+        raise DataError(f"This project has no dataset {ref!r}.", "Choose one from the list, or import the file again.")
+    return Dataset(_read_card(home))
+
+
+def list_datasets(project_root: Path | str) -> list[DatasetInfo]:
+    """All datasets of a project that can be understood, the newest first."""
+    found = []
+    for home in (Path(project_root) / "datasets").glob("*"):
+        if _HASH.fullmatch(home.name) and _is_whole(home):
+            found.append(_read_card(home))
+    return sorted(found, key=lambda info: (info.created, info.hash), reverse=True)
+
+
+def resolve(project_root: Path | str, ref: str, kind: str) -> Dataset:
+    """The dataset meant by a spec's field: "dataset:<hash>", or the path of a file, which is read and frozen first.
+
+    Raises:
+        DataError: nothing there, or it holds another kind of records than `kind`.
+    """
+    if ref.startswith("dataset:"):
+        dataset = open_dataset(project_root, ref)
+    else:
+        dataset = _from_file(project_root, Path(ref).expanduser(), kind)
+    if dataset.info.kind != kind:
+        raise DataError(
+            f"The dataset {dataset.info.name!r} ({ref}) holds {dataset.info.kind}, but {kind} are needed.",
+            f"Choose a dataset of {kind}.",
+        )
+    return dataset
+
+
+def _from_file(project_root: Path | str, path: Path, kind: str) -> Dataset:
+    from rlhf_engine.data.reading import read
+
+    reading = read(path, kind=kind)
+    if not reading.records:
+        first = reading.rejected[0] if reading.rejected else None
+        why = f" The first, line {first.line}: {first.field} {first.reason}." if first else ""
+        raise DataError(f"None of the {reading.total} rows of {path} can be used as {kind}.{why}")
+    facts = {"rejected": len(reading.rejected), "layout": reading.layout, "columns": reading.columns}
+    return Dataset(freeze(project_root, kind, reading.records, path.name, f"file {path.name}", facts))
+
+
+def _write(
+    home: Path, kind: str, records: Iterable[Record], name: str, origin: str, facts: dict[str, Any]
+) -> DatasetInfo:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    if kind not in KINDS:
+        raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(KINDS)}.")
+    schema = _schema(kind)
+    counts = {"train": 0, "heldout": 0}
+    content = hashlib.sha256(f"{kind}\n".encode())
+    file = home / "records.parquet"
+    try:
+        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            for batch in _in_batches(_checked(kind, records), _BATCH):
+                rows = [_row(record) for record in batch]
+                for record, row in zip(batch, rows, strict=True):
+                    content.update(content_of(record).encode("utf-8") + b"\n")
+                    counts[row["split"]] += 1
+                writer.write_table(pa.Table.from_pylist(rows, schema))
+    except pa.ArrowException as error:
+        raise DataError(f"The records of {name!r} cannot be written as Parquet: {error}") from error
+    if not sum(counts.values()):
+        raise DataError(f"There are no {kind} to freeze.", "Collect or import some first.")
+    info = DatasetInfo(
+        hash=content.hexdigest()[:16],
+        kind=kind,
+        name=name,
+        rows=sum(counts.values()),
+        path=home,
+        origin=origin,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        facts=facts,
+        sha256=_sha256(file),
+        **counts,
+    )
+    card = {"format": FORMAT, **asdict(info)}
+    del card["path"]
+    (home / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=2), encoding="utf-8")
+    (home / "README.md").write_text(_readme(info), encoding="utf-8")
+    for written in home.iterdir():
+        _sync(written)
+    _sync(home)
+    return info
+
+
+def _checked(kind: str, records: Iterable[Record]) -> Iterator[Record]:
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, KINDS[kind]):
+            raise DataError(f"Record {number} belongs to the {kind_of(record)}, not to the {kind}.")
+        if fault := fault_in(record):
+            raise DataError(f"Record {number} cannot be used: its {fault[0]} {fault[1]}.")
+        yield record
+
+
+def _in_batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _schema(kind: str) -> Any:
+    import pyarrow as pa
+
+    names = ["id", "prompt", "turns", *_TEXTS[kind], "source", "split"]
+    strength = [("strength", pa.int8())] if kind == "comparisons" else []
+    return pa.schema([(name, pa.string()) for name in names] + strength)
+
+
+def _row(record: Record) -> dict[str, Any]:
+    text, turns = pack_prompt(record.prompt)
+    row = {"id": record.id, "prompt": text, "turns": turns, "source": record.source, "split": split_of(record.prompt)}
+    for name in (*_TEXTS[kind_of(record)], "strength"):
+        if hasattr(record, name):
+            row[name] = getattr(record, name)
+    return row
+
+
+def _record(kind: str, row: dict[str, Any]) -> Record:
+    prompt = unpack_prompt(row["prompt"], row["turns"])
+    if kind == "prompts":
+        return PromptRecord(prompt, row["source"], row["id"])
+    if kind == "demonstrations":
+        return Demonstration(prompt, row["completion"], row["source"], row["id"])
+    return Comparison(prompt, row["chosen"], row["rejected"], row["strength"], row["source"], row["id"])
+
+
+def _read_card(home: Path) -> DatasetInfo:
+    file = home / "card.json"
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+        if card.pop("format") > FORMAT:
+            raise DataError(f"{file} was written by a newer version of this program.", "Update the program.")
+        return DatasetInfo(path=home, **card)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file} cannot be understood: {error}.", "Import or freeze the data again.") from error
+
+
+def _is_whole(home: Path) -> bool:
+    """Whether a dataset's card and the file it describes are there; the content is compared when it is read."""
+    try:
+        return (home / "records.parquet").is_file() and _read_card(home).hash == home.name
+    except EngineError:
+        return False
+
+
+def _readme(info: DatasetInfo) -> str:
+    return (
+        f"# {' '.join(info.name.split())}\n\n{info.rows} {info.kind} ({info.train} to train on, {info.heldout} held out), "
+        f"from {' '.join(info.origin.split())}.\n\n"
+        "`records.parquet` has one row per record. `turns` holds a conversation as JSON, and is empty where the prompt is "
+        "one text. `split` goes by the prompt. `card.json` has the checksum; nothing here is changed after it was written.\n"
+    )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Make a file or a folder's list of names survive a power cut; Windows opens no folders and needs none of it."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
