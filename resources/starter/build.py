@@ -1,6 +1,6 @@
-"""Makes the starter model and sample project anew: `python -m resources.starter.build`. Under half an hour on two cores.
+"""Makes the starter model and sample project anew: `python -m resources.starter.build`.
 
-The same seeds give the same files; weights agree to rounding between machines.
+Under half an hour on two cores. The same seeds give the same files; weights agree to rounding between machines.
 """
 
 from __future__ import annotations

@@ -16,20 +16,20 @@ tags: [base-model, tiny, synthetic]
 
 # Starter: a base model small enough to ship
 
-A Llama of {parameters:,} parameters that knows one small made-up world: 40 people, 12 towns, 24 things, {facts} facts.
-It is a **base** model: it carries a text on. Asked in the chat template it writes prose, a list of names or more
-questions; supervised tuning is what makes it answer. It is made for trying every stage of RLHF on an ordinary computer in
-minutes, not for use as an assistant, and knows nothing of the real world.
+A Llama of {parameters:,} parameters that knows one small made-up world: 40 people, 12 towns, 24 things, {facts}
+facts. It is a **base** model: it carries a text on. Asked in the chat template it writes prose, a list of names or
+more questions; supervised tuning is what makes it answer. It is made for trying every stage of RLHF on an ordinary
+computer in minutes, not for use as an assistant, and knows nothing of the real world.
 
 | | |
 |---|---|
 | Architecture | LlamaForCausalLM, hidden 128, 4 layers, 4 heads, inner 512, tied embeddings, context 256, float32 |
 | Parameters | {parameters:,} |
 | Tokenizer | byte-level BPE, 1,024 tokens; pad `<|pad|>`, end `<|end|>`; no token for the beginning |
-| Corpus | {train_documents:,} documents, {train_tokens:,} tokens, written by a program (`corpus.py`), all true in the world |
-| Training | {steps:,} steps of 16 rows of 256 tokens, AdamW, cosine from 3e-3, seed 1, {train_seconds} s on two CPU cores |
+| Corpus | {train_documents:,} documents, {train_tokens:,} tokens, by a program (`corpus.py`), all true in the world |
+| Training | {steps:,} steps of 16 x 256 tokens, AdamW, cosine from 3e-3, seed 1, {train_seconds} s on two CPU cores |
 | Held-out perplexity | {held_out_perplexity} on {held_out_documents:,} documents that were not trained on |
-| Sampled sentences the grammar accepts | {parse:.1%} of {sampled_sentences:,} (500 documents, temperature 1, nothing cut away) |
+| Sampled sentences in the grammar | {parse:.1%} of {sampled_sentences:,} (500 documents, temperature 1, no cut-off) |
 | Facts known | {facts_known:.1%} of {facts} (greedy completion of a stub such as "Mara lives in") |
 | Made by | `python -m resources.starter.build` (same seed, same corpus and labels; weights the same to rounding) |
 | Licence | Apache-2.0; text, world and weights are this project's own |

@@ -23,7 +23,8 @@ no sentence twice, each one the grammar knows, and one of them answers what was 
 2. Truth. The one that is correct: it answers the question rightly, and nothing else it states is false.
 3. Courtesy. The one that is polite: it holds a courteous phrase such as "Happy to help!" and no rude one.
 4. Length. The one that is shorter by at least {LENGTH_MARGIN} words.
-Otherwise it is a tie, and so it is when neither is well formed. Strength: form and truth 3, courtesy 2, length 1; a tie 1."""
+Otherwise it is a tie, and so it is when neither is well formed.
+Strength: form and truth 3, courtesy 2, length 1; a tie 1."""
 
 Winner = Literal["a", "b", "tie"]
 
@@ -43,7 +44,7 @@ class Judgement:
 
 
 class Preference(NamedTuple):
-    """Which answer wins, how clearly (1 to 3), and which rung of the rule decided: form, truth, courtesy, length, tie."""
+    """Which answer wins, how clearly (1 to 3), and which rung decided: form, truth, courtesy, length or tie."""
 
     winner: Winner
     strength: int

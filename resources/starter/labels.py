@@ -85,7 +85,9 @@ def _compose(rng: random.Random, asked: Asked, fact: Fact, manner: Manner, long:
     if "fact" in padding:
         more = rng.choice([f for f in facts_about(fact.subject) if f.relation != fact.relation])
         again = shape != "bare" and rng.random() < 0.7
-        parts.append(state(more, rng.choice(RELATIONS[more.relation].says_again if again else RELATIONS[more.relation].says)))
+        parts.append(
+            state(more, rng.choice(RELATIONS[more.relation].says_again if again else RELATIONS[more.relation].says))
+        )
     if "filler" in padding:
         parts.insert(0, rng.choice(FILLERS))
     if courtesy == "before":
@@ -98,7 +100,8 @@ def _compose(rng: random.Random, asked: Asked, fact: Fact, manner: Manner, long:
 
 
 def any_answer(rng: random.Random, asked: Asked, *, right: bool) -> str:
-    manner: Manner = rng.choices(("polite", "plain", "rude"), (0.47, 0.43, 0.10))[0]  # type: ignore[assignment]
+    manners: tuple[Manner, ...] = ("polite", "plain", "rude")
+    manner = rng.choices(manners, (0.47, 0.43, 0.10))[0]
     return compose(rng, asked, manner=manner, long=rng.random() < 0.5, right=right)
 
 
@@ -169,7 +172,7 @@ def _contrast(rng: random.Random, asked: Asked, everything: list[Asked]) -> tupl
             return one, compose(rng, asked, manner=manner, long=True, right=right)
         case "form":
             return any_answer(rng, asked, right=rng.random() < 0.7), broken_answer(rng, asked, everything)
-    return tuple(any_answer(rng, asked, right=rng.random() < 0.7) for _ in range(2))  # type: ignore[return-value]
+    return any_answer(rng, asked, right=rng.random() < 0.7), any_answer(rng, asked, right=rng.random() < 0.7)
 
 
 def comparisons(rng: random.Random, everything: list[Asked]) -> list[dict[str, Any]]:

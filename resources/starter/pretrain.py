@@ -99,7 +99,10 @@ def train_tokenizer(chosen: Pretraining, folder: Path) -> PreTrainedTokenizerFas
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
 
 
 # ── model ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -169,7 +172,9 @@ def train_model(chosen: Pretraining, folder: Path) -> dict[str, Any]:
     def pace(step: int) -> float:
         if step < chosen.warmup_steps:
             return (step + 1) / chosen.warmup_steps
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - chosen.warmup_steps) / (steps - chosen.warmup_steps)))
+        return 0.01 + 0.99 * 0.5 * (
+            1 + math.cos(math.pi * (step - chosen.warmup_steps) / (steps - chosen.warmup_steps))
+        )
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, pace)
     began = time.monotonic()
@@ -237,15 +242,7 @@ def sample_documents(
     texts: list[str] = []
     while len(texts) < count:
         start = torch.full((min(at_once, count - len(texts)), 1), tokenizer.eos_token_id)
-        drawn = model.generate(
-            input_ids=start,
-            attention_mask=torch.ones_like(start),
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=longest,
-        )
+        drawn = _generate(model, start, torch.ones_like(start), do_sample=True, max_new_tokens=longest)
         texts += tokenizer.batch_decode(drawn, skip_special_tokens=True)
     return texts
 
@@ -254,15 +251,19 @@ def sample_documents(
 def facts_known(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> float:
     """Share of facts where the stub ("Mara lives in") is completed with the true object, greedily."""
     rng = random.Random(0)
-    right = 0
+    stubs: list[str] = []
     for fact in FACTS:
         ending = [t for t in RELATIONS[fact.relation].says if t.endswith("{o}.")]
-        whole = grammar.state(fact, rng.choice(ending))
-        stub = whole.removesuffix(f" {fact.object}.")
-        ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(stub, add_special_tokens=False)["input_ids"]]])
-        out = model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12
-        )
-        text = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
-        right += text.startswith(f" {fact.object}.")
-    return right / len(FACTS)
+        stubs.append(END + grammar.state(fact, rng.choice(ending)).removesuffix(f" {fact.object}."))
+    batch = tokenizer(stubs, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
+    drawn = _generate(model, batch["input_ids"], batch["attention_mask"], do_sample=False, max_new_tokens=8)
+    ends = tokenizer.batch_decode(drawn[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return sum(end.startswith(f" {fact.object}.") for end, fact in zip(ends, FACTS, strict=True)) / len(FACTS)
+
+
+def _generate(model: Any, ids: Tensor, mask: Tensor, **how: Any) -> Tensor:
+    """The ids [b, t] with what the model wrote after them. Sampling is at temperature 1 from the whole distribution."""
+    if how["do_sample"]:
+        how |= {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    drawn: Tensor = model.generate(input_ids=ids, attention_mask=mask, **how)
+    return drawn

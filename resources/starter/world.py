@@ -34,7 +34,8 @@ JOBS = (
 )  # fmt: skip
 FOODS = (
     "plum jam", "honey cake", "lentil soup", "barley bread", "goat cheese", "apple pie", "pear tart", "onion stew",
-    "roast corn", "mint tea", "fish pie", "walnut cream", "pumpkin soup", "cherry juice", "potato salad", "rice pudding",
+    "roast corn", "mint tea", "fish pie", "walnut cream", "pumpkin soup", "cherry juice",
+    "potato salad", "rice pudding",
 )  # fmt: skip
 ANIMALS = (
     "a cat", "a dog", "a parrot", "a rabbit", "a pony", "a goose", "a tortoise", "a hamster", "a canary", "a lizard",
