@@ -1,0 +1,57 @@
+"""What the window, the command line and the tests may ask of an engine, whichever kind it is."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Protocol
+
+from rlhf_engine.contract.spec import Spec
+
+
+class Switches(Protocol):
+    """A run's switches, thrown from any thread. They never wait, and do nothing once the run has ended."""
+
+    def cancel(self) -> None: ...
+    def suspend(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def turn(self, knob: str, value: float) -> None: ...
+
+
+class Engine(Protocol):
+    """Does submitted runs in order, and publishes every envelope on its own thread.
+
+    Each run's envelopes arrive in order, gapless from 0, RunStarted first and RunFinished last, whatever happens.
+    """
+
+    def submit(self, spec: Spec, name: str = "") -> str:
+        """Line up a run; returns its id at once."""
+        ...
+
+    def resume(self, run_id: str) -> None:
+        """Line up a run of this project that ended before its goal, from its last checkpoint; `seq` counts on.
+
+        Raises:
+            StoreError: there is no such run, it is going, or it is complete.
+        """
+        ...
+
+    def control(self, run_id: str) -> Switches: ...
+
+    @property
+    def running(self) -> str | None:
+        """The run in progress."""
+        ...
+
+    @property
+    def waiting(self) -> list[str]:
+        """The runs that have not started, next one first."""
+        ...
+
+    def close(self, timeout: float = 30.0, leave_running: bool = False) -> bool:
+        """End the engine. True means that everything is over, or left running on purpose."""
+        ...
+
+
+def new_run_id() -> str:
+    return uuid.uuid4().hex[:12]

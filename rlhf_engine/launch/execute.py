@@ -1,0 +1,124 @@
+"""One run, from its first event to its last, whatever starts it and whatever happens to it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rlhf_engine.contract.control import RunControl
+from rlhf_engine.contract.errors import (
+    DiskFull,
+    EngineError,
+    OutOfMemory,
+    RunCancelled,
+    RunSuspended,
+    StoreError,
+)
+from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted
+from rlhf_engine.contract.reporter import Reporter
+from rlhf_engine.contract.spec import Spec
+from rlhf_engine.tasks import TASKS, task_of
+
+BUG = "This is a bug in the engine."
+log = logging.getLogger(__name__)
+
+
+def execute(
+    run_id: str,
+    spec: Spec,
+    publish: Callable[[Envelope], None],
+    control: RunControl,
+    project_root: Path,
+    resume: bool = False,
+    first_seq: int = 0,
+) -> RunFinished:
+    """Never raises: the first event published is a RunStarted, the last a RunFinished, which is also returned."""
+    reporter = Reporter(run_id, publish, first_seq)
+    end = _work(run_id, spec, reporter, control, project_root, resume)
+    if end.traceback:
+        log.error("Run %s failed.\n%s", run_id, end.traceback)
+    try:
+        reporter.emit(end)
+    except Exception:  # a full disk or a listener's fault must not turn an ended run into an endless one
+        log.exception("The end of run %s could not be told.", run_id)
+    return end
+
+
+def refuse(
+    run_id: str, spec: Spec, publish: Callable[[Envelope], None], error: EngineError, first_seq: int = 0
+) -> RunFinished:
+    """The whole story of a run that could not even begin."""
+    reporter = Reporter(run_id, publish, first_seq)
+    end = RunFinished("failed", str(error), error.hint)
+    reporter.emit(RunStarted(_key(spec), 0))
+    reporter.emit(end)
+    return end
+
+
+def _work(
+    run_id: str, spec: Spec, reporter: Reporter, control: RunControl, project_root: Path, resume: bool
+) -> RunFinished:
+    try:
+        reporter.emit(_started(run_id, spec, project_root, resume))
+        task = task_of(spec)
+        if control.cancelled:
+            raise RunCancelled
+        from rlhf_engine.runtime.context import RunContext  # imports torch; the window is open by now
+        from rlhf_engine.runtime.device import device_errors
+
+        with device_errors():
+            device = getattr(spec, "device", "auto")
+            run = RunContext(project_root, run_id, reporter, control, spec.seed, resume, task.key, device)
+            task.function()(spec, run)
+    except (RunCancelled, KeyboardInterrupt):
+        return RunFinished("cancelled")
+    except RunSuspended:
+        return RunFinished("suspended")
+    except EngineError as error:
+        return RunFinished("failed", str(error), error.hint)
+    except MemoryError:
+        return RunFinished("failed", "The computer ran out of memory.", OutOfMemory.hint)
+    except (Exception, SystemExit) as error:
+        return _failed(error)
+    return RunFinished("completed")
+
+
+def _started(run_id: str, spec: Spec, project_root: Path, resume: bool) -> RunStarted:
+    """`from_step` is the newest checkpoint's, so that a replay keeps the curve up to there.
+
+    When that checkpoint turns out to be damaged, the context takes an older one and says so with another RunStarted.
+    """
+    from_step = 0
+    if resume:
+        folder = project_root / "runs" / run_id / "checkpoints"
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        from_step = max((int(name) for name in names if name.isdigit()), default=0)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return RunStarted(_key(spec), getattr(spec, "total_steps", 0), from_step, processes=processes)
+
+
+def _failed(error: BaseException) -> RunFinished:
+    known = as_engine_error(error)
+    if known is not None:
+        return RunFinished("failed", str(known), known.hint, traceback.format_exc())
+    return RunFinished("failed", f"{type(error).__name__}: {error}", BUG, traceback.format_exc())
+
+
+def as_engine_error(error: BaseException) -> EngineError | None:
+    """What the system refused, in a person's words; None for anything else, which is a bug."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if full or "No space left on device" in str(error):  # safetensors says it in words only
+        where = f" while writing {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        return DiskFull(f"The disk is full{where}.")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return StoreError(f"{error.filename} may not be read or written.", "Check its owner and its permissions.")
+    return None
+
+
+def _key(spec: Any) -> str:
+    return next((task.key for task in TASKS.values() if task.spec is type(spec)), type(spec).__name__)

@@ -1,0 +1,341 @@
+"""What runs said: one writer at a time, any number of readers, and every run's story complete to the last event."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlite_utils import Database
+
+from rlhf_engine.contract.errors import StoreError
+from rlhf_engine.contract.events import (
+    CheckpointSaved,
+    Envelope,
+    Event,
+    Metrics,
+    Produced,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    Sample,
+)
+from rlhf_engine.store.locks import FileLock, Holder, holder
+from rlhf_engine.store.runs_schema import open_for_reading, open_for_writing, sqlite_errors
+
+DATABASE, LOCK = "runs.db", "runs.lock"
+GOING = ("running", "paused")
+INTERRUPTED = RunFinished(
+    "failed", "The engine process ended before the run did.", "Resume the run from its last checkpoint."
+)
+_DURABLE = (RunStarted, CheckpointSaved, Produced, RunFinished)  # these survive a power cut, all else a kill -9
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run in the list. `state` is running, paused, completed, cancelled, suspended, failed or interrupted.
+
+    `created` and `ended` are seconds since 1970; `metrics` holds the last value of each.
+    """
+
+    id: str
+    task: str
+    name: str
+    spec_json: str
+    state: str
+    created: float
+    ended: float | None = None
+    step: int = 0
+    total: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    message: str = ""
+    hint: str = ""
+    note: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.state in GOING
+
+    @property
+    def resumable(self) -> bool:
+        return self.state in ("cancelled", "suspended", "failed", "interrupted")
+
+    def after(self, envelope: Envelope) -> RunRow:
+        """The row once `envelope` has been said."""
+        match envelope.event:
+            case RunStarted(total_steps=total, from_step=step):
+                return replace(self, state="running", ended=None, step=step, total=total, message="", hint="")
+            case Metrics(step=step, values=values):
+                return replace(self, step=step, metrics={**self.metrics, **values})
+            case RunPaused():
+                return replace(self, state="paused")
+            case RunResumed():
+                return replace(self, state="running")
+            case RunFinished(outcome=outcome, message=message, hint=hint):
+                return replace(self, state=outcome, ended=envelope.time, message=message, hint=hint)
+        return self
+
+
+class RunsWriter:
+    """The only writer of a project's runs.db, for as long as it is open. `append` may be called from any thread.
+
+    Opening it writes the end of every run whose process died without one.
+
+    Raises:
+        ProjectLocked: another process is doing a run in this project.
+        StoreError: the database is damaged or was written by a newer version.
+    """
+
+    def __init__(self, root: Path, patience: float = 0.3) -> None:
+        self._path = root / DATABASE
+        self._lock = FileLock(
+            root / LOCK,
+            "A run is going on in this project, in {holder}.",
+            "Wait until it has ended, or cancel it with `rlhf cancel`.",
+            patience,
+        )
+        self._guard = threading.Lock()
+        self._rows: dict[str, RunRow] = {}
+        self._unwritten: list[Envelope] = []
+        try:
+            self._db = open_for_writing(self._path)
+            self._end_what_died()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> RunsWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._guard:
+            self._db.close()
+            self._lock.release()
+
+    def start(self, run_id: str, spec_json: str, task: str, name: str = "") -> int:
+        """Give a run its row, or take up again one that has ended. Returns the `seq` its next event must have."""
+        with self._guard, sqlite_errors(self._path):
+            row = _row(self._db, run_id) or RunRow(run_id, task, name, spec_json, "running", time.time())
+            row = replace(row, state="running", name=name or row.name)
+            with self._db.atomic():
+                self._db.table("runs").upsert(_columns(row), pk="id")
+            self._rows[run_id] = row
+            return _next_seq(self._db, run_id)
+
+    def append(self, *envelopes: Envelope) -> None:
+        """Add what runs have just said, in one transaction.
+
+        What could not be written is kept and tried again with the next call, so that no story gets a hole.
+        """
+        with self._guard, sqlite_errors(self._path):
+            self._unwritten += envelopes
+            self._write(self._unwritten)
+            self._unwritten = []
+
+    def rename(self, run_id: str, name: str | None = None, note: str | None = None) -> None:
+        """Change what a person calls a run, or their note on it."""
+        changes = {key: value for key, value in (("name", name), ("note", note)) if value is not None}
+        with self._guard, sqlite_errors(self._path):
+            if _row(self._db, run_id) is None:
+                raise StoreError(f"There is no run {run_id}.")
+            with self._db.atomic():
+                self._db.table("runs").update(run_id, changes)
+            if run_id in self._rows:
+                row = self._rows[run_id]
+                self._rows[run_id] = replace(
+                    row, name=changes.get("name", row.name), note=changes.get("note", row.note)
+                )
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run that has ended. Its folder is not touched."""
+        with self._guard, sqlite_errors(self._path), self._db.atomic():
+            self._db.table("events").delete_where("run_id = ?", [run_id])
+            self._db.table("runs").delete_where("id = ?", [run_id])
+
+    def _write(self, envelopes: list[Envelope]) -> None:
+        rows = dict(self._rows)
+        for envelope in envelopes:
+            rows[envelope.run_id] = rows[envelope.run_id].after(envelope)
+        durable = any(isinstance(envelope.event, _DURABLE) for envelope in envelopes)
+        if durable:
+            self._db.execute("pragma synchronous=full")
+        try:
+            with self._db.atomic():
+                for envelope in envelopes:
+                    self._db.execute("insert into events values (?, ?, ?, ?)", _event(envelope))
+                for run_id in {envelope.run_id for envelope in envelopes}:
+                    if rows[run_id] != self._rows[run_id]:
+                        self._db.execute(_UPDATE, _changing(rows[run_id]))
+        finally:
+            if durable:
+                self._db.execute("pragma synchronous=normal")
+        self._rows = rows
+
+    def _end_what_died(self) -> None:
+        with sqlite_errors(self._path), self._db.atomic():
+            for body in list(self._db["runs"].rows_where("state in (?, ?)", GOING)):
+                row = _revived(body)
+                end = Envelope(row.id, _next_seq(self._db, row.id), time.time(), INTERRUPTED)
+                self._db.execute("insert into events values (?, ?, ?, ?)", _event(end))
+                self._db.execute(_UPDATE, _changing(replace(row.after(end), state="interrupted")))
+
+
+class RunsReader:
+    """Reads a project's runs from any thread, while someone else writes them and before anyone has."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._path = root / DATABASE
+        self._guard = threading.Lock()
+        self._db: Database | None = None
+
+    def close(self) -> None:
+        with self._guard:
+            if self._db is not None:
+                self._db.close()
+            self._db = None
+
+    def at_work(self) -> Holder | None:
+        """The process that is doing runs in this project now, if any."""
+        return holder(self._root / LOCK)
+
+    def runs(self) -> list[RunRow]:
+        """Newest first."""
+        rows = [_revived(body) for body in self._query("select * from runs order by created desc, rowid desc")]
+        return self._told_apart(rows)
+
+    def run(self, run_id: str) -> RunRow | None:
+        rows = [_revived(body) for body in self._query("select * from runs where id = ?", run_id)]
+        return next(iter(self._told_apart(rows)), None)
+
+    def going(self) -> RunRow | None:
+        """The run in progress in whatever process."""
+        rows = [_revived(body) for body in self._query("select * from runs where state in (?, ?)", *GOING)]
+        return next((row for row in self._told_apart(rows) if row.alive), None)
+
+    def story(self, run_id: str, after: int = -1) -> Iterator[Envelope]:
+        """What a run has said after number `after`, in order. A page at a time: a writer's checkpoint never waits."""
+        while page := self._query(
+            "select seq, line from events where run_id = ? and seq > ? order by seq limit 500", run_id, after
+        ):
+            for body in page:
+                yield Envelope.from_json(body["line"])
+            after = page[-1]["seq"]
+
+    def next_seq(self, run_id: str) -> int:
+        found = self._query("select max(seq) + 1 as next from events where run_id = ?", run_id)
+        return int(found[0]["next"] or 0) if found else 0
+
+    def metrics(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
+        """The curves of a run as (step, value) points, without the steps that a resumed run did again."""
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for event in self._standing(run_id, "Metrics"):
+            for name, value in event.values.items():
+                curves.setdefault(name, []).append((event.step, value))
+        return curves
+
+    def samples(self, run_id: str) -> list[Sample]:
+        return self._standing(run_id, "Sample")
+
+    def produced(self, run_id: str) -> list[Produced]:
+        lines = self._query("select line from events where run_id = ? and kind = 'Produced' order by seq", run_id)
+        return [Envelope.from_json(body["line"]).event for body in lines]  # type: ignore[misc]
+
+    def _standing(self, run_id: str, kind: str) -> list[Any]:
+        """Events of one kind, without those that a later RunStarted took back."""
+        standing: list[Any] = []
+        query = "select line from events where run_id = ? and kind in (?, 'RunStarted') order by seq"
+        for body in self._query(query, run_id, kind):
+            event: Event = Envelope.from_json(body["line"]).event
+            if isinstance(event, RunStarted):
+                standing = [old for old in standing if old.step <= event.from_step]
+            else:
+                standing.append(event)
+        return standing
+
+    def _told_apart(self, rows: list[RunRow]) -> list[RunRow]:
+        """A run that says it is going while nobody is at work has lost its process."""
+        if any(row.alive for row in rows) and self.at_work() is None:
+            return [
+                replace(row, state="interrupted", message=INTERRUPTED.message, hint=INTERRUPTED.hint)
+                if row.alive
+                else row
+                for row in rows
+            ]
+        return rows
+
+    def _query(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        with self._guard, sqlite_errors(self._path):
+            if self._db is None:
+                self._db = open_for_reading(self._path)
+            return [] if self._db is None else list(self._db.query(sql, parameters))
+
+
+_UPDATE = """
+    update runs set state = :state, ended = :ended, step = :step, total = :total,
+    metrics = :metrics, message = :message, hint = :hint where id = :id
+"""
+
+
+def _event(envelope: Envelope) -> tuple[str, int, str, str]:
+    return envelope.run_id, envelope.seq, type(envelope.event).__name__, envelope.to_json()
+
+
+def _changing(row: RunRow) -> dict[str, Any]:
+    # A Metrics event knows how to write NaN and infinities, which SQLite and JSON do not.
+    metrics = json.loads(Envelope(row.id, 0, 0.0, Metrics(row.step, row.metrics)).to_json())["values"]
+    return {
+        "id": row.id,
+        "state": row.state,
+        "ended": row.ended,
+        "step": row.step,
+        "total": row.total,
+        "metrics": json.dumps(metrics),
+        "message": row.message,
+        "hint": row.hint,
+    }
+
+
+def _columns(row: RunRow) -> dict[str, Any]:
+    same = {"task": row.task, "name": row.name, "note": row.note, "spec": row.spec_json, "created": row.created}
+    return {**_changing(row), **same}
+
+
+def _revived(body: dict[str, Any]) -> RunRow:
+    metrics = json.loads(body["metrics"])
+    values = {name: float(value["float"]) if isinstance(value, dict) else value for name, value in metrics.items()}
+    return RunRow(
+        body["id"],
+        body["task"],
+        body["name"],
+        body["spec"],
+        body["state"],
+        body["created"],
+        body["ended"],
+        body["step"],
+        body["total"],
+        values,
+        body["message"] or "",
+        body["hint"] or "",
+        body["note"],
+    )
+
+
+def _row(db: Database, run_id: str) -> RunRow | None:
+    return next((_revived(body) for body in db["runs"].rows_where("id = ?", [run_id])), None)
+
+
+def _next_seq(db: Database, run_id: str) -> int:
+    last = db.execute("select max(seq) from events where run_id = ?", [run_id]).fetchone()[0]
+    return 0 if last is None else int(last) + 1
