@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_studio(say, rest, chosen.terminal)
         if chosen.command == "test":
             return run_checks(say, chosen.fast, rest)
-        python = environment.set_up(say, for_tests=chosen.command == "setup")
         if chosen.command == "doctor":
-            return subprocess.run([str(python), "-m", "rlhf_engine.doctor", *rest], cwd=ROOT).returncode
+            return subprocess.run([str(doctors_python()), "-m", "rlhf_engine.doctor", *rest], cwd=ROOT).returncode
+        environment.set_up(say, for_tests=True)
         environment.see_to_qt_libraries(say, os.environ)
         say("Ready: python packaging/dev.py run")
         return 0
@@ -61,6 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+
+
+def doctors_python() -> Path:
+    """The environment's Python, or any other: the doctor is asked most of all when setting up has failed."""
+    python = environment.venv_python(environment.VENV)
+    return python if environment.working_version(python) else Path(environment.find_python()[0])
 
 
 def run_studio(say: Callable[[str], None], rest: Sequence[str], in_terminal: bool) -> int:

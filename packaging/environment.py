@@ -114,6 +114,8 @@ def run_pip(python: Path, arguments: Sequence[str], say: Callable[[str], None]) 
     """Run pip quietly, its words in `.venv/setup.log`, its latest one told every few seconds."""
     log = VENV / "setup.log"
     command = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    if arguments[0] == "install":
+        command += ["--progress-bar", "off"]  # into a log it would be one line of digits after another
     with log.open("ab") as out:
         begin = out.tell()
         out.write(f"\n$ {' '.join(command)}\n".encode())
@@ -123,8 +125,8 @@ def run_pip(python: Path, arguments: Sequence[str], say: Callable[[str], None]) 
         while pip.poll() is None:
             time.sleep(0.1)
             if time.monotonic() - told >= HEARTBEAT_SECONDS:
-                told, latest = time.monotonic(), last_line(log)
-                say(f"  ... {latest if latest != last else 'still at it'}")
+                told, latest = time.monotonic(), latest_doing(log)
+                say(f"  ... {latest if latest not in ('', last) else 'still at it'}")
                 last = latest
     if pip.returncode != 0:
         words = log.read_bytes()[begin:].decode("utf-8", "replace")
@@ -260,9 +262,11 @@ def pinned_version(constraints: str, package: str) -> str:
     return found.group(1)
 
 
-def last_line(log: Path) -> str:
-    """The end of what pip has said so far, in plain ASCII, short enough for a terminal."""
+def latest_doing(log: Path) -> str:
+    """The latest thing pip says it is doing, in plain ASCII, short enough for a terminal."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
-        lines = [line.strip() for line in file.read().decode("ascii", "ignore").splitlines() if line.strip()]
-    return lines[-1][:100] if lines else ""
+        lines = [line.strip() for line in file.read().decode("ascii", "ignore").splitlines()]
+    doing = ("Collecting", "Downloading", "Processing", "Building", "Installing", "Attempting")
+    lines = [line for line in lines if line.startswith(doing)]
+    return lines[-1][:76] if lines else ""

@@ -67,7 +67,8 @@ def diagnose(
     if probe_torch:
         torch = machine.torch_found()
         found(check_torch(torch, driver, sys.platform))
-        found(check_precision(torch, machine.processor()))
+        if not torch.error:
+            found(check_precision(torch, machine.processor()))
     found(check_hub(os.environ))
     return findings
 
@@ -166,6 +167,8 @@ def check_processor(cpu: machine.Processor) -> Finding:
 
 
 def check_memory(total: int, available: int) -> Finding:
+    if not total:
+        return Finding("warn", "Memory", "How much memory there is could not be found out.", _pip("psutil"))
     facts = {"memory": total, "memory_available": available}
     sentence = f"{total / GB:.1f} GB, of which {available / GB:.1f} GB are free."
     if available < 2 * GB:

@@ -92,11 +92,14 @@ def processor() -> Processor:
 
 
 def memory() -> tuple[int, int]:
-    """Bytes of memory this process may use: (total, available). A container's limit counts."""
-    import psutil
+    """Bytes of memory this process may use: (total, available), 0 where unknown. A container's limit counts."""
+    try:
+        import psutil
 
-    seen = psutil.virtual_memory()
-    total, available = int(seen.total), int(seen.available)
+        seen = psutil.virtual_memory()
+        total, available = int(seen.total), int(seen.available)
+    except ImportError:  # a Python in which nothing was installed yet
+        total, available = _memory_without_psutil()
     limit = _container_bytes("memory.max")
     if limit and limit < total:
         used = _container_bytes("memory.current") or 0
@@ -159,6 +162,14 @@ def package_version(name: str) -> str:
 
 def _text(value: str | bytes) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _memory_without_psutil() -> tuple[int, int]:
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS no count of available pages
+        return 0, 0
 
 
 def _container_bytes(name: str) -> int | None:

@@ -88,6 +88,7 @@ def test_little_memory_or_disk_is_said_with_the_number():
     low = doctor.check_memory(16 * GB, GB)
     assert low.level == "warn" and "16.0 GB, of which 1.0 GB" in low.sentence
     assert doctor.check_memory(16 * GB, 8 * GB).level == "ok"
+    assert doctor.check_memory(0, 0).level == "warn"
     assert doctor.check_disk(GB // 2, Path("/x")).level == "fail"
     assert doctor.check_disk(5 * GB, Path("/x")).level == "warn"
     assert doctor.check_disk(50 * GB, Path("/x")).level == "ok"

@@ -112,6 +112,24 @@ def test_a_failing_pip_is_told_with_the_path_of_its_log(environment, monkeypatch
     assert "a-package-that-is-nowhere" in (tmp_path / "setup.log").read_text()
 
 
+def test_the_latest_thing_pip_does_is_told_in_plain_ascii(environment, tmp_path):
+    log = tmp_path / "setup.log"
+    log.write_text(
+        "Collecting torch\n  Downloading torch-2.13.0.whl\n   \u2501\u2501\u2501 30/30 MB\nWARNING: no\n",
+        encoding="utf-8",
+    )
+    assert environment.latest_doing(log) == "Downloading torch-2.13.0.whl"
+    log.write_text("")
+    assert environment.latest_doing(log) == ""
+
+
+def test_the_doctor_can_be_asked_before_anything_is_installed(dev, monkeypatch, tmp_path):
+    monkeypatch.setattr(dev.environment, "VENV", tmp_path / "none")
+    assert dev.doctors_python() == Path(sys.executable)
+    monkeypatch.setattr(dev.environment, "VENV", Path(sys.prefix))
+    assert dev.doctors_python() == dev.environment.venv_python(Path(sys.prefix))
+
+
 def test_pip_keeps_the_persons_settings_but_installs_nowhere_else(environment):
     kept = environment.pip_environment({"PIP_FIND_LINKS": "/wheels", "PIP_USER": "1", "PIP_TARGET": "/x"})
     assert kept["PIP_FIND_LINKS"] == "/wheels"
