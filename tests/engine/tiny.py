@@ -1,4 +1,4 @@
-"""A random two-layer Llama with its own small tokenizer, written to disk in a second: real files, nothing downloaded."""
+"""A random two-layer Llama with its own small tokenizer, written to disk in a second: real files and no download."""
 
 from __future__ import annotations
 
