@@ -1,0 +1,190 @@
+"""From a model reference to weights and tokenizer in memory, with a sentence for everything that can be wrong.
+
+A reference is "starter", a folder, a Hub id, or "run:<id>" for the adapter a run of this project made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from resources import starter
+from rlhf_engine.contract.errors import ModelError
+from rlhf_engine.models.hub import download
+
+transformers_logging.disable_progress_bar()
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """What a reference stands for. `adapter` is None for a base model; `about` is the adapter's own description."""
+
+    ref: str
+    base: str
+    adapter: Path | None
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBase:
+    """A frozen base in memory. `fingerprint` is the hash of its weight files."""
+
+    ref: str
+    folder: Path
+    model: PreTrainedModel
+    tokenizer: Any
+    eos_ids: tuple[int, ...]
+    pad_id: int
+    fingerprint: str
+
+    @property
+    def context(self) -> int:
+        """Most tokens the model can attend to."""
+        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1_000_000)
+
+
+def resolve(ref: str, project_root: Path) -> ModelSource:
+    """What `ref` stands for.
+
+    Raises:
+        ModelError: a run that made no adapter, or a folder that is not there.
+    """
+    if ref.startswith("run:"):
+        adapter = project_root / "runs" / ref[4:] / "adapter"
+    elif (Path(ref) / "model.json").is_file():
+        adapter = Path(ref)  # a bundle that was copied from elsewhere
+    else:
+        return ModelSource(ref, ref, None, {})
+    try:
+        about = json.loads((adapter / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{ref} has no adapter yet ({adapter}).", "Choose a run that has completed, or that has a checkpoint."
+        ) from error
+    return ModelSource(ref, about["base"], adapter, about)
+
+
+def folder_of(base: str, progress: Progress | None = None) -> Path:
+    """The folder that holds a base model, downloading it from the Hub if `base` is an id.
+
+    Raises:
+        ModelError: the folder is missing or holds no usable model.
+        HubError: the Hub refused or cannot be reached.
+    """
+    if base == "starter":
+        return starter.MODEL
+    path = Path(base).expanduser()
+    looks_like_id = re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not base.startswith((".", "~"))
+    if not path.is_dir():
+        if not looks_like_id:  # a mistyped path must never be sent to the Hub as a name
+            raise ModelError(f"There is no folder {base}.", "Choose a folder with a config.json, or a Hub id: owner/name.")
+        path = download(base, progress)
+    check_folder(path, base)
+    return path
+
+
+def check_folder(path: Path, name: str) -> None:
+    """Raise ModelError with what is missing, before anything slow is tried."""
+    config = path / "config.json"
+    if not config.is_file():
+        raise ModelError(f"{name} is not a model folder: it has no config.json.", "Choose the folder that holds the weights.")
+    try:
+        body = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{config} is damaged: {error}.", "Copy or download the model again.") from error
+    if "auto_map" in body:
+        raise ModelError(
+            f"{name} brings its own program code (auto_map in config.json), which is never run here.",
+            "Choose a model whose architecture transformers knows.",
+        )
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        pickled = [p.name for p in path.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
+        if pickled:
+            raise ModelError(
+                f"{name} holds its weights as a pickle ({pickled[0]}), which could run code when opened.",
+                "Convert them to safetensors on a machine that trusts them.",
+            )
+        raise ModelError(f"{name} has no weights: there is no .safetensors file.", "Copy or download the model again.")
+    index = path / "model.safetensors.index.json"
+    if index.is_file():
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        missing = sorted(s for s in shards if not (path / s).is_file())
+        if missing:
+            raise ModelError(
+                f"{name} is incomplete: {len(missing)} of {len(shards)} weight files are missing, first {missing[0]}.",
+                "Download it again; what is already there is kept.",
+            )
+
+
+def load_tokenizer(folder: Path, name: str) -> Any:
+    """The tokenizer of a model folder. Raises ModelError when there is none or it cannot be read."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(f"The tokenizer of {name} cannot be read: {_first_line(error)}", "Check tokenizer.json.") from error
+
+
+def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Progress | None = None) -> LoadedBase:
+    """Load a base model, frozen and in evaluation mode.
+
+    Raises:
+        ModelError: no such folder, no weights, damaged weights, no tokenizer, or no end-of-text token.
+        HubError: see `folder_of`.
+    """
+    folder = folder_of(base, progress)
+    tokenizer = load_tokenizer(folder, base)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, trust_remote_code=False, use_safetensors=True, dtype=dtype, low_cpu_mem_usage=True
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # safetensors, configuration and shape errors share no class of their own
+        raise ModelError(f"The model {base} cannot be loaded: {_first_line(error)}", "Copy or download it again.") from error
+    model = model.to(device).eval().requires_grad_(False)
+    eos = _eos_ids(model, tokenizer)
+    if not eos:
+        raise ModelError(
+            f"The tokenizer of {base} has no end-of-text token, so answers could never end.",
+            "Set eos_token in tokenizer_config.json, or eos_token_id in generation_config.json.",
+        )
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0  # any id will do: masks go by position
+    return LoadedBase(base, folder, model, tokenizer, eos, pad, fingerprint(folder))
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of the weight files: size and content of the first and last megabyte of each, which no change escapes in
+    practice and which takes milliseconds on any size."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(1 << 20))
+            file.seek(max(0, size - (1 << 20)))
+            digest.update(file.read())
+    return digest.hexdigest()[:16]
+
+
+def _eos_ids(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:
+    """Every token that ends an answer; the tokenizer's own comes first, since that is the one training appends."""
+    generation = getattr(model.generation_config, "eos_token_id", None) if model.generation_config else None
+    listed = generation if isinstance(generation, list | tuple) else [generation]
+    found = [tokenizer.eos_token_id, *listed]
+    return tuple(dict.fromkeys(int(i) for i in found if i is not None))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,30 @@
+"""Opening what a training run starts from, with the words a person reads while waiting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from rlhf_engine.contract.spec import Spec, spec_body
+from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.load import ModelSource, load_base, resolve
+from rlhf_engine.runtime.context import RunContext
+from rlhf_engine.runtime.device import choose_dtype
+
+
+def open_backbone(ref: str, run: RunContext, dtype: str) -> tuple[Backbone, ModelSource]:
+    """The base under `ref`, frozen and without adapters, and what `ref` stands for."""
+    source = resolve(ref, run.project_root)
+    run.stage(f"Loading {source.base}")
+    return Backbone(load_base(source.base, run.device, choose_dtype(dtype, run.device), run.stage)), source
+
+
+def settings_fingerprint(spec: Spec) -> str:
+    """Hash of all settings: a checkpoint continues the run it was made by, and no other."""
+    return hashlib.sha256(json.dumps(spec_body(spec), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def lineage(source: ModelSource, task: str, run: RunContext, **facts: Any) -> dict[str, Any]:
+    """What an adapter's `model.json` says beside its base: who made it, from what, and what is known of it."""
+    return {"task": task, "run": run.run_id, "parent": source.ref, **facts}

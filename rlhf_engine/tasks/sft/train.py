@@ -1,0 +1,142 @@
+"""Supervised fine-tuning. Read `train` top to bottom: it is the whole algorithm."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from rlhf_engine.contract.errors import DataError
+from rlhf_engine.contract.events import Alert, Produced
+from rlhf_engine.data.batches import right_pad
+from rlhf_engine.data.chat import Rendered, render
+from rlhf_engine.data.datasets import resolve as open_dataset
+from rlhf_engine.data.within import within
+from rlhf_engine.models.adapters import KeptAdapter, new_lora, save_adapter, start_adapter
+from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.logprobs import token_logprobs
+from rlhf_engine.models.opening import lineage, open_backbone, settings_fingerprint
+from rlhf_engine.models.previews import Previews
+from rlhf_engine.models.sampling import Sampler
+from rlhf_engine.runtime.context import Means, RunContext, adamw, scheduled
+from rlhf_engine.runtime.order import Order
+from rlhf_engine.tasks.sft.loss import nll_loss
+from rlhf_engine.tasks.sft.spec import SFTSpec
+from rlhf_engine.tensors import masked_mean
+
+EVALUATED = 256  # held-out demonstrations measured each time
+PREVIEW_TOKENS = 64
+
+
+def train(spec: SFTSpec, run: RunContext) -> None:
+    """Make the demonstrated answers likely, one batch at a time."""
+    backbone, source = open_backbone(spec.model, run, spec.dtype)
+    start_adapter(backbone, "policy", source, new_lora(spec))
+    dataset = open_dataset(run.project_root, spec.dataset, "demonstrations")
+    limit = min(spec.max_tokens, backbone.base.context)
+
+    def rendered(split: str) -> list[Rendered]:
+        rows = [
+            render(backbone.base.tokenizer, r.prompt, r.completion, spec.template) for r in dataset.records(split)
+        ]
+        kept, left_out = within(rows, lambda row: len(row.ids), limit, f"demonstrations ({split})")
+        if left_out:
+            run.emit(Alert("warning", left_out, "Raise the longest example to include them."))
+        return kept
+
+    run.stage("Reading the demonstrations")
+    examples, heldout = rendered("train"), rendered("heldout")[:EVALUATED]
+    if not examples:
+        raise DataError(f"{dataset.info.name} has no demonstrations to train on.", "Add some in Data, or import a file.")
+
+    order = Order(len(examples), spec.batch_size, run.rng)
+    total = max(1, round(spec.epochs * order.batches_per_epoch))
+    optimizer = adamw(backbone.parameters_of("policy"), spec.weight_decay)
+    previews = Previews(backbone, "policy", Sampler(PREVIEW_TOKENS), run.seed)
+    shown = dataset.records("heldout")[:4]
+    previews.choose([r.prompt for r in shown], [r.completion for r in shown], spec.template)
+    about = lineage(source, "sft", run, dataset=dataset.info.ref, template=spec.template)
+    run.keep(
+        inputs={"base": backbone.base.fingerprint, "dataset": dataset.info.hash, "settings": settings_fingerprint(spec)},
+        every=spec.checkpoint_every,
+        newest=spec.keep_checkpoints,
+        result=lambda: save_adapter(backbone, "policy", run.folder / "adapter", about),
+        policy=KeptAdapter(backbone, "policy"),
+        optimizer=optimizer,
+        order=order,
+    )
+
+    for step in run.steps(total):
+        rate = scheduled(spec.learning_rate, spec.schedule, spec.warmup, step, total)
+        values = learn(backbone, [examples[i] for i in order.next()], spec, run, optimizer, rate)
+        due = spec.evaluate_every and step % spec.evaluate_every == 0
+        if heldout and (due or step == total):
+            values |= evaluate(backbone, heldout, spec.micro_batch_size)
+        run.metrics(step, values | {"train/learning_rate": rate, "train/epoch": step / order.batches_per_epoch})
+        if spec.sample_every and (step % spec.sample_every == 0 or step == total):
+            for sample in previews.samples(step):
+                run.emit(sample)
+
+    facts = evaluate(backbone, heldout, spec.micro_batch_size) if heldout else {}
+    save_adapter(backbone, "policy", run.folder / "adapter", {**about, "facts": facts})
+    run.emit(Produced("adapter", f"runs/{run.run_id}/adapter", facts))
+
+
+def learn(
+    backbone: Backbone,
+    batch: list[Rendered],
+    spec: SFTSpec,
+    run: RunContext,
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+) -> dict[str, float]:
+    """One optimiser step on a batch, cut into micro-batches whose gradients add up exactly to the batch's."""
+    total = torch.tensor(float(sum(sum(row.completion_mask) for row in batch)), device=run.device)
+    mine = run.world.share(batch)
+    loss = torch.zeros((), device=run.device)
+    hits = torch.zeros((), device=run.device)
+    backbone.train(True)
+    for start in range(0, len(mine), spec.micro_batch_size):
+        run.safe_point()
+        ids, attention, mask = collate(backbone, mine[start : start + spec.micro_batch_size])
+        with backbone.acting_as("policy"):
+            measured = token_logprobs(backbone, ids, attention, mask)
+        part = nll_loss(measured.logp, mask, total)
+        part.backward()
+        loss += part.detach()
+        hits += masked_mean(measured.best.float(), mask, total)
+    backbone.train(False)
+    run.world.sum_([loss, hits])
+    means = Means()
+    means.add(train__loss=loss, train__token_accuracy=hits, train__tokens=total)
+    means.add(train__grad_norm=run.step(optimizer, rate, spec.max_grad_norm))
+    return means.result()
+
+
+@torch.no_grad()
+def evaluate(backbone: Backbone, heldout: list[Rendered], micro_batch: int) -> dict[str, float]:
+    """Loss (nats per token), perplexity and token accuracy on prompts that are never trained on."""
+    nats = hits = tokens = 0.0
+    for start in range(0, len(heldout), micro_batch):
+        ids, attention, mask = collate(backbone, heldout[start : start + micro_batch])
+        with backbone.acting_as("policy"):
+            measured = token_logprobs(backbone, ids, attention, mask)
+        nats -= measured.logp.sum().item()
+        hits += (measured.best & mask).sum().item()
+        tokens += mask.sum().item()
+    loss = nats / tokens
+    return {
+        "heldout/loss": loss,
+        "heldout/perplexity": math.exp(min(loss, 50.0)),
+        "heldout/token_accuracy": hits / tokens,
+    }
+
+
+def collate(backbone: Backbone, rows: list[Rendered]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Token ids, attention mask and loss mask, each (B, T) on the backbone's device; padding is on the right."""
+    ids, attention = right_pad([row.ids for row in rows], backbone.base.pad_id)
+    mask = torch.zeros_like(attention)
+    for i, row in enumerate(rows):
+        mask[i, : len(row.ids)] = torch.tensor(row.completion_mask)
+    device = backbone.device
+    return ids.to(device), attention.long().to(device), mask.to(device)
