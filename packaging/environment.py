@@ -104,7 +104,9 @@ def install(python: Path, say: Callable[[str], None], gpu: bool, for_tests: bool
         try:
             run_pip(python, ["install", f"torch==={pinned}"], say)
         except SetupFailed as failed:
-            say(f"{failed} Going on with the CPU build: training will not use the GPU.")
+            say(str(failed))
+        if not torch_build(python):
+            say("Going on without the GPU: `python packaging/dev.py doctor` says what to type")
     what = ".[test]" if for_tests else "."
     say(f"Installing the studio and what it needs{', with the tools that check it' if for_tests else ''}")
     run_pip(python, ["install", "--constraint", str(CONSTRAINTS), "--editable", what], say)

@@ -104,6 +104,37 @@ def test_what_pip_says_becomes_one_sentence(environment, words, sentence):
     assert sentence in environment.why_pip_failed(words)
 
 
+@pytest.mark.parametrize(
+    ("gpu", "builds", "torch_requests"),
+    [
+        (False, [], ["torch==2.13.0"]),
+        (True, ["13.0"], ["torch==2.13.0"]),
+        (True, ["", "13.0"], ["torch==2.13.0", "torch===2.13.0"]),  # pip knew a CPU build of the same version
+    ],
+)
+def test_beside_a_gpu_a_cpu_build_of_torch_is_replaced(environment, monkeypatch, gpu, builds, torch_requests):
+    asked: list[list[str]] = []
+    monkeypatch.setattr(environment, "run_pip", lambda _python, arguments, _say: asked.append(arguments))
+    monkeypatch.setattr(environment, "torch_build", lambda _: builds.pop(0))
+    said: list[str] = []
+    environment.install(PYTHON, said.append, gpu=gpu, for_tests=True)
+    assert [arguments[1] for arguments in asked[:-1]] == torch_requests
+    assert asked[-1][-2:] == ["--editable", ".[test]"] and "--constraint" in asked[-1]
+    assert not any("without the GPU" in line for line in said)
+
+
+def test_a_gpu_that_torch_will_not_use_is_said_aloud(environment, monkeypatch):
+    def refuse(_python, arguments, _say):
+        if arguments[1].startswith("torch==="):
+            raise environment.SetupFailed("pip found no build.")
+
+    monkeypatch.setattr(environment, "run_pip", refuse)
+    monkeypatch.setattr(environment, "torch_build", lambda _: "")
+    said: list[str] = []
+    environment.install(PYTHON, said.append, gpu=True, for_tests=False)
+    assert any("without the GPU" in line and "doctor" in line for line in said)
+
+
 def test_a_failing_pip_is_told_with_the_path_of_its_log(environment, monkeypatch, tmp_path):
     monkeypatch.setattr(environment, "VENV", tmp_path)
     nowhere = ["install", "--no-index", "--find-links", str(tmp_path), "a-package-that-is-nowhere"]
