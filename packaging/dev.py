@@ -139,7 +139,7 @@ def checks(python: Path, fast: bool, pytest_arguments: Sequence[str]) -> list[Ch
         Check("ruff check", [str(python), "-m", "ruff", "check", "."]),
         Check("ruff format", [str(python), "-m", "ruff", "format", "--check", "."]),
         Check("mypy", [str(python), "-m", "mypy"]),
-        Check("lint-imports", [str(lint_imports)]),
+        Check("lint-imports", [str(lint_imports), "--no-logo"]),
         Check("pytest", [str(python), "-m", "pytest", *narrowed, *pytest_arguments]),
     ]
 
