@@ -1,0 +1,411 @@
+"""Writing down what people say: nothing is ever changed or deleted, and nothing counts as said before it is on the disk.
+
+An edit, an undo or a retirement is a later row. Every write commits, is read back on a second connection, and is then
+appended to the journal. Ids are made by the caller or here, so that saying the same thing twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
+from enum import Flag, auto
+from pathlib import Path
+from typing import Any
+
+from rlhf_engine.contract.errors import DataError, StoreError
+from rlhf_engine.data.records import (
+    STRENGTHS,
+    Comparison,
+    Demonstration,
+    Prompt,
+    PromptRecord,
+    canonical,
+    fault_in,
+    pack_prompt,
+    unpack_prompt,
+)
+from rlhf_engine.store.database import open_database, transaction
+from rlhf_engine.store.journal import Journal
+from rlhf_engine.store.label_pages import TABLES, WINNERS, LabelReader
+from rlhf_engine.store.migrations import migrate
+from rlhf_engine.store.schema import STEPS, insert_sql, row_hash
+from rlhf_engine.store.standings import hide_replaced, restate_mark, restate_pair
+
+SOURCES = ("human", "rule", "import", "model")
+Fact = tuple[str, dict[str, Any]]
+
+
+class Changed(Flag):
+    """What a write touched. `Changed(0)` is nothing: it had been said before."""
+
+    PROMPTS = auto()
+    DEMONSTRATIONS = auto()
+    PAIRS = auto()
+    COMPARISONS = auto()
+    MODELS = auto()
+
+
+class Labels(LabelReader):
+    """labels.db and its journal. Opened to write by whoever holds the project's lock; to read by any thread for itself.
+
+    Raises:
+        StoreError: not there (reading), damaged, or written by a newer version.
+    """
+
+    def __init__(self, path: Path, write: bool = True) -> None:
+        self.path = Path(path)
+        self.last_change = Changed(0)
+        if not write:
+            self._db = self._open_reader(self.path)
+            return
+        self._db = open_database(self.path, write=True)
+        try:
+            migrate(self._db, STEPS, self.path)
+            self._witness = self._open_reader(self.path)
+            self._journal = Journal(self.journal_path)
+        except BaseException:
+            self._db.close()
+            raise
+        self._writable = True
+
+    _writable = False
+
+    @property
+    def journal_path(self) -> Path:
+        return self.path.with_name(f"{self.path.stem}.journal.jsonl")
+
+    def close(self) -> None:
+        self._db.close()
+        if self._writable:
+            self._witness.close()
+            self._journal.close()
+            self._writable = False
+
+    def add_prompt(self, prompt: Prompt, source: str = "human", author: str = "", id: str = "") -> tuple[str, Changed]:
+        """Returns its id; for a prompt that is there already (whatever its spacing), that one's id and no change."""
+        if known := self._known_prompt(prompt):
+            return known, self._note(Changed(0))
+        fact = _prompt_fact(prompt, source, author, id)
+        return str(fact[1]["id"]), self._write([fact], Changed.PROMPTS)
+
+    def add_demonstration(
+        self,
+        prompt: Prompt,
+        completion: str,
+        source: str = "human",
+        author: str = "",
+        replaces: str | None = None,
+        id: str = "",
+    ) -> tuple[str, Changed]:
+        fact = _demonstration_fact(prompt, completion, source, author, replaces or "", id)
+        return str(fact[1]["id"]), self._write([fact], Changed.DEMONSTRATIONS)
+
+    def add_pair(
+        self,
+        prompt: Prompt,
+        a: str,
+        b: str,
+        meta: Mapping[str, Any] | None = None,
+        source: str = "model",
+        author: str = "",
+        id: str = "",
+    ) -> str:
+        """Two answers to be judged; `meta` says where each came from. Raises DataError for two that are the same."""
+        fact = _pair_fact(prompt, a, b, meta or {}, source, author, "", id)
+        self._write([fact], Changed.PAIRS)
+        return str(fact[1]["id"])
+
+    def judge(
+        self,
+        pair_id: str,
+        winner: str,
+        strength: int = 2,
+        left: str = "a",
+        seconds: float = 0.0,
+        author: str = "",
+        source: str = "human",
+        comment: str = "",
+        id: str = "",
+    ) -> str:
+        """Say which answer of a pair is better; `left` is the one that was shown on the left. Returns the judgement's id.
+
+        A later judgement of the same pair takes the earlier one's place.
+        """
+        if not self._rows("SELECT 1 FROM pairs WHERE id = :id", id=pair_id):
+            raise StoreError(f"There is no pair {pair_id!r} to judge.")
+        fact = _judgement_fact(pair_id, winner, strength, left, seconds, author, source, comment, id)
+        self._write([fact], Changed.COMPARISONS)
+        return str(fact[1]["id"])
+
+    def undo_last(self, author: str = "") -> dict[str, Any] | None:
+        """Take back this author's last judgement; its pair stands as it did before. Returns it, None if there is none."""
+        found = self._rows(
+            "SELECT t.id, t.pair_id FROM comparisons AS t LEFT JOIN standings AS s "
+            "ON s.kind = 'comparisons' AND s.record = t.row "
+            "WHERE t.source = 'human' AND t.author = :author AND coalesce(s.hidden, '') IN ('', 'replaced', 'retired') "
+            "ORDER BY t.row DESC LIMIT 1",
+            author=author,
+        )
+        if not found:
+            return None
+        undone = self.get("comparisons", found[0]["id"])
+        fact = _judgement_fact(found[0]["pair_id"], "undo", 2, "a", 0.0, author, "human", "", "", found[0]["id"])
+        self._write([fact], Changed.COMPARISONS)
+        return undone
+
+    def edit(self, kind: str, id: str, author: str = "", **fields: Any) -> str:
+        """Say a record again with other `fields`; the new row takes the old one's place. Returns the new id.
+
+        Editing a comparison judges its pair again; an edited pair waits to be judged.
+        """
+        old = self._visible(kind, id)
+        editable = {
+            "prompts": ("prompt",),
+            "demonstrations": ("prompt", "completion"),
+            "pairs": ("prompt", "a", "b", "meta"),
+            "comparisons": ("winner", "strength", "comment"),
+        }[kind]
+        if unknown := sorted(set(fields) - set(editable)):
+            raise DataError(f"{unknown[0]!r} of the {kind} cannot be edited.", f"Editable are {', '.join(editable)}.")
+        if kind == "comparisons":
+            said = {name: fields.get(name, old[name]) for name in editable}
+            return self.judge(old["pair_id"], left=old["left_side"], author=author, **said)
+        prompt = fields.get("prompt", unpack_prompt(old["prompt"], old["turns"]))
+        if kind == "prompts":
+            fact = _prompt_fact(prompt, old["source"], author, "", replaces=id)
+        elif kind == "demonstrations":
+            completion = fields.get("completion", old["completion"])
+            fact = _demonstration_fact(prompt, completion, old["source"], author, id, "")
+        else:
+            meta = fields.get("meta", json.loads(old["meta"]))
+            fact = _pair_fact(
+                prompt, fields.get("a", old["a"]), fields.get("b", old["b"]), meta, old["source"], author, id, ""
+            )
+        self._write([fact], _touched(kind))
+        return str(fact[1]["id"])
+
+    def retire(self, kind: str, id: str, author: str = "") -> Changed:
+        """Leave a record out of tables and training from now on."""
+        return self._mark(kind, id, "retired", author)
+
+    def restore(self, kind: str, id: str, author: str = "") -> Changed:
+        """Take a retirement back."""
+        return self._mark(kind, id, "restored", author)
+
+    def flag(self, kind: str, id: str, on: bool = True, author: str = "") -> Changed:
+        """Put a mark on a record for a second look; it is used like any other."""
+        return self._mark(kind, id, "flagged" if on else "unflagged", author)
+
+    def add_many(
+        self, kind: str, rows: Iterable[Mapping[str, Any] | object], source: str = "import", author: str = ""
+    ) -> tuple[int, Changed]:
+        """Add records (dicts, or the dataclasses of `data.records`) all at once or not at all. Returns how many are new.
+
+        Comparisons are {"prompt", "a", "b", "winner", "strength"} or have "chosen" and "rejected"; each makes a pair and
+        its judgement. A row's own "source" wins over `source`. Prompts that are there already are passed over.
+
+        Raises:
+            DataError: a row cannot be used; the message gives its number, and nothing was added.
+        """
+        facts: list[Fact] = []
+        fresh: set[str] = set()
+        count = 0
+        for number, given in enumerate(rows, 1):
+            body = asdict(given) if is_dataclass(given) and not isinstance(given, type) else dict(given)  # type: ignore[call-overload]
+            try:
+                made = _facts_of(kind, body, body.get("source") or source, author)
+            except KeyError as error:
+                raise DataError(f"Record {number} has no {error.args[0]!r}.") from error
+            except DataError as error:
+                raise DataError(f"Record {number}: {error}", error.hint) from error
+            if kind == "prompts":
+                same = made[0][1]["same"]
+                if same in fresh or self._known_prompt(body["prompt"]):
+                    continue
+                fresh.add(same)
+            facts += made
+            count += 1
+        return count, self._write(facts, _touched(kind) if facts else Changed(0))
+
+    def add_model(self, ref: str, title: str = "") -> Changed:
+        """Remember a folder or Hub id, so that it can be chosen."""
+        if any(model["ref"] == ref for model in self.models()):
+            return self._note(Changed(0))
+        row = {"id": _new_id(), "ref": _short(ref, "ref"), "title": _short(title or ref, "title"), "created": time.time()}
+        return self._write([_fact("models", row)], Changed.MODELS)
+
+    def remove_model(self, ref: str) -> Changed:
+        """Forget a model; runs that used it are not touched."""
+        marks = [_mark_fact("models", model["id"], "removed", "") for model in self.models() if model["ref"] == ref]
+        return self._write(marks, Changed.MODELS if marks else Changed(0))
+
+    def _mark(self, kind: str, id: str, mark: str, author: str) -> Changed:
+        if kind not in TABLES or self.get(kind, id) is None:
+            raise StoreError(f"There is no record {id!r} among the {kind}.")
+        return self._write([_mark_fact(kind, id, mark, author)], _touched(kind))
+
+    def _visible(self, kind: str, id: str) -> dict[str, Any]:
+        record = self.get(kind, id)
+        if record is None or record["hidden"]:
+            raise StoreError(f"There is no record {id!r} among the {kind} to edit.", "It may have been edited already.")
+        return record
+
+    def _known_prompt(self, prompt: Prompt) -> str:
+        if fault_in(PromptRecord(prompt)):
+            return ""
+        found = self._rows(
+            "SELECT t.id FROM prompts AS t LEFT JOIN standings AS s ON s.kind = 'prompts' AND s.record = t.row "
+            "WHERE t.same = :same AND coalesce(s.hidden, '') = '' LIMIT 1",
+            same=_same(prompt),
+        )
+        return str(found[0]["id"]) if found else ""
+
+    def _write(self, facts: list[Fact], changed: Changed) -> Changed:
+        """Commit facts and what follows from them; then make sure that others see them; then write the journal."""
+        if not self._writable:
+            raise StoreError(f"{self.path} is open for reading only.", "Close the other window that has it open.")
+        added: list[Fact] = []
+        with transaction(self._db, self.path):
+            for table, row in facts:
+                cursor = self._db.execute(insert_sql(table), {"row": None, **row})
+                if cursor.rowcount == 1:
+                    added.append((table, {"row": cursor.lastrowid, **row}))
+                    self._restate(table, added[-1][1])
+        self._prove(added)
+        self._journal.append(added)
+        return self._note(changed if added else Changed(0))
+
+    def _restate(self, table: str, row: dict[str, Any]) -> None:
+        """Bring the standings up to date with one new fact."""
+        if row.get("replaces"):
+            hide_replaced(self._db, table, row["replaces"])
+        if table == "pairs":
+            self._db.execute("INSERT INTO verdicts VALUES (:row, NULL, '', 0)", {"row": row["row"]})
+        elif table == "comparisons":
+            restate_pair(self._db, row["pair_id"])
+        elif table == "marks":
+            restate_mark(self._db, row["kind"], row["record_id"])
+
+    def _prove(self, added: list[Fact]) -> None:
+        """Nothing is acknowledged that a second connection cannot read."""
+        if self._db.conn.in_transaction:
+            raise StoreError(f"{self.path} kept a transaction open, so the last label is not safe.", "Restart the program.")
+        for table, row in added[:1] + added[-1:]:
+            seen = list(self._witness.query(f"SELECT hash FROM {table} WHERE id = ?", [row["id"]]))
+            if not seen or seen[0]["hash"] != row["hash"]:
+                raise StoreError(f"{self.path} did not keep the last label.", "Check the disk, then repair the project.")
+
+    def _note(self, changed: Changed) -> Changed:
+        self.last_change = changed
+        return changed
+
+
+def _touched(kind: str) -> Changed:
+    return Changed.COMPARISONS | Changed.PAIRS if kind in ("pairs", "comparisons") else Changed[kind.upper()]
+
+
+def _facts_of(kind: str, body: dict[str, Any], source: str, author: str) -> list[Fact]:
+    if kind == "prompts":
+        return [_prompt_fact(body["prompt"], source, author, "")]
+    if kind == "demonstrations":
+        return [_demonstration_fact(body["prompt"], body["completion"], source, author, "", "")]
+    if kind == "pairs":
+        return [_pair_fact(body["prompt"], body["a"], body["b"], body.get("meta") or {}, source, author, "", "")]
+    if kind != "comparisons":
+        raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(TABLES)}.")
+    a, b, winner = (body["chosen"], body["rejected"], "a") if "chosen" in body else (body["a"], body["b"], body["winner"])
+    pair = _pair_fact(body["prompt"], a, b, body.get("meta") or {}, source, author, "", "")
+    strength, comment = body.get("strength", 2), body.get("comment", "")
+    return [pair, _judgement_fact(pair[1]["id"], winner, strength, "a", 0.0, author, source, comment, "")]
+
+
+def _prompt_fact(prompt: Prompt, source: str, author: str, id: str, replaces: str = "") -> Fact:
+    _require(PromptRecord(prompt))
+    row = {**_who(source, author, id), **_prompt_columns(prompt), "same": _same(prompt), "replaces": replaces}
+    return _fact("prompts", row)
+
+
+def _demonstration_fact(prompt: Prompt, completion: str, source: str, author: str, replaces: str, id: str) -> Fact:
+    _require(Demonstration(prompt, completion))
+    row = {**_who(source, author, id), **_prompt_columns(prompt), "completion": completion, "replaces": replaces}
+    return _fact("demonstrations", row)
+
+
+def _pair_fact(
+    prompt: Prompt, a: str, b: str, meta: Mapping[str, Any], source: str, author: str, replaces: str, id: str
+) -> Fact:
+    _require(Comparison(prompt, a, b), {"chosen": "answer A", "rejected": "answer B"})
+    try:
+        told = json.dumps(meta, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"Where a pair came from must be told in JSON values: {error}.") from error
+    row = {**_who(source, author, id), **_prompt_columns(prompt), "a": a, "b": b, "meta": told, "replaces": replaces}
+    return _fact("pairs", row)
+
+
+def _judgement_fact(
+    pair_id: str,
+    winner: str,
+    strength: int,
+    left: str,
+    seconds: float,
+    author: str,
+    source: str,
+    comment: str,
+    id: str,
+    undoes: str = "",
+) -> Fact:
+    if winner not in WINNERS and not undoes:
+        raise DataError(f"The winner {winner!r} is not one of {', '.join(WINNERS)}.")
+    if isinstance(strength, bool) or strength not in STRENGTHS:
+        raise DataError(f"The strength {strength!r} is not 1, 2 or 3.")
+    if left not in ("a", "b") or not math.isfinite(seconds) or seconds < 0:
+        raise DataError(f"A judgement cannot have {left!r} on the left and take {seconds} seconds.")
+    said = {"winner": winner, "strength": strength, "left_side": left, "seconds": float(seconds)}
+    row = {**_who(source, author, id), "pair_id": pair_id, **said, "comment": _short(comment, "comment"), "undoes": undoes}
+    return _fact("comparisons", row)
+
+
+def _mark_fact(kind: str, record_id: str, mark: str, author: str) -> Fact:
+    row = {"id": _new_id(), "kind": kind, "record_id": record_id, "mark": mark, "author": _short(author, "author")}
+    return _fact("marks", {**row, "created": time.time()})
+
+
+def _fact(table: str, row: dict[str, Any]) -> Fact:
+    return table, {**row, "hash": row_hash(table, row)}
+
+
+def _who(source: str, author: str, id: str) -> dict[str, Any]:
+    origin = {"source": _short(source, "source"), "author": _short(author, "author")}
+    return {"id": id or _new_id(), **origin, "created": time.time()}
+
+
+def _prompt_columns(prompt: Prompt) -> dict[str, str]:
+    text, turns = pack_prompt(prompt)
+    return {"prompt": text, "turns": turns}
+
+
+def _require(record: PromptRecord | Demonstration | Comparison, names: Mapping[str, str] | None = None) -> None:
+    if fault := fault_in(record):
+        field, why = fault
+        raise DataError(f"The {(names or {}).get(field, field)} cannot be used: {why}.")
+
+
+def _short(text: str, what: str) -> str:
+    """A remark or a name: any text that is valid Unicode and no book."""
+    if not isinstance(text, str) or len(text) > 100_000 or any("\ud800" <= c <= "\udfff" for c in text):
+        raise DataError(f"The {what} is not valid text.")
+    return text
+
+
+def _same(prompt: Prompt) -> str:
+    return hashlib.sha256(canonical(prompt).encode("utf-8")).hexdigest()[:32]
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,94 @@
+"""The tables of labels.db: facts, which are only ever added to, and standings, which can be worked out from the facts.
+
+A fact's `hash` covers all its other columns but the row number, so that a row that has rotted is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+_PROMPT = "prompt TEXT NOT NULL, turns TEXT NOT NULL"
+_WHO = "source TEXT NOT NULL, author TEXT NOT NULL, created REAL NOT NULL, hash TEXT NOT NULL"
+
+# Row numbers are given out without gaps and never change: nothing is deleted, so pages are found by number.
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        f"""CREATE TABLE prompts (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, {_PROMPT},
+            same TEXT NOT NULL, replaces TEXT NOT NULL, {_WHO}) STRICT""",
+        "CREATE INDEX prompts_same ON prompts (same)",
+        f"""CREATE TABLE demonstrations (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, {_PROMPT},
+            completion TEXT NOT NULL, replaces TEXT NOT NULL, {_WHO}) STRICT""",
+        f"""CREATE TABLE pairs (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, {_PROMPT},
+            a TEXT NOT NULL, b TEXT NOT NULL, meta TEXT NOT NULL, replaces TEXT NOT NULL, {_WHO}) STRICT""",
+        f"""CREATE TABLE comparisons (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, pair_id TEXT NOT NULL,
+            winner TEXT NOT NULL, strength INTEGER NOT NULL, left_side TEXT NOT NULL, seconds REAL NOT NULL,
+            comment TEXT NOT NULL, undoes TEXT NOT NULL, {_WHO}) STRICT""",
+        "CREATE INDEX comparisons_pair ON comparisons (pair_id)",
+        "CREATE INDEX comparisons_author ON comparisons (source, author)",
+        """CREATE TABLE marks (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+            record_id TEXT NOT NULL, mark TEXT NOT NULL, author TEXT NOT NULL, created REAL NOT NULL,
+            hash TEXT NOT NULL) STRICT""",
+        "CREATE INDEX marks_record ON marks (record_id)",
+        """CREATE TABLE models (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, ref TEXT NOT NULL,
+            title TEXT NOT NULL, created REAL NOT NULL, hash TEXT NOT NULL) STRICT""",
+        # Below are standings. `hidden` says why a record is not shown: retired, replaced, undone, undo, removed, lost.
+        """CREATE TABLE standings (kind TEXT NOT NULL, record INTEGER NOT NULL, hidden TEXT NOT NULL,
+            flagged INTEGER NOT NULL, PRIMARY KEY (kind, record)) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX standings_hidden ON standings (kind, record) WHERE hidden <> ''",
+        """CREATE TABLE verdicts (pair INTEGER PRIMARY KEY, judgement INTEGER, winner TEXT NOT NULL,
+            hidden INTEGER NOT NULL) STRICT""",
+        "CREATE INDEX verdicts_pending ON verdicts (pair) WHERE judgement IS NULL AND hidden = 0",
+        "CREATE INDEX verdicts_winner ON verdicts (hidden, winner)",
+    ),
+)
+
+TEXT = ("prompt", "turns")
+WHO = ("source", "author", "created", "hash")
+FACTS: dict[str, tuple[str, ...]] = {
+    "prompts": ("id", *TEXT, "same", "replaces", *WHO),
+    "demonstrations": ("id", *TEXT, "completion", "replaces", *WHO),
+    "pairs": ("id", *TEXT, "a", "b", "meta", "replaces", *WHO),
+    "comparisons": ("id", "pair_id", "winner", "strength", "left_side", "seconds", "comment", "undoes", *WHO),
+    "marks": ("id", "kind", "record_id", "mark", "author", "created", "hash"),
+    "models": ("id", "ref", "title", "created", "hash"),
+}
+# What a search looks through.
+SEARCHED: dict[str, tuple[str, ...]] = {
+    "prompts": ("t.prompt", "t.source"),
+    "demonstrations": ("t.prompt", "t.completion", "t.source"),
+    "pairs": ("t.prompt", "t.a", "t.b", "t.source"),
+    "comparisons": ("p.prompt", "p.a", "p.b", "t.comment", "t.source"),
+}
+
+
+def row_hash(table: str, row: dict[str, Any]) -> str:
+    """What the `hash` of a fact should be."""
+    told = [row[column] for column in FACTS[table] if column != "hash"]
+    line = json.dumps([table, *told], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def insert_sql(table: str) -> str:
+    """Adds a fact under the row number given, or the next; a fact that is already there is left alone."""
+    columns = ("row", *FACTS[table])
+    values = ", ".join(f":{column}" for column in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values}) ON CONFLICT DO NOTHING"
+
+
+def standing_judgement(judgements: Iterable[dict[str, Any]]) -> tuple[dict[str, Any] | None, dict[int, str]]:
+    """Of one pair's judgements, oldest first: the one that counts now, and why each of the others does not.
+
+    The latest that was not undone counts.
+    """
+    rows = list(judgements)
+    undone = {row["undoes"] for row in rows if row["winner"] == "undo"}
+    left = [row for row in rows if row["winner"] != "undo" and row["id"] not in undone]
+    hidden = {row["row"]: "undo" if row["winner"] == "undo" else "undone" for row in rows}
+    hidden |= {row["row"]: "replaced" for row in left}
+    if not left:
+        return None, hidden
+    del hidden[left[-1]["row"]]
+    return left[-1], hidden

@@ -1,0 +1,91 @@
+"""How things stand, worked out from the facts: which judgement of a pair counts, and which records are not shown.
+
+All of it can be thrown away and worked out again; it is kept so that no page and no next pair needs a search.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlite_utils import Database
+
+from rlhf_engine.store.schema import FACTS, standing_judgement
+
+_STRUCTURAL = ("replaced", "undone", "undo", "lost")  # no mark can change these
+_TABLES = ("prompts", "demonstrations", "pairs", "comparisons", "models")
+
+
+def hide_replaced(db: Database, kind: str, id: str) -> None:
+    """A record has been said again: the old one is no longer shown."""
+    _hide(db, kind, _row_of(db, kind, id), "replaced")
+
+
+def restate_pair(db: Database, pair_id: str) -> None:
+    """Which of a pair's judgements counts now."""
+    rows = list(db.query("SELECT row, id, winner, undoes FROM comparisons WHERE pair_id = ? ORDER BY row", [pair_id]))
+    standing, hidden = standing_judgement(rows)
+    for row, why in hidden.items():
+        _hide(db, "comparisons", row, why)
+    if standing:
+        _hide(db, "comparisons", standing["row"], _marked(db, "comparisons", standing["id"]))
+    db.execute(
+        "UPDATE verdicts SET judgement = :row, winner = :winner WHERE pair = (SELECT row FROM pairs WHERE id = :id)",
+        {"row": standing and standing["row"], "winner": standing["winner"] if standing else "", "id": pair_id},
+    )
+
+
+def restate_mark(db: Database, kind: str, id: str) -> None:
+    """What the marks on a record make of it; the latest of each sort counts."""
+    row = _row_of(db, kind, id)
+    if row is None:
+        return
+    current = list(db.query("SELECT hidden FROM standings WHERE kind = ? AND record = ?", [kind, row]))
+    if not current or current[0]["hidden"] not in _STRUCTURAL:
+        _hide(db, kind, row, _marked(db, kind, id))
+    flags = "SELECT mark FROM marks WHERE record_id = ? AND kind = ? AND mark IN ('flagged', 'unflagged')"
+    latest = list(db.query(f"{flags} ORDER BY row DESC LIMIT 1", [id, kind]))
+    if latest:
+        db.execute(
+            "INSERT INTO standings VALUES (?, ?, '', ?) ON CONFLICT DO UPDATE SET flagged = excluded.flagged",
+            [kind, row, int(latest[0]["mark"] == "flagged")],
+        )
+
+
+def work_out_again(db: Database, lost: dict[str, set[int]]) -> None:
+    """Forget all standings and derive them from the facts. `lost` are row numbers whose content is gone, by table."""
+    db.execute("DELETE FROM standings")
+    db.execute("DELETE FROM verdicts")
+    db.execute("INSERT INTO verdicts SELECT row, NULL, '', 0 FROM pairs")
+    for kind in _TABLES:
+        if "replaces" in FACTS[kind]:
+            for found in list(db.query(f"SELECT replaces FROM {kind} WHERE replaces <> ''")):
+                hide_replaced(db, kind, found["replaces"])
+    for found in list(db.query("SELECT DISTINCT pair_id FROM comparisons")):
+        restate_pair(db, found["pair_id"])
+    for kind, rows in lost.items():
+        for row in rows:
+            _hide(db, kind, row, "lost")
+    for found in list(db.query("SELECT DISTINCT kind, record_id FROM marks")):
+        if found["kind"] in _TABLES:
+            restate_mark(db, found["kind"], found["record_id"])
+
+
+def _row_of(db: Database, kind: str, id: str) -> int | None:
+    found = list(db.query(f"SELECT row FROM {kind} WHERE id = ?", [id]))
+    return int(found[0]["row"]) if found else None
+
+
+def _marked(db: Database, kind: str, id: str) -> str:
+    marks = "SELECT mark FROM marks WHERE record_id = ? AND kind = ? AND mark IN ('retired', 'restored', 'removed')"
+    latest: list[dict[str, Any]] = list(db.query(f"{marks} ORDER BY row DESC LIMIT 1", [id, kind]))
+    return "" if not latest or latest[0]["mark"] == "restored" else str(latest[0]["mark"])
+
+
+def _hide(db: Database, kind: str, row: int | None, why: str) -> None:
+    if row is None:
+        return
+    db.execute(
+        "INSERT INTO standings VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE SET hidden = excluded.hidden", [kind, row, why]
+    )
+    if kind == "pairs":
+        db.execute("UPDATE verdicts SET hidden = ? WHERE pair = ?", [int(bool(why)), row])
