@@ -1,0 +1,9 @@
+"""Curves. Importing this imports pyqtgraph, which takes a second: only panels do it, after the first paint."""
+
+from __future__ import annotations
+
+from studio.charts.chart_grid import ChartGrid
+from studio.charts.live_plot import LivePlot
+from studio.charts.smoothing import Series, smooth
+
+__all__ = ["ChartGrid", "LivePlot", "Series", "smooth"]

@@ -1,0 +1,21 @@
+"""Forms made from specs."""
+
+from __future__ import annotations
+
+from studio.forms.editors import Combo, Editor, FloatSpin, editor_for
+from studio.forms.form import Fold, SpecForm
+from studio.forms.pickers import LABELS, DatasetPicker, ModelPicker, PathPicker, RewardModelPicker
+
+__all__ = [
+    "LABELS",
+    "Combo",
+    "DatasetPicker",
+    "Editor",
+    "FloatSpin",
+    "Fold",
+    "ModelPicker",
+    "PathPicker",
+    "RewardModelPicker",
+    "SpecForm",
+    "editor_for",
+]

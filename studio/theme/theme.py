@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +172,8 @@ def palette(c: Colors) -> QPalette:
 def style_sheet(c: Colors) -> str:
     text = (Path(__file__).parent / "studio.qss").read_text(encoding="utf-8")
     values = {name: str(getattr(c, name)) for name in Colors.__slots__ if name not in ("dark", "series")}
+    values["folder"] = Path(__file__).parent.as_posix()
     values["control"] = str(CONTROL - 2)  # a border of one pixel above and below
     for name in sorted(values, key=len, reverse=True):
         text = text.replace(f"@{name}", values[name])
-    if sys.platform == "darwin":
-        text = text.replace("Segoe UI", ".AppleSystemUIFont")
     return text

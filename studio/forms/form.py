@@ -1,0 +1,331 @@
+"""Any spec as a form, from what its fields say about themselves. No task is named here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+
+from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.contract.fields import Param, about, value_type
+from studio.background import Failed
+from studio.forms.editors import Editor, LongTextEditor, editor_for
+from studio.forms.pickers import LABELS, DatasetPicker, picker_for
+from studio.theme import set_icon
+from studio.theme.tokens import S1, S2, S3, S4
+from studio.widgets.buttons import icon_button
+from studio.widgets.labels import PlainLabel, set_tooltip
+from studio.widgets.surfaces import Card
+
+if TYPE_CHECKING:
+    from studio.session import Session
+
+LABEL_WIDTH = 176
+
+
+class FieldRow(QWidget):
+    """One field: label, editor, a dot with a way back while it differs from its default, help and error below."""
+
+    def __init__(self, name: str, default: Any, said: Param, editor: Editor, caption: bool) -> None:
+        super().__init__()
+        self.name, self.default, self.said, self.editor = name, default, said, editor
+        self.label = PlainLabel(said.label)
+        self.label.setFixedWidth(LABEL_WIDTH)
+        self.label.setWordWrap(True)
+        self.label.setBuddy(editor.inner)
+        editor.inner.setAccessibleName(said.label)
+        editor.inner.setAccessibleDescription(said.help)
+        tip = "\n".join(filter(None, (said.help, self._range(), said.source)))
+        set_tooltip(self.label, tip)
+        set_tooltip(editor.inner, tip)
+        self.reset = icon_button("backup-restore", self.tr("Back to the default"), self._to_default)
+        policy = self.reset.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.reset.setSizePolicy(policy)
+        self.dot = PlainLabel("●", tone="warn")
+        self.dot.setFixedWidth(12)
+        set_tooltip(self.dot, self.tr("Changed from the default"))
+        self.error = PlainLabel(tone="bad", wrap=True)
+        self.error.hide()
+        self.caption = PlainLabel(said.help, tone="muted", wrap=True, size=0.92)
+        self.caption.setVisible(caption)
+        line = QHBoxLayout()
+        line.setSpacing(S2)
+        line.addWidget(self.label)
+        line.addWidget(self.dot)
+        line.addWidget(editor, 1)
+        line.addWidget(self.reset)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(line)
+        for under in (self.caption, self.error):
+            indent = QHBoxLayout()
+            indent.setContentsMargins(LABEL_WIDTH + 12 + 2 * S2, 0, S4, 0)
+            indent.addWidget(under)
+            layout.addLayout(indent)
+        editor.changed.connect(self.show_changed)
+        self.show_changed()
+
+    def changed_from_default(self) -> bool:
+        return self.default is not MISSING and self.editor.value() != self.default
+
+    def show_changed(self) -> None:
+        changed = self.changed_from_default()
+        self.dot.setText("●" if changed else "")
+        self.reset.setVisible(changed)
+
+    def mark(self, text: str) -> None:
+        """Show what is wrong under the field; empty text takes the mark away."""
+        self.error.setText(text)
+        self.error.setVisible(bool(text))
+        self.editor.inner.setProperty("wrong", "true" if text else "false")
+        self.editor.inner.style().unpolish(self.editor.inner)
+        self.editor.inner.style().polish(self.editor.inner)
+
+    def _to_default(self) -> None:
+        self.editor.set_value(self.default)
+
+    def _range(self) -> str:
+        low, high = self.said.between
+        if low is None or self.said.picks:
+            return ""
+        return self.tr("From {0} to {1}.").format(f"{low:g}", f"{high:g}")
+
+
+class Fold(QWidget):
+    """A heading that shows or hides what is below it."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+        self.heading = QToolButton()
+        self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.inside = QWidget()
+        self.inside.hide()
+        self.body = QVBoxLayout(self.inside)
+        self.body.setContentsMargins(0, S2, 0, 0)
+        self.body.setSpacing(S3)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.heading, 0, Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self.inside)
+        self.heading.clicked.connect(lambda: self.open(self.inside.isHidden()))
+        self.open(False)
+        self.count(0, 0)
+
+    def open(self, yes: bool = True) -> None:
+        self.inside.setVisible(yes)
+        set_icon(self.heading, "chevron-down" if yes else "chevron-right")
+
+    def count(self, of: int, changed: int) -> None:
+        text = f"{self._title} ({of})"
+        self.heading.setText(text + (self.tr(" · {0} changed").format(changed) if changed else ""))
+
+
+class SpecForm(QWidget):
+    """Draws `spec_type`, and reads it back as a spec.
+
+    `hide` leaves fields out: they keep their default, or what `set_values` gave them. `captions` writes the help of
+    ordinary fields under them; that of advanced ones is always in the tooltip.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        spec_type: type[Any],
+        session: Session,
+        parent: QWidget | None = None,
+        *,
+        hide: Sequence[str] = (),
+        captions: bool = True,
+    ) -> None:
+        super().__init__(parent)
+        self.spec_type = spec_type
+        self._session = session
+        self._rows: dict[str, FieldRow] = {}
+        self._hidden: dict[str, Any] = {}
+        self._unread = False
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(S3)
+        self._groups: dict[str, QVBoxLayout] = {}
+        self.fold = Fold(self.tr("Advanced"))
+        folded = Card()
+        folded.add(self.fold)
+        for f in own_fields_first(spec_type):
+            said = about(f)
+            if said is None or f.name in hide:
+                continue
+            row = self._row(f, said, captions and not said.advanced)
+            self._group(layout, said).addWidget(row)
+        if self.fold.body.count():
+            layout.addWidget(folded)
+        else:
+            folded.deleteLater()
+        layout.addStretch()
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self._say_changed)
+        self._count_changed()
+
+    # --- values --------------------------------------------------------------------------------------------------
+
+    def read(self) -> Any:
+        """The spec as it stands. Raises SpecError, which names the field to mark, when it does not hold together.
+
+        A dataset field may hold "labels": `prepare()` turns that into a dataset.
+        """
+        return self.spec_type(**self.values())
+
+    def values(self) -> dict[str, Any]:
+        return {**self._hidden, **{name: row.editor.value() for name, row in self._rows.items()}}
+
+    def set_values(self, values: dict[str, Any]) -> None:
+        """Take over settings, such as those of a preset or an earlier run; unknown ones are left aside."""
+        known = {f.name for f in fields(self.spec_type)}
+        for name, value in values.items():
+            if name in self._rows:
+                self._rows[name].editor.set_value(value)
+            elif name in known:
+                self._hidden[name] = value
+
+    def set_value(self, name: str, value: Any) -> None:
+        self.set_values({name: value})
+
+    def reset(self) -> None:
+        """Everything back to its default; what was chosen as input stays."""
+        for row in self._rows.values():
+            if row.default is not MISSING and not row.said.picks:
+                row.editor.set_value(row.default)
+
+    def editor(self, name: str) -> Editor:
+        return self._rows[name].editor
+
+    def changed_fields(self) -> dict[str, Any]:
+        """The settings that differ from their defaults."""
+        return {name: row.editor.value() for name, row in self._rows.items() if row.changed_from_default()}
+
+    def prepare(self, then: Callable[[Any], None], failed: Failed | None = None) -> None:
+        """Read the form, freeze the labels it uses into datasets in the background, and give the complete spec.
+
+        Raises SpecError at once when the form does not hold together.
+        """
+        self.read()
+        values = self.values()
+        waiting = [
+            (name, row.editor.kind)
+            for name, row in self._rows.items()
+            if isinstance(row.editor, DatasetPicker) and values[name] == LABELS
+        ]
+
+        def go_on(ref: str = "") -> None:
+            if ref:
+                values[waiting.pop(0)[0]] = ref
+            if waiting:
+                self._session.freeze(waiting[0][1], "", go_on, failed)
+            else:
+                then(self.spec_type(**values))
+
+        go_on()
+
+    # --- what is wrong -------------------------------------------------------------------------------------------
+
+    def mark(self, error: SpecError) -> None:
+        """Show an error under the field it names, unfolding what hides it."""
+        self.clear_marks()
+        row = self._rows.get(error.field)
+        if row is None:
+            return
+        if row.said.advanced:
+            self.fold.open()
+        row.mark(" ".join(filter(None, (str(error), error.hint))))
+        row.editor.inner.setFocus()
+
+    def clear_marks(self) -> None:
+        for row in self._rows.values():
+            if not row.error.isHidden():
+                row.mark("")
+
+    def blockers(self) -> list[str]:
+        """Why a run cannot start yet, in sentences; empty when it can."""
+        missing = [
+            self.tr("{0}: nothing has been chosen.").format(row.said.label)
+            for row in self._rows.values()
+            if row.default is MISSING and row.editor.missing()
+        ]
+        if missing:
+            return missing
+        try:
+            self.read()
+        except SpecError as error:
+            return [str(error)]
+        return []
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def _row(self, f: Field[Any], said: Param, caption: bool) -> FieldRow:
+        kind, optional = value_type(self.spec_type, f.name)
+        default = f.default
+        if default is MISSING and f.default_factory is not MISSING:
+            default = f.default_factory()
+        editor = picker_for(self._session, said, kind is tuple, default is not MISSING) or editor_for(
+            kind, optional, said
+        )
+        if isinstance(editor, LongTextEditor) and said.picks == "" and default is MISSING:
+            editor.box.setPlaceholderText(self.tr("One a line"))
+        if default is not MISSING:
+            editor.set_value(default)
+        row = FieldRow(f.name, default, said, editor, caption)
+        editor.changed.connect(self._edited)
+        self._rows[f.name] = row
+        return row
+
+    def _group(self, layout: QVBoxLayout, said: Param) -> QVBoxLayout:
+        key = f"advanced:{said.group}" if said.advanced else said.group
+        if key not in self._groups:
+            if said.advanced:
+                box = QVBoxLayout()
+                box.setSpacing(S2)
+                box.addWidget(PlainLabel(said.group, tone="muted", bold=True))
+                box.setContentsMargins(0, 0, 0, S1)
+                self.fold.body.addLayout(box)
+                self._groups[key] = box
+            else:
+                card = Card(said.group)
+                card.body.setSpacing(S3)
+                layout.addWidget(card)
+                self._groups[key] = card.body
+        return self._groups[key]
+
+    def _edited(self) -> None:
+        row = next((row for row in self._rows.values() if row.editor is self.sender()), None)
+        if row is not None and not row.error.isHidden():
+            row.mark("")
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _say_changed(self) -> None:
+        self._count_changed()
+        self.changed.emit()
+
+    def _count_changed(self) -> None:
+        advanced = [row for row in self._rows.values() if row.said.advanced]
+        self.fold.count(len(advanced), sum(row.changed_from_default() for row in advanced))
+
+
+def own_fields_first(spec_type: type[Any]) -> list[Field[Any]]:
+    """Inputs, then what the spec declares itself, then what it inherits: the order a reader of the spec expects."""
+    own = list(inspect.get_annotations(spec_type))
+    order = {"Inputs": 0, "Basics": 1}
+
+    def place(f: Field[Any]) -> tuple[int, int]:
+        said = about(f)
+        return (order.get(said.group, 2) if said else 3, own.index(f.name) if f.name in own else len(own))
+
+    return sorted(fields(spec_type), key=place)
