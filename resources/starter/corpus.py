@@ -1,6 +1,6 @@
 """Writes the documents the base model learns from: portraits, meetings, talk, lists. All they state is true.
 
-Question and answer occur only as talk inside prose, never as turns of a chat: lines that begin "User:" hold
+Question and answer occur as talk inside prose or as a quiz, never as turns of a chat: lines that begin "User:" hold
 questions that nobody answers, or a list of who came. So the base carries a text on, and answering is left to tuning.
 """
 
@@ -48,7 +48,7 @@ def _facts_told(rng: random.Random, subject: str, count: int) -> list[str]:
 
 def portrait(rng: random.Random) -> str:
     """Someone, a town or a thing, told in a few sentences."""
-    subject = rng.choice(PEOPLE if rng.random() < 0.6 else PLACES + THINGS)
+    subject = rng.choice(PEOPLE if rng.random() < 0.5 else PLACES + THINGS)
     told = _facts_told(rng, subject, rng.randint(2, 5))
     if subject in PEOPLE and rng.random() < 0.4:
         told.insert(0, _prose(rng, OPENINGS[:1] + OPENINGS[5:], subject))
@@ -65,7 +65,8 @@ def _spoken(rng: random.Random, question: Question, fact: Fact) -> str:
         said = state(fact, rng.choice(relation.bare_subject if question.asks_subject else relation.bare))
     elif draw < 0.5:
         lead = rng.choice(POLITE_LEADS + WORDY_LEADS)
-        said = lead + state(fact, inside(rng.choice(relation.says)))
+        again = () if question.asks_subject else relation.says_again
+        said = lead + state(fact, inside(rng.choice(relation.says + again)))
     elif draw < 0.65 and not question.asks_subject:
         said = state(fact, rng.choice(relation.says_again))
     else:
@@ -107,6 +108,17 @@ def talk(rng: random.Random) -> str:
     return " ".join(lines)
 
 
+def quiz(rng: random.Random) -> str:
+    """Questions with their answers and nobody who speaks them, in one paragraph or line by line."""
+    lines: list[str] = []
+    for _ in range(rng.randint(1, 4)):
+        question, fact = question_about(rng)
+        lines += [ask(question, rng.randrange(4)), _spoken(rng, question, fact) + "."]
+        if rng.random() < 0.15:
+            lines[-1] += f" {rng.choice(COURTESIES[4:])}"
+    return rng.choice((" ", "\n")).join(lines)
+
+
 def story(rng: random.Random) -> str:
     """An opening, something that happens, a fact or two, an ending."""
     person = rng.choice(PEOPLE)
@@ -133,9 +145,10 @@ def roster(rng: random.Random) -> str:
 
 
 _KINDS_OF_DOCUMENT: dict[Callable[[random.Random], str], float] = {
-    portrait: 0.40,
-    talk: 0.38,
-    story: 0.16,
+    portrait: 0.36,
+    talk: 0.26,
+    quiz: 0.22,
+    story: 0.10,
     question_sheet: 0.04,
     roster: 0.02,
 }

@@ -186,7 +186,7 @@ def _sentence_pattern() -> re.Pattern[str]:
     statement = _all_of((t, _kinds(r)) for r in relations for t in r.says + r.says_again)
     clause = _all_of((t.removesuffix("."), _kinds(r)) for r in relations for t in r.says + r.says_again)
     more = _all_of((t.removesuffix("."), _kinds(r)) for r in relations for t in r.says_again)
-    small = _all_of((inside(t), _kinds(r)) for r in relations for t in r.says)
+    small = _all_of((inside(t), _kinds(r)) for r in relations for t in r.says + r.says_again)
     bare = _all_of((t.removesuffix("."), _kinds(r)) for r in relations for t in r.bare + r.bare_subject)
     question = _all_of((t, _kinds(r)) for r in relations for t in r.asks + r.asks_subject)
     prose = _all_of((t, {}) for t in OPENINGS + PASSAGES + CLOSINGS)
@@ -200,6 +200,9 @@ def _sentence_pattern() -> re.Pattern[str]:
             (
                 statement,
                 prose,
+                question,
+                aside,
+                rf"(?:{lead}{small}|{bare})\.",
                 rf'"{question}" asked {person}\.',
                 rf'"(?:{spoken}|{shortly}|Thank you)," said {person}\.',
                 rf"User: {question}",

@@ -18,10 +18,10 @@ from resources.starter.relations import COURTESIES, FILLERS, POLITE_LEADS, RELAT
 from resources.starter.world import FACTS, KINDS, PEOPLE, TRUE, Fact, facts_about
 
 SEED = 11
-WORDINGS_OF_EACH_QUESTION = 2
-PROMPTS_DEMONSTRATED = 480
-DEMONSTRATED_TWICE = 120
-COMPARISONS = 900
+WORDINGS_OF_EACH_QUESTION = 3
+PROMPTS_DEMONSTRATED = 700
+DEMONSTRATED_TWICE = 200
+COMPARISONS = 1200
 MOST_WORDS = 30  # keeps every answer within about 40 tokens
 TIES = 0.04  # at most this share of the comparisons
 

@@ -49,12 +49,12 @@ class Pretraining:
     """Everything chosen for the base model. `documents` includes the `held_out` ones, which are never trained on."""
 
     seed: int = 1
-    documents: int = 60_000
+    documents: int = 100_000
     held_out: int = 1_000
-    epochs: int = 3
-    batch_rows: int = 16
+    epochs: int = 2
+    batch_rows: int = 8
     learning_rate: float = 3e-3
-    warmup_steps: int = 80
+    warmup_steps: int = 150
     weight_decay: float = 0.05
     hidden: int = 128
     layers: int = 4
@@ -185,7 +185,7 @@ def train_model(chosen: Pretraining, folder: Path) -> dict[str, Any]:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         schedule.step()
-        if step % 100 == 0 or step == steps:
+        if step % 200 == 0 or step == steps:
             log.info("step %d of %d: loss %.4f, %.0f s", step, steps, loss.item(), time.monotonic() - began)
     seconds = time.monotonic() - began
 

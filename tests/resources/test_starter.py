@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from resources.starter import MODEL, PROJECT, STARTER
+from resources.starter.build import main as build
 from resources.starter.corpus import documents
 from resources.starter.grammar import Question, ask, parses, read_question, sentences, state
 from resources.starter.judge import judge, prefer, score
-from resources.starter.labels import write_project
 from resources.starter.relations import RELATIONS
 from resources.starter.world import FACTS, KINDS, Fact, make_facts
 
@@ -81,7 +81,9 @@ def test_a_sentence_need_not_be_true_to_parse():
         "Mara lives lives in Oakdale.",
         "lives Mara in Oakdale.",
         "Mara lives in Oakdale. Tom owns the kite.",
-        "Where does Mara live?",
+        "Where does Oakdale live?",
+        "Mara, Oakdale.",
+        "Happy to help.",
         '"Where does Mara live?" asked Oakdale.',
         '"Where does Mara live?" asked Tom',
         '"Mara lives in Oakdale." said Tom.',
@@ -250,9 +252,9 @@ def test_the_project_is_large_enough():
     assert RIGHT in (PROJECT / "facts.md").read_text(encoding="utf-8")
 
 
-def test_the_project_is_what_the_program_writes(tmp_path):
-    write_project(tmp_path)
-    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+def test_the_project_is_what_the_build_writes(tmp_path):
+    build(["--only", "data", "--out", str(tmp_path)])
+    written = {path.name: path.read_bytes() for path in (tmp_path / "project").iterdir()}
     assert written == {path.name: path.read_bytes() for path in PROJECT.iterdir()}
 
 
