@@ -212,17 +212,14 @@ class RunsReader:
 
     def runs(self) -> list[RunRow]:
         """Newest first."""
-        rows = [_revived(body) for body in self._query("select * from runs order by created desc, rowid desc")]
-        return self._told_apart(rows)
+        return self._rows("select * from runs order by created desc, rowid desc")
 
     def run(self, run_id: str) -> RunRow | None:
-        rows = [_revived(body) for body in self._query("select * from runs where id = ?", run_id)]
-        return next(iter(self._told_apart(rows)), None)
+        return next(iter(self._rows("select * from runs where id = ?", run_id)), None)
 
     def going(self) -> RunRow | None:
         """The run in progress in whatever process."""
-        rows = [_revived(body) for body in self._query("select * from runs where state in (?, ?)", *GOING)]
-        return next((row for row in self._told_apart(rows) if row.alive), None)
+        return next((row for row in self._rows("select * from runs where state in (?, ?)", *GOING) if row.alive), None)
 
     def story(self, run_id: str, after: int = -1) -> Iterator[Envelope]:
         """What a run has said after number `after`, in order. A page at a time: a writer's checkpoint never waits."""
@@ -264,16 +261,17 @@ class RunsReader:
                 standing.append(event)
         return standing
 
-    def _told_apart(self, rows: list[RunRow]) -> list[RunRow]:
-        """A run that says it is going while nobody is at work has lost its process."""
-        if any(row.alive for row in rows) and self.at_work() is None:
-            return [
-                replace(row, state="interrupted", message=INTERRUPTED.message, hint=INTERRUPTED.hint)
-                if row.alive
-                else row
-                for row in rows
-            ]
-        return rows
+    def _rows(self, sql: str, *parameters: Any) -> list[RunRow]:
+        """A run that says it is going while nobody is at work has lost its process.
+
+        It is asked twice: between reading the row and looking for its process, it may have ended like any other.
+        """
+        for _ in range(2):
+            rows = [_revived(body) for body in self._query(sql, *parameters)]
+            if not any(row.alive for row in rows) or self.at_work() is not None:
+                return rows
+        lost = {"state": "interrupted", "message": INTERRUPTED.message, "hint": INTERRUPTED.hint}
+        return [replace(row, **lost) if row.alive else row for row in rows]  # type: ignore[arg-type]
 
     def _query(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
         with self._guard, sqlite_errors(self._path):
