@@ -114,7 +114,10 @@ class TrainingFields:
         advanced=True,
     )
     seed: int = param(
-        0, "Seed", "Same seed, same data and same machine give the same run, bit for bit on a CPU.", between=(0, 2**31 - 1)
+        0,
+        "Seed",
+        "Same seed, same data and same machine give the same run, bit for bit on a CPU.",
+        between=(0, 2**31 - 1),
     )
     lora_rank: int = param(
         16, "LoRA rank", "Width of the adapter: more can learn more.", between=(1, 1024), group="Adapter", advanced=True

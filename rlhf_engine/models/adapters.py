@@ -71,9 +71,7 @@ def load_adapter(backbone: Backbone, name: str, source: ModelSource, trainable: 
         head.load_state_dict(load_file(source.adapter / HEAD, device=str(backbone.device)))
 
 
-def start_adapter(
-    backbone: Backbone, name: str, source: ModelSource, new: LoraConfig, trainable: bool = True
-) -> None:
+def start_adapter(backbone: Backbone, name: str, source: ModelSource, new: LoraConfig, trainable: bool = True) -> None:
     """The adapter a run begins with: a copy of the source's, or a new one that changes nothing yet."""
     if source.adapter is None:
         backbone.add(name, new, trainable)
@@ -101,5 +99,3 @@ class KeptAdapter:
         self._backbone.load_state(self._name, state["adapter"])
         if state["head"]:
             self._backbone.heads[self._name].load_state_dict(state["head"])
-
-

@@ -1,7 +1,7 @@
 """One frozen base in memory, many adapters on it: policy, reference, reward and value take turns.
 
-    with backbone.acting_as("reference"):
-        hidden = backbone.hidden(ids, attention_mask)
+with backbone.acting_as("reference"):
+    hidden = backbone.hidden(ids, attention_mask)
 """
 
 from __future__ import annotations
@@ -115,9 +115,7 @@ class Backbone:
             raise KeyError(name)
         marker = f".{name}."
         return {
-            key.replace(marker, "."): p
-            for key, p in self._peft.named_parameters()
-            if marker in key and ".lora_" in key
+            key.replace(marker, "."): p for key, p in self._peft.named_parameters() if marker in key and ".lora_" in key
         }
 
     # Roles --------------------------------------------------------------------------------------------------------
@@ -226,7 +224,9 @@ class Backbone:
 
 def lora(rank: int, alpha: float, dropout: float, targets: str) -> LoraConfig:
     """A LoRA configuration from a spec's four settings."""
-    modules: str | list[str] = targets if targets == "all-linear" else [t.strip() for t in targets.split(",") if t.strip()]
+    modules: str | list[str] = (
+        targets if targets == "all-linear" else [t.strip() for t in targets.split(",") if t.strip()]
+    )
     return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, task_type="CAUSAL_LM")
 
 

@@ -111,9 +111,7 @@ def push(folder: Path, repo: str, private: bool = True, progress: Progress | Non
 def _cached(repo: str) -> Path | None:
     """The snapshot in the cache, if a model could be loaded from it; a file that nobody reads may be missing."""
     try:
-        folder = Path(
-            snapshot_download(repo, allow_patterns=ALLOWED, ignore_patterns=IGNORED, local_files_only=True)
-        )
+        folder = Path(snapshot_download(repo, allow_patterns=ALLOWED, ignore_patterns=IGNORED, local_files_only=True))
     except IncompleteSnapshotError as error:
         folder = Path(error.snapshot_path)
     except LocalEntryNotFoundError:

@@ -88,7 +88,9 @@ def folder_of(base: str, progress: Progress | None = None) -> Path:
     looks_like_id = re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not base.startswith((".", "~"))
     if not path.is_dir():
         if not looks_like_id:  # a mistyped path must never be sent to the Hub as a name
-            raise ModelError(f"There is no folder {base}.", "Choose a folder with a config.json, or a Hub id: owner/name.")
+            raise ModelError(
+                f"There is no folder {base}.", "Choose a folder with a config.json, or a Hub id: owner/name."
+            )
         path = download(base, progress)
     check_folder(path, base)
     return path
@@ -98,7 +100,9 @@ def check_folder(path: Path, name: str) -> None:
     """Raise ModelError with what is missing, before anything slow is tried."""
     config = path / "config.json"
     if not config.is_file():
-        raise ModelError(f"{name} is not a model folder: it has no config.json.", "Choose the folder that holds the weights.")
+        raise ModelError(
+            f"{name} is not a model folder: it has no config.json.", "Choose the folder that holds the weights."
+        )
     try:
         body = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -133,7 +137,9 @@ def load_tokenizer(folder: Path, name: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise ModelError(f"The tokenizer of {name} cannot be read: {_first_line(error)}", "Check tokenizer.json.") from error
+        raise ModelError(
+            f"The tokenizer of {name} cannot be read: {_first_line(error)}", "Check tokenizer.json."
+        ) from error
 
 
 def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Progress | None = None) -> LoadedBase:
@@ -152,7 +158,9 @@ def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Pro
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # safetensors, configuration and shape errors share no class of their own
-        raise ModelError(f"The model {base} cannot be loaded: {_first_line(error)}", "Copy or download it again.") from error
+        raise ModelError(
+            f"The model {base} cannot be loaded: {_first_line(error)}", "Copy or download it again."
+        ) from error
     model = model.to(device).eval().requires_grad_(False)
     eos = _eos_ids(model, tokenizer)
     if not eos:

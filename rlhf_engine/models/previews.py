@@ -16,8 +16,6 @@ from rlhf_engine.data.records import Prompt, text_of
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.sampling import Answer, Sampler, complete
 
-Explain = Callable[[list[list[int]], list[Answer]], list[tuple[float | None, dict[str, tuple[float, ...]]]]]
-
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
@@ -26,10 +24,15 @@ class Fixed:
     reference: str  # what to compare with: the demonstration, or the starting model's answer
 
 
+Explain = Callable[[list[Fixed], list[Answer]], list[tuple[float | None, dict[str, tuple[float, ...]]]]]
+
+
 class Previews:
     """`explain` gives each answer a score and numbers per token."""
 
-    def __init__(self, backbone: Backbone, role: str, sampler: Sampler, seed: int, explain: Explain | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, role: str, sampler: Sampler, seed: int, explain: Explain | None = None
+    ) -> None:
         self._backbone, self._role, self._sampler, self._seed, self._explain = backbone, role, sampler, seed, explain
         self.fixed: list[Fixed] = []
 
@@ -46,9 +49,8 @@ class Previews:
         if not self.fixed:
             return []
         tokenizer = self._backbone.base.tokenizer
-        ids = [fixed.ids for fixed in self.fixed]
-        answers = self._write(ids)
-        explained = self._explain(ids, answers) if self._explain else [(None, {})] * len(answers)
+        answers = self._write([fixed.ids for fixed in self.fixed])
+        explained = self._explain(self.fixed, answers) if self._explain else [(None, {})] * len(answers)
         return [
             Sample(
                 step,

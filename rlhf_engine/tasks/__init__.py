@@ -114,9 +114,13 @@ def spec_from_json(text: str) -> Any:
     try:
         body = json.loads(text)
     except json.JSONDecodeError as error:
-        raise SpecError("", f"The spec is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from error
+        raise SpecError(
+            "", f"The spec is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from error
     if not isinstance(body, dict) or "task" not in body:
-        raise SpecError("task", "A spec is a JSON object with a \"task\" and its settings.", f"Tasks: {', '.join(TASKS)}.")
+        raise SpecError(
+            "task", 'A spec is a JSON object with a "task" and its settings.', f"Tasks: {', '.join(TASKS)}."
+        )
     key = body.pop("task")
     if key not in TASKS:
         raise SpecError("task", f"There is no task {key!r}.", f"Tasks: {', '.join(TASKS)}.")

@@ -22,7 +22,9 @@ class ExportSpec:
     folder: str = param("", "Folder", "Where to write. Empty is the project's exports folder.")
     repo: str = param("", "Hub repository", "owner/name to push to. Empty keeps it on this machine.", group="Hub")
     private: bool = param(True, "Private", "Only you can see the repository.", group="Hub")
-    dry_run: bool = param(False, "Dry run", "List the files that would be written and pushed, and do nothing.", group="Hub")
+    dry_run: bool = param(
+        False, "Dry run", "List the files that would be written and pushed, and do nothing.", group="Hub"
+    )
     card: str = param(
         "",
         "Model card",
@@ -32,7 +34,9 @@ class ExportSpec:
         advanced=True,
     )
     licence: str = param("", "Licence", "Licence named in the card. Empty leaves it open.", group="Hub", advanced=True)
-    seed: int = param(0, "Seed", "For the prompts on which the export is compared.", between=(0, 2**31 - 1), advanced=True)
+    seed: int = param(
+        0, "Seed", "For the prompts on which the export is compared.", between=(0, 2**31 - 1), advanced=True
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -26,7 +26,9 @@ class GenerateSpec:
     )
     top_p: float = param(1.0, "Top-p", "Choose among the likeliest tokens that add up to this.", between=(0.01, 1.0))
     top_k: int = param(0, "Top-k", "Choose among this many likeliest tokens. 0 is all.", between=(0, 1_000_000))
-    max_new_tokens: int = param(128, "Longest answer", "Where to stop at the latest.", between=(1, 32_768), unit="tokens")
+    max_new_tokens: int = param(
+        128, "Longest answer", "Where to stop at the latest.", between=(1, 32_768), unit="tokens"
+    )
     stop: tuple[str, ...] = param((), "Stop at", "Texts that end an answer; they are not part of it.")
     seed: int = param(0, "Seed", "Same seed, same answers.", between=(0, 2**31 - 1))
     alternatives: int = param(
@@ -43,7 +45,9 @@ class GenerateSpec:
     reward_model: str = choose(
         "reward_model", "Score with", "A reward model that scores each finished answer; empty is none.", default=""
     )
-    dtype: str = param("auto", "Precision", "Number format of the base.", choices=("auto", "fp32", "bf16"), advanced=True)
+    dtype: str = param(
+        "auto", "Precision", "Number format of the base.", choices=("auto", "fp32", "bf16"), advanced=True
+    )
     device: str = param("auto", "Device", "Where the model lives.", choices=("auto", "cpu", "cuda"), advanced=True)
 
     def __post_init__(self) -> None:

@@ -23,7 +23,9 @@ class PPOSpec(TrainingFields):
     dataset: str = choose("dataset", "Prompts", "What to practise on.", kind="prompts")
 
     updates: int = param(100, "Updates", "How many times to roll out and learn.", between=(1, 1_000_000))
-    batch_size: int = param(64, "Answers per update", "Answers written before each round of learning.", between=(2, 65_536))
+    batch_size: int = param(
+        64, "Answers per update", "Answers written before each round of learning.", between=(2, 65_536)
+    )
     minibatch_size: int = param(32, "Minibatch size", "Answers per optimiser step.", between=(1, 65_536))
     response_tokens: int = param(64, "Response length", "Longest answer.", between=(1, 8192), unit="tokens")
     learning_rate: float = param(
@@ -102,7 +104,13 @@ class PPOSpec(TrainingFields):
         source="Ziegler et al. 2019, section 2.2",
     )
     kl_target: float = param(
-        6.0, "KL target", "Wanted drift of a whole answer.", between=(0.01, 1000.0), unit="nats", group=_K, advanced=True
+        6.0,
+        "KL target",
+        "Wanted drift of a whole answer.",
+        between=(0.01, 1000.0),
+        unit="nats",
+        group=_K,
+        advanced=True,
     )
     kl_horizon: int = param(
         10_000,
@@ -169,13 +177,18 @@ class PPOSpec(TrainingFields):
         advanced=True,
     )
     score_clip: float = param(
-        5.0, "Score clip", "Scores are limited to plus or minus this. 0 is off.", between=(0.0, 1e6), group=_R, advanced=True
+        5.0,
+        "Score clip",
+        "Scores are limited to plus or minus this. 0 is off.",
+        between=(0.0, 1e6),
+        group=_R,
+        advanced=True,
     )
-    whiten_rewards: bool = param(
-        False, "Whiten rewards", "Variance 1 per update, mean kept.", group=_R, advanced=True
-    )
+    whiten_rewards: bool = param(False, "Whiten rewards", "Variance 1 per update, mean kept.", group=_R, advanced=True)
 
-    gamma: float = param(1.0, "Discount", "Worth of a reward one token later.", between=(0.0, 1.0), group=_V, advanced=True)
+    gamma: float = param(
+        1.0, "Discount", "Worth of a reward one token later.", between=(0.0, 1.0), group=_V, advanced=True
+    )
     lam: float = param(
         0.95,
         "GAE lambda",
@@ -202,13 +215,23 @@ class PPOSpec(TrainingFields):
         advanced=True,
     )
     value_learning_rate: float = param(
-        2e-4, "Value learning rate", "AdamW step size for the value model.", between=(1e-8, 1e-1), log_scale=True, group=_V
+        2e-4,
+        "Value learning rate",
+        "AdamW step size for the value model.",
+        between=(1e-8, 1e-1),
+        log_scale=True,
+        group=_V,
     )
     value_coef: float = param(
         1.0, "Value weight", "Weight of the value loss.", between=(0.0, 100.0), group=_V, advanced=True
     )
     value_clip: float = param(
-        0.2, "Value clip range", "How far a value may move per update. 0 is off.", between=(0.0, 1e6), group=_V, advanced=True
+        0.2,
+        "Value clip range",
+        "How far a value may move per update. 0 is off.",
+        between=(0.0, 1e6),
+        group=_V,
+        advanced=True,
     )
     value_warmup: int = param(
         2,

@@ -15,7 +15,9 @@ class RewardSpec(TrainingFields):
     model: str = choose("model", "Model", "Where the reward model starts; best is the SFT model.")
     dataset: str = choose("dataset", "Comparisons", "Pairs of answers with the better one known.", kind="comparisons")
 
-    epochs: float = param(2.0, "Epochs", "Passes over the comparisons; more than a few overfit.", between=(0.01, 1000.0))
+    epochs: float = param(
+        2.0, "Epochs", "Passes over the comparisons; more than a few overfit.", between=(0.01, 1000.0)
+    )
     learning_rate: float = param(
         2e-4, "Learning rate", "AdamW step size for adapter and head.", between=(1e-8, 1e-1), log_scale=True
     )

@@ -36,9 +36,7 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     limit = min(spec.max_tokens, backbone.base.context)
 
     def rendered(split: str) -> list[Rendered]:
-        rows = [
-            render(backbone.base.tokenizer, r.prompt, r.completion, spec.template) for r in dataset.records(split)
-        ]
+        rows = [render(backbone.base.tokenizer, r.prompt, r.completion, spec.template) for r in dataset.records(split)]
         kept, left_out = within(rows, lambda row: len(row.ids), limit, f"demonstrations ({split})")
         if left_out:
             run.emit(Alert("warning", left_out, "Raise the longest example to include them."))
@@ -47,7 +45,9 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     run.stage("Reading the demonstrations")
     examples, heldout = rendered("train"), rendered("heldout")[:EVALUATED]
     if not examples:
-        raise DataError(f"{dataset.info.name} has no demonstrations to train on.", "Add some in Data, or import a file.")
+        raise DataError(
+            f"{dataset.info.name} has no demonstrations to train on.", "Add some in Data, or import a file."
+        )
 
     order = Order(len(examples), spec.batch_size, run.rng)
     total = max(1, round(spec.epochs * order.batches_per_epoch))
@@ -57,7 +57,11 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     previews.choose([r.prompt for r in shown], [r.completion for r in shown], spec.template)
     about = lineage(source, "sft", run, dataset=dataset.info.ref, template=spec.template)
     run.keep(
-        inputs={"base": backbone.base.fingerprint, "dataset": dataset.info.hash, "settings": settings_fingerprint(spec)},
+        inputs={
+            "base": backbone.base.fingerprint,
+            "dataset": dataset.info.hash,
+            "settings": settings_fingerprint(spec),
+        },
         every=spec.checkpoint_every,
         newest=spec.keep_checkpoints,
         result=lambda: save_adapter(backbone, "policy", run.folder / "adapter", about),

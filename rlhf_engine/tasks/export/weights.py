@@ -1,0 +1,181 @@
+"""The files of an export: safetensors and JSON only, with nothing in them that says where they were made."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from transformers import GenerationConfig
+
+from rlhf_engine.contract.errors import ModelError
+from rlhf_engine.models.adapters import ABOUT, CONFIG, HEAD, WEIGHTS
+from rlhf_engine.models.heads import ScalarHead
+from rlhf_engine.models.load import LoadedBase, ModelSource, load_base
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+REWARD = "reward.json"
+_SHARD = "5GB"
+_ADAPTER_FIELDS = (
+    "peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "bias",
+    "fan_in_fan_out", "use_rslora", "use_dora", "modules_to_save", "rank_pattern", "alpha_pattern",
+    "layers_to_transform", "layers_pattern", "init_lora_weights", "inference_mode", "peft_version",
+)  # fmt: skip
+_PRIVATE_FIELDS = ("_name_or_path", "name_or_path", "tokenizer_file", "special_tokens_map_file", "_commit_hash")
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
+
+
+def require_adapter(source: ModelSource) -> None:
+    """Raise ModelError for an adapter that is missing, empty or, for a reward model, without its head."""
+    assert source.adapter is not None
+    file = source.adapter / WEIGHTS
+    try:
+        tensors = load_file(file)
+    except Exception as error:  # safetensors raises its own class, and OSError for a missing file
+        raise ModelError(
+            f"{source.ref} cannot be exported: its {WEIGHTS} cannot be read.", "Train it again."
+        ) from error
+    head = (source.adapter / HEAD).is_file()
+    if source.about.get("task") == "reward" and not head:
+        raise ModelError(
+            f"The reward model {source.ref} has no {HEAD}: without it there is no score.", "Train it again."
+        )
+    if not head and not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
+        raise ModelError(f"The adapter of {source.ref} changes nothing: it has not been trained.", "Train it first.")
+
+
+def write_adapter(source: ModelSource, base_name: str, folder: Path) -> None:
+    """The adapter in PEFT's own layout, with a base that is named and not located."""
+    assert source.adapter is not None
+    config = json.loads((source.adapter / CONFIG).read_text(encoding="utf-8"))
+    kept = {key: config[key] for key in _ADAPTER_FIELDS if key in config}
+    _write_json(folder / CONFIG, {**kept, "base_model_name_or_path": base_name})
+    about = {key: source.about[key] for key in ("base_fingerprint", "task", "template") if key in source.about}
+    _write_json(folder / ABOUT, {"base": base_name, **about})
+    save_file(load_file(source.adapter / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def write_merged(source: ModelSource, dtype: str, folder: Path) -> None:
+    """The base with the adapter added into its weights in fp32, and only then rounded. Nothing in memory is shared.
+
+    Raises:
+        ModelError: the adapter does not fit, or the merged weights are not finite.
+    """
+    base = load_base(source.base, torch.device("cpu"), torch.float32)
+    model: Any = base.model
+    if source.adapter is not None:
+        try:
+            model = PeftModel.from_pretrained(model, str(source.adapter), is_trainable=False)
+            model = model.merge_and_unload(safe_merge=True)
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise ModelError(f"The adapter of {source.ref} cannot be merged into {source.base}.") from error
+    model = model.to(DTYPES[dtype])
+    model.generation_config = _plain_generation(base)
+    model.save_pretrained(folder, max_shard_size=_SHARD)
+    base.tokenizer.save_pretrained(folder)
+    for file in folder.glob("*.json"):
+        _clean(file)
+
+
+def write_head(source: ModelSource, folder: Path) -> ScalarHead:
+    """The head of a reward model, and in words and numbers how to use it. Returns it as read back from the file."""
+    assert source.adapter is not None
+    save_file(load_file(source.adapter / HEAD), folder / HEAD, metadata={"format": "pt"})
+    head = read_head(folder)
+    _write_json(
+        folder / REWARD,
+        {
+            "score": "(linear.weight . hidden + linear.bias - mean) / std",
+            "hidden": "last hidden state at the last token, which is the end token after the answer",
+            "mean": float(head.mean),
+            "std": float(head.std),
+            "template": source.about.get("template", "auto"),
+        },
+    )
+    return head
+
+
+def read_head(folder: Path) -> ScalarHead:
+    """Raises ModelError for a head that is damaged."""
+    try:
+        tensors = load_file(folder / HEAD)
+        head = ScalarHead(int(tensors["linear.weight"].shape[1]))
+        head.load_state_dict(tensors)
+    except Exception as error:  # safetensors raises its own class, torch RuntimeError
+        raise ModelError(f"{HEAD} of the reward model cannot be read.", "Train it again.") from error
+    return head.requires_grad_(False)
+
+
+def expected_files(source: ModelSource, base_folder: Path, form: str, dtype: str) -> dict[str, int]:
+    """Names and sizes in bytes of what an export would write, its card excepted; merged weights to within a kilobyte."""
+    files: dict[str, int] = {}
+    if source.adapter is not None and (source.adapter / HEAD).is_file():
+        files |= {HEAD: _size(source.adapter / HEAD), REWARD: 250}
+    if form == "adapter":
+        assert source.adapter is not None
+        return files | {name: _size(source.adapter / name) for name in (WEIGHTS, CONFIG, ABOUT)}
+    files |= {
+        path.name: _size(path)
+        for path in sorted(base_folder.iterdir())
+        if path.name.startswith(("tokenizer", "chat_template", "special_tokens", "vocab", "merges"))
+        or path.name == "config.json"
+    }
+    return files | {
+        "generation_config.json": 150,
+        "model.safetensors": _weights_size(base_folder, DTYPES[dtype].itemsize),
+    }
+
+
+def require_clean(folder: Path, private: list[str]) -> None:
+    """The second line behind the allow-lists: raise ModelError rather than publish a pickle, a token or a path."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".bin", ".pt", ".pth", ".pkl"):
+            raise ModelError(f"{path.name} would have been exported, which could run code when opened.")
+        vocabulary = path.name in ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")
+        if path.suffix not in (".json", ".md", ".jinja", ".txt") or vocabulary:
+            continue
+        text = path.read_text(encoding="utf-8")
+        if _TOKEN.search(text):
+            raise ModelError(f"{path.name} would have contained an access token.", "Take it out of the model card.")
+        if found := next((word for word in private if word in text), ""):
+            raise ModelError(f"{path.name} would have contained the path {found}.", "Take it out of the model card.")
+
+
+def _plain_generation(base: LoadedBase) -> GenerationConfig:
+    """Only which tokens begin, end and fill: a base's sampling habits are not those the model was trained with."""
+    ids: dict[str, Any] = {"eos_token_id": list(base.eos_ids) if len(base.eos_ids) > 1 else base.eos_ids[0]}
+    for name in ("bos_token_id", "pad_token_id"):
+        if (token := getattr(base.tokenizer, name)) is not None:
+            ids[name] = token
+    return GenerationConfig(**ids)
+
+
+def _clean(file: Path) -> None:
+    if file.name in ("tokenizer.json", "vocab.json") or file.name.endswith("index.json"):
+        return
+    body = json.loads(file.read_text(encoding="utf-8"))
+    if isinstance(body, dict) and any(key in body for key in _PRIVATE_FIELDS):
+        _write_json(file, {key: value for key, value in body.items() if key not in _PRIVATE_FIELDS})
+
+
+def _weights_size(folder: Path, item: int) -> int:
+    size = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:  # reads the header alone
+            for name in file.keys():  # noqa: SIM118 - not a dictionary
+                shape = file.get_slice(name).get_shape()
+                size += item * int(torch.tensor(shape).prod()) + 110
+    return size
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _write_json(path: Path, body: dict[str, Any]) -> None:
+    path.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
