@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from rlhf_engine import __version__
 from rlhf_engine.contract.control import RunControl
@@ -285,16 +285,24 @@ def import_torch() -> dict[str, Any]:
     return {**facts, "transformers": transformers.__version__, "peft": peft.__version__}
 
 
-def main(arguments: Iterable[str] | None = None, warm_up: Callable[[], dict[str, Any]] = import_torch) -> int:
+def main(arguments: Iterable[str] | None = None, warm_up: Callable[[], dict[str, Any]] = import_torch) -> NoReturn:
     parser = argparse.ArgumentParser(prog="rlhf-worker")
     parser.add_argument("--project", type=Path, required=True)
     root = parser.parse_args(None if arguments is None else list(arguments)).project.absolute()
     pipe = take_pipe(root)
     prepare_environment()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    Worker(root, sys.stdin.buffer, pipe).work(warm_up)
-    return 0
+    code = 1
+    try:
+        Worker(root, sys.stdin.buffer, pipe).work(warm_up)
+        code = 0
+    except Exception:
+        log.exception("The worker met an error.")
+    finally:
+        logging.shutdown()
+        # The ordinary way out waits for locks that the thread reading stdin holds, and aborts.
+        os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -72,10 +72,10 @@ class TinyContext:
         run_id: str,
         reporter: Reporter,
         control: RunControl,
-        seed: int,
+        seed: int,  # noqa: ARG002 - as the real one
         resume: bool = False,
         task: str = "",
-        device: str = "auto",
+        device: str = "auto",  # noqa: ARG002
     ) -> None:
         self.folder, self.emit, self._control = project_root / "runs" / run_id, reporter.emit, control
         self._task = task
@@ -125,4 +125,4 @@ if __name__ == "__main__":
 
     TASKS.update(tiny_task.tiny_tasks())
     sys.modules.update(tiny_task.fake_runtime())
-    sys.exit(main(warm_up=lambda: {"device": "none"}))
+    main(warm_up=lambda: {"device": "none"})
