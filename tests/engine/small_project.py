@@ -1,0 +1,67 @@
+"""A project so small that a whole run takes seconds: a random two-layer model, eighty rows of each kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rlhf_engine.contract.control import RunControl
+from rlhf_engine.contract.events import Envelope, Metrics, RunFinished
+from rlhf_engine.data.datasets import freeze
+from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
+from rlhf_engine.launch.execute import execute
+from rlhf_engine.tasks.ppo.spec import PPOSpec
+from rlhf_engine.tasks.reward.spec import RewardSpec
+from rlhf_engine.tasks.sft.spec import SFTSpec
+from tests.engine.tiny import tiny_model
+
+CLOCKED = ("time/", "memory/", "answers/tokens_per_second")  # what may differ between two equal runs
+COMMON: dict[str, Any] = {"batch_size": 8, "micro_batch_size": 4, "device": "cpu", "checkpoint_every": 2}
+
+
+class SmallProject:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        self.model = str(tiny_model(root / "tiny"))
+        self.demonstrations = freeze(
+            root, "demonstrations", [Demonstration(f"What is {i}?", f"It is {i}.") for i in range(80)], "d", "test", {}
+        ).ref
+        pairs = [Comparison(f"What is {i}?", f"It is {i}.", f"No idea about {i}") for i in range(80)]
+        self.comparisons = freeze(root, "comparisons", pairs, "c", "test", {}).ref
+        self.prompts = freeze(root, "prompts", [PromptRecord(f"What is {i}?") for i in range(80)], "p", "test", {}).ref
+
+    def sft(self, **changed: Any) -> SFTSpec:
+        settings = {"epochs": 1.3, "learning_rate": 5e-3, "evaluate_every": 3, "sample_every": 3}
+        return SFTSpec(model=self.model, dataset=self.demonstrations, **COMMON | settings | changed)
+
+    def reward(self, **changed: Any) -> RewardSpec:
+        settings = {"epochs": 1.3, "learning_rate": 5e-3, "evaluate_every": 3, "sample_every": 3, "response_tokens": 6}
+        return RewardSpec(model=self.model, dataset=self.comparisons, **COMMON | settings | changed)
+
+    def ppo(self, reward_model: str, **changed: Any) -> PPOSpec:
+        settings = {"updates": 10, "learning_rate": 1e-3, "epochs": 2, "minibatch_size": 4, "response_tokens": 6}
+        inputs = {"policy": self.model, "reward_model": reward_model, "dataset": self.prompts}
+        more = {"adaptive_kl": True, "reward_scaling": "norm", "value_warmup": 1, "sample_every": 3}
+        return PPOSpec(**COMMON | inputs | settings | more | changed)
+
+    def run(self, run_id: str, spec: Any, control: RunControl | None = None, resume: bool = False) -> list[Envelope]:
+        said: list[Envelope] = []
+        execute(run_id, spec, said.append, control or RunControl(), self.root, resume)
+        return said
+
+
+def ended_well(said: list[Envelope]) -> bool:
+    end = said[-1].event
+    assert isinstance(end, RunFinished)
+    assert end.outcome == "completed", f"{end.message} {end.hint}\n{end.traceback}"
+    return True
+
+
+def curve(said: list[Envelope]) -> dict[int, dict[str, float]]:
+    """Metrics by step, without what depends on the clock; a later word on a step replaces an earlier one."""
+    return {
+        e.event.step: {k: v for k, v in e.event.values.items() if not k.startswith(CLOCKED)}
+        for e in said
+        if isinstance(e.event, Metrics)
+    }

@@ -1,0 +1,53 @@
+"""Every stage between a reward model's score and the rewards of tokens, by hand."""
+
+import pytest
+import torch
+
+from rlhf_engine.tasks.ppo.reward_shaping import Moments, overlong_penalty, repetition_penalty, token_rewards, without_end
+
+
+def test_an_answer_without_end_loses_or_is_replaced():
+    scores, ended = torch.tensor([2.0, 3.0]), torch.tensor([True, False])
+    assert without_end(scores, ended, "subtract", 1.0).tolist() == [2.0, 2.0]
+    assert without_end(scores, ended, "replace", 1.0).tolist() == [2.0, -1.0]
+    assert without_end(scores, ended, "nothing", 1.0).tolist() == [2.0, 3.0]
+
+
+def test_the_overlong_penalty_falls_evenly_over_the_buffer():
+    # limit 20, buffer 8: free up to 12, then (12 - length) / 8
+    found = overlong_penalty(torch.tensor([5, 12, 14, 20]), limit=20, buffer=8)
+    assert found.tolist() == pytest.approx([0.0, 0.0, -0.25, -1.0])
+
+
+def test_repeated_trigrams_cost():
+    # 1 2 3 1 2 3: trigrams 123 231 312 123, of which 3 are distinct: 1 - 3/4
+    assert repetition_penalty([[1, 2, 3, 1, 2, 3], [1, 2], [1, 2, 3, 4]], weight=2.0).tolist() == pytest.approx([-0.5, 0.0, 0.0])
+
+
+def test_running_moments_over_two_batches():
+    moments = Moments()
+    moments.update(torch.tensor([1.0, -0.5, 2.0, 0.5]))
+    moments.update(torch.tensor([3.0, 1.0, 0.0, 2.0]))
+    assert moments.mean == pytest.approx(1.125)
+    assert moments.std == pytest.approx(1.157275, abs=1e-6)
+    normed = moments.apply(torch.tensor([3.0, 1.0, 0.0, 2.0]), "norm").clamp(-0.8, 0.8)
+    assert normed.tolist() == pytest.approx([0.8, -0.108012, -0.8, 0.756086], abs=1e-6)
+    assert moments.apply(torch.tensor([2.31455]), "scale").item() == pytest.approx(2.0, abs=1e-5)
+
+
+def test_moments_survive_a_checkpoint_exactly():
+    moments, again = Moments(), Moments()
+    moments.update(torch.tensor([0.1, 0.2, 0.7]))
+    again.load_state_dict(moments.state_dict())
+    assert again.state_dict() == moments.state_dict()
+
+
+def test_equal_scores_do_not_divide_by_zero():
+    moments = Moments()
+    moments.update(torch.tensor([2.0, 2.0]))
+    assert moments.apply(torch.tensor([2.0]), "norm").tolist() == [0.0]
+
+
+def test_an_answer_without_any_token_gets_no_reward():
+    mask = torch.tensor([[True, False], [False, False]])
+    assert token_rewards(torch.tensor([1.0, 5.0]), torch.zeros(2, 2), mask, 0.1).tolist() == [[1.0, 0.0], [0.0, 0.0]]

@@ -1,0 +1,196 @@
+"""A run that was killed and resumed is the run that was not: weights and curves, bit for bit."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rlhf_engine.contract.control import RunControl
+from rlhf_engine.contract.events import Alert, CheckpointSaved, Envelope, Metrics, RunFinished, RunStarted
+from rlhf_engine.tasks import spec_to_json
+from tests.engine.small_project import SmallProject, curve, ended_well
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    torch.set_num_threads(1)
+    project = SmallProject(tmp_path_factory.mktemp("project"))
+    ended_well(project.run("rm", project.reward()))
+    return project
+
+
+def spec_for(project, task):
+    return project.ppo("run:rm") if task == "ppo" else getattr(project, task)()
+
+
+def weights(project, run_id):
+    folder = project.root / "runs" / run_id / "adapter"
+    return {f.name: load_file(f) for f in sorted(folder.glob("*.safetensors"))}
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    for file in a:
+        assert a[file].keys() == b[file].keys()
+        assert all(torch.equal(a[file][key], b[file][key]) for key in a[file]), file
+    return True
+
+
+def start(project, run_id, spec, *more):
+    path = project.root / f"{run_id}.json"
+    path.write_text(spec_to_json(spec))
+    command = [sys.executable, "-m", "tests.engine.run_once", str(project.root), run_id, str(path), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("task", ["sft", "reward", "ppo"])
+def test_ten_steps_equal_a_kill_at_a_random_moment_and_a_resume(project, task):
+    spec = spec_for(project, task)
+    whole = project.run(f"{task}-whole", spec)
+    assert ended_well(whole)
+    assert len(curve(whole)) >= 10
+
+    first = start(project, f"{task}-cut", spec)
+    lines: list[str] = []
+    after = random.Random(time.time_ns()).randint(1, 8)
+    for line in first.stdout:
+        lines.append(line)
+        if sum('"kind": "Metrics"' in said for said in lines) >= after:
+            break
+    first.kill()  # SIGKILL: nothing can be tidied up
+    lines += first.stdout.readlines()
+    first.stdout.close()
+    first.wait()
+    second = start(project, f"{task}-cut", spec, "resume")
+    resumed, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, resumed[-2000:]
+
+    told = [Envelope.from_json(line) for line in (*lines, *resumed.splitlines()) if line.rstrip().endswith("}")]
+    assert curve(told) == curve(whole), f"killed after step {after}"
+    assert same(weights(project, f"{task}-whole"), weights(project, f"{task}-cut"))
+
+
+def test_every_step_said_twice_says_the_same(project):
+    spec = project.sft(checkpoint_every=4)
+    control = RunControl()
+    said: list[Envelope] = []
+
+    def stop_at_six(envelope):
+        said.append(envelope)
+        if isinstance(envelope.event, Metrics) and envelope.event.step == 6:
+            control.cancel()
+
+    from rlhf_engine.launch.execute import execute
+
+    assert execute("twice", spec, stop_at_six, control, project.root).outcome == "cancelled"
+    again = project.run("twice", spec, resume=True)
+    assert [e.event.from_step for e in again if isinstance(e.event, RunStarted)][-1] == 4
+    for step in (5, 6):
+        assert curve(said)[step] == curve(again)[step]
+
+
+@pytest.mark.parametrize("task", ["sft", "ppo"])
+def test_suspending_saves_at_once_and_goes_on_exactly(project, task):
+    spec = spec_for(project, task)
+    from rlhf_engine.launch.execute import execute
+
+    control = RunControl()
+    said: list[Envelope] = []
+
+    def suspend_at_three(envelope):
+        said.append(envelope)
+        if isinstance(envelope.event, Metrics) and envelope.event.step == 3:
+            control.suspend()
+
+    assert execute(f"{task}-rest", spec, suspend_at_three, control, project.root).outcome == "suspended"
+    assert [e.event.step for e in said if isinstance(e.event, CheckpointSaved)][-1] == 3
+    rest = project.run(f"{task}-rest", spec, resume=True)
+    assert curve(said + rest) == curve(project.run(f"{task}-straight", spec))
+
+
+def test_observers_are_free(project):
+    """Previews, evaluations, pauses and checkpoints change no bit of a run."""
+    seen = project.ppo("run:rm", sample_every=1, checkpoint_every=1, updates=4)
+    blind = project.ppo("run:rm", sample_every=0, checkpoint_every=100, updates=4)
+    control = RunControl()
+    control.pause()
+    from threading import Timer
+
+    timer = Timer(0.5, control.resume)
+    timer.start()
+    a = project.run("seen", seen, control)
+    b = project.run("blind", blind)
+    timer.join()
+    assert curve(a) == curve(b)
+    assert same(weights(project, "seen"), weights(project, "blind"))
+
+
+def test_a_checkpoint_made_with_other_data_is_refused(project):
+    spec = project.sft()
+    control = RunControl()
+    said = []
+
+    def stop(envelope):
+        said.append(envelope)
+        if isinstance(envelope.event, CheckpointSaved):
+            control.cancel()
+
+    from rlhf_engine.launch.execute import execute
+
+    execute("swapped", spec, stop, control, project.root)
+    end = project.run("swapped", project.sft(learning_rate=1e-3), resume=True)[-1].event
+    assert isinstance(end, RunFinished)
+    assert end.outcome == "failed"
+    assert "another settings" in end.message
+
+
+def test_a_run_without_a_checkpoint_starts_again_and_says_so(project):
+    said = project.run("fresh", project.sft(epochs=0.3), resume=True)
+    assert ended_well(said)
+    assert any(isinstance(e.event, Alert) and "no checkpoint" in e.event.text for e in said)
+
+
+@pytest.mark.parametrize("forgotten", ["policy", "value", "policy_optimizer", "value_optimizer", "order", "moments", "beta"])
+def test_each_kept_thing_is_needed(project, forgotten, monkeypatch):
+    """The negative control: a checkpoint that lacks any one of them does not continue the same run."""
+    from rlhf_engine.runtime.context import RunContext
+
+    spec = project.ppo("run:rm", batch_size=16, minibatch_size=8, updates=8)
+    whole = curve(project.run(f"all-{forgotten}", spec))
+    keep = RunContext.keep
+
+    class Forgetful:
+        def __init__(self, thing):
+            self.thing = thing
+
+        def state_dict(self):
+            return self.thing.state_dict()
+
+        def load_state_dict(self, state):
+            """Restores nothing."""
+
+    def forgetful(self, **kept):
+        keep(self, **kept | {forgotten: Forgetful(kept[forgotten])})
+
+    control = RunControl()
+
+    def suspend(envelope):
+        if isinstance(envelope.event, Metrics) and envelope.event.step == 3:
+            control.suspend()
+
+    from rlhf_engine.launch.execute import execute
+
+    execute(f"part-{forgotten}", spec, suspend, control, project.root)
+    monkeypatch.setattr(RunContext, "keep", forgetful)
+    rest = curve(project.run(f"part-{forgotten}", spec, resume=True))
+    assert rest
+    assert any(rest[step] != whole[step] for step in rest)
