@@ -1,0 +1,245 @@
+"""What every plotted number means: its name in words, its unit, what it measures and what is healthy. No torch here.
+
+A task that measures something new adds a row; a test compares the names that the tasks emit with this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MetricHelp:
+    """`better` is "up" or "down" where one way is better for its own sake, else empty."""
+
+    label: str
+    measures: str
+    healthy: str = ""
+    unit: str = ""
+    better: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+METRICS = {
+    "train/loss": MetricHelp(
+        "Training loss",
+        "What the optimiser lowers, on the batch just learned from: nats per answer token for SFT, "
+        "minus the log-probability of people's choice for a reward model.",
+        "It falls, fast at first. A reward model starts near 0.69, the loss of a coin.",
+        "nats",
+        "down",
+    ),
+    "train/token_accuracy": MetricHelp(
+        "Training token accuracy",
+        "Share of the demonstrated tokens that the model would itself have thought most likely.",
+        "It rises. Far above the held-out one means that the demonstrations are being learned by heart.",
+        better="up",
+    ),
+    "train/tokens": MetricHelp("Tokens per step", "Answer tokens that the step learned from.", unit="tokens"),
+    "train/grad_norm": MetricHelp(
+        "Gradient norm",
+        "Length of the gradient before it is clipped.",
+        "Steady, mostly below the gradient clip. Spikes come before trouble: lower the learning rate.",
+    ),
+    "train/learning_rate": MetricHelp("Learning rate", "The step size that the schedule gives this step."),
+    "train/epoch": MetricHelp("Epochs", "Passes over the data so far."),
+    "train/accuracy": MetricHelp(
+        "Training accuracy",
+        "Share of the batch's comparisons whose chosen answer scores higher.",
+        "It rises from a half. Near 1 while the held-out one stays put is learning by heart.",
+        better="up",
+    ),
+    "train/margin": MetricHelp(
+        "Training margin",
+        "How much higher the chosen answer scores than the rejected one, on average.",
+        "It rises, and slows down. Without end it is overconfidence.",
+    ),
+    "train/centre": MetricHelp(
+        "Off-centre", "Mean of (chosen + rejected) squared: how far scores have drifted from zero.", "It stays small."
+    ),
+    "heldout/loss": MetricHelp(
+        "Held-out loss",
+        "The same loss on prompts that are never trained on.",
+        "It falls with the training loss. Once it rises, stop: from there on the model learns by heart.",
+        "nats",
+        "down",
+    ),
+    "heldout/perplexity": MetricHelp(
+        "Held-out perplexity",
+        "Exponential of the held-out loss: between how many equally likely tokens the model hesitates.",
+        "It falls.",
+        better="down",
+    ),
+    "heldout/token_accuracy": MetricHelp(
+        "Held-out token accuracy",
+        "Share of held-out answer tokens that the model thinks most likely.",
+        "It rises and levels off.",
+        better="up",
+    ),
+    "heldout/accuracy": MetricHelp(
+        "Held-out accuracy",
+        "Share of held-out comparisons in which the answer that people chose scores higher.",
+        "Above a half and above 'longer wins'. People agree with each other 65 to 80 % of the time.",
+        better="up",
+    ),
+    "heldout/margin": MetricHelp(
+        "Held-out margin", "How much higher the chosen answer scores on held-out pairs.", "Above zero and rising."
+    ),
+    "heldout/longer_wins": MetricHelp(
+        "Longer wins",
+        "The accuracy that 'the longer answer is better' would reach on the held-out pairs.",
+        "A reward model that is no better than this has only learned to count.",
+    ),
+    "objective/score": MetricHelp(
+        "Score",
+        "What the reward model gives the answers, before any shaping; 0 is the starting model's average.",
+        "It rises. Rising while the samples get worse is a gamed reward.",
+        better="up",
+    ),
+    "objective/score_std": MetricHelp(
+        "Spread of scores",
+        "Standard deviation of the scores within the update.",
+        "Clearly above zero: if all answers score the same there is nothing to learn from.",
+    ),
+    "objective/score_shaped": MetricHelp(
+        "Shaped score", "The score after the end penalty, scaling and clipping: what PPO is given."
+    ),
+    "objective/kl_sequence": MetricHelp(
+        "Drift per answer",
+        "KL from the starting model, summed over a whole answer.",
+        "Exactly 0 at the start, then a slow rise. It is the price of the score: a few nats buy most of it.",
+        "nats",
+    ),
+    "objective/kl_token_k1": MetricHelp(
+        "Drift per token",
+        "KL from the starting model per token, estimated by the mean log-ratio; single batches may be below zero.",
+        "Below 0.5. Above 2 the policy has left the language it started from.",
+        "nats",
+    ),
+    "objective/kl_token_k3": MetricHelp(
+        "Drift per token (k3)",
+        "The same drift by an estimator that is never negative and less noisy.",
+        "Close to the other estimate.",
+        "nats",
+    ),
+    "objective/rlhf_reward": MetricHelp(
+        "Reward minus drift",
+        "Shaped score minus KL penalty times drift: the quantity that PPO maximises.",
+        "It rises. When it falls while the score rises, the KL penalty is being paid for nothing.",
+        better="up",
+    ),
+    "objective/entropy": MetricHelp(
+        "Entropy",
+        "How undecided the policy is at each token, over the whole vocabulary.",
+        "A slow fall. Below 0.01 it says the same thing every time.",
+        "nats",
+    ),
+    "objective/negative_logp": MetricHelp(
+        "Surprise of its own answers",
+        "Minus the log-probability of the sampled tokens: an estimate of the entropy.",
+        "Close to the entropy; far from it, the sampler is not the policy.",
+        "nats",
+    ),
+    "objective/beta": MetricHelp("KL penalty", "Reward lost per nat of drift; it moves only when it is adaptive."),
+    "policy/loss": MetricHelp(
+        "Policy loss",
+        "The clipped surrogate of PPO. Its level says little.",
+        "Small and noisy around zero. Look at score and drift to judge progress.",
+    ),
+    "policy/clip_fraction": MetricHelp(
+        "Clipped tokens",
+        "Share of tokens whose probability moved beyond the clip range within the update.",
+        "0.02 to 0.3. More means steps that are too large.",
+    ),
+    "policy/approx_kl": MetricHelp(
+        "Move within the update",
+        "How far the policy went from the one that wrote the answers: half the mean squared log-ratio.",
+        "Below about 0.02. It restarts from 0 in every update.",
+        "nats",
+    ),
+    "policy/ratio_mean": MetricHelp(
+        "Mean ratio", "Probability of the tokens now over that when they were written.", "Very near 1."
+    ),
+    "policy/ratio_max": MetricHelp(
+        "Largest ratio", "The token whose probability grew most within the update.", "Below about 10."
+    ),
+    "policy/grad_norm": MetricHelp(
+        "Policy gradient norm",
+        "Length of the policy's gradient before clipping; 0 while only the value model learns.",
+        "Steady. Above 10 is unstable: lower the learning rate.",
+    ),
+    "policy/entropy": MetricHelp(
+        "Entropy while learning", "The entropy on the minibatches just learned from.", "Follows the entropy.", "nats"
+    ),
+    "policy/epochs": MetricHelp(
+        "Epochs done", "Passes made over this update's answers; fewer than set when 'Stop epochs at KL' ended it."
+    ),
+    "value/loss": MetricHelp(
+        "Value loss",
+        "Half the squared error of the predicted return, with clipping.",
+        "It falls in the first updates, then follows the spread of the scores.",
+        better="down",
+    ),
+    "value/clip_fraction": MetricHelp(
+        "Clipped values", "Share of values that hit the value clip range.", "Below about 0.3."
+    ),
+    "value/grad_norm": MetricHelp("Value gradient norm", "Length of the value model's gradient before clipping."),
+    "value/mean": MetricHelp("Mean value", "What the value model expects on average.", "Near the mean reward to come."),
+    "value/explained_variance": MetricHelp(
+        "Explained variance",
+        "Share of the spread of the returns that the value model foresaw: 1 is all, 0 no better than their mean.",
+        "Rises above 0 during the value warm-up. Below 0 the value model misleads.",
+        better="up",
+    ),
+    "answers/length_mean": MetricHelp(
+        "Answer length",
+        "Mean number of tokens.",
+        "Steady. A climb to the limit is the most common way of gaming a reward.",
+        "tokens",
+    ),
+    "answers/length_p95": MetricHelp(
+        "Answer length, 95th percentile", "One answer in twenty is longer.", "Below the limit.", "tokens"
+    ),
+    "answers/eos_rate": MetricHelp(
+        "Answers that end", "Share of answers that ended by themselves.", "High, and not falling.", better="up"
+    ),
+    "answers/truncated_rate": MetricHelp(
+        "Answers cut off",
+        "Share of answers that ran into the length limit.",
+        "Below 0.3. Above 0.8 raise the response length.",
+    ),
+    "answers/distinct_2": MetricHelp(
+        "Distinct pairs of tokens",
+        "Share of different pairs of neighbouring tokens over all answers.",
+        "Not falling fast: that is the model saying one thing to everything.",
+    ),
+    "answers/repeated_3": MetricHelp("Repetition", "Share of 3-grams repeated within an answer.", "Low."),
+    "answers/tokens_per_second": MetricHelp(
+        "Writing speed", "Answer tokens written per second of rollout.", unit="tokens/s"
+    ),
+    "reward/p5": MetricHelp("Score, 5th percentile", "One answer in twenty scores lower.", "Rises with the median."),
+    "reward/p50": MetricHelp("Score, median", "Half of the answers score higher.", "It rises."),
+    "reward/p95": MetricHelp("Score, 95th percentile", "One answer in twenty scores higher.", "Rises with the median."),
+    "reward/above_p99": MetricHelp(
+        "Answers beyond the known",
+        "Share of answers that score higher than 99 % of the starting model's did.",
+        "Above a half the reward model is judging what it has never seen: read the samples.",
+    ),
+    "time/rollout": MetricHelp("Time writing answers", "Seconds of the update spent on rollout.", unit="s"),
+    "time/score": MetricHelp("Time scoring", "Seconds spent on reward model, reference and values.", unit="s"),
+    "time/update": MetricHelp("Time learning", "Seconds spent on the optimiser steps.", unit="s"),
+    "memory/peak": MetricHelp(
+        "Peak memory", "The most memory the process has used so far.", "Steady after the first update.", "MB"
+    ),
+}
+
+
+def about_metric(name: str) -> MetricHelp:
+    """What a metric means; one that nobody described is called by its own name."""
+    if name in METRICS:
+        return METRICS[name]
+    words = name.rpartition("/")[2].replace("_", " ")
+    return MetricHelp(words[:1].upper() + words[1:] if words else name, "")

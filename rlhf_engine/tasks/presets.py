@@ -1,0 +1,148 @@
+"""Sets of settings to start from, each with a sentence on why. No torch here: the window offers them.
+
+Published learning rates are for training all weights; those below are ten times as high, as adapters need
+(TRL documentation, "PEFT integration"). Answers too long for a small model are left to the person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """`values` are the settings that differ from the task's defaults; everything else goes back to its default."""
+
+    key: str
+    title: str
+    summary: str
+    values: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+
+PRESETS: dict[str, tuple[Preset, ...]] = {
+    "sft": (
+        Preset(
+            "default", "Default", "Three passes over the demonstrations: for a few hundred to a few thousand."
+        ),
+        Preset(
+            "quick",
+            "Quick look",
+            "A third of a pass with frequent samples: does it work at all?",
+            {"epochs": 0.34, "sample_every": 5, "evaluate_every": 5},
+        ),
+        Preset(
+            "gentle",
+            "Gentle",
+            "Two passes with a lower, cosine-shaped rate: for models of billions of parameters, which learn faster.",
+            {"epochs": 2.0, "learning_rate": 5e-5, "schedule": "cosine"},
+        ),
+    ),
+    "reward": (
+        Preset("default", "Default", "Two passes, scores kept near zero and given mean 0 and deviation 1 at the end."),
+        Preset(
+            "quick",
+            "Quick look",
+            "A third of a pass: enough to see whether accuracy leaves 50 %.",
+            {"epochs": 0.34, "sample_every": 5, "evaluate_every": 5, "normalise_on": 32},
+        ),
+        Preset(
+            "instructgpt",
+            "InstructGPT",
+            "One pass in batches of 64 with a cosine schedule: more passes overfit, says the paper.",
+            {"epochs": 1.0, "batch_size": 64, "learning_rate": 9e-5, "schedule": "cosine", "centering": 0.0},
+            "Ouyang et al. 2022, arXiv:2203.02155, appendix C.2",
+        ),
+        Preset(
+            "margins",
+            "Llama 2 margins",
+            "One pass in which a much better answer must also score much higher.",
+            {"epochs": 1.0, "margin": 1.0, "centering": 0.0},
+            "Touvron et al. 2023, arXiv:2307.09288, section 3.2.2",
+        ),
+    ),
+    "ppo": (
+        Preset("default", "Default", "Small batches and a fixed KL penalty: for adapters on one machine."),
+        Preset(
+            "quick",
+            "Quick look",
+            "Ten small updates: does the score move?",
+            {
+                "updates": 10,
+                "batch_size": 32,
+                "minibatch_size": 16,
+                "epochs": 2,
+                "response_tokens": 32,
+                "value_warmup": 1,
+                "sample_every": 2,
+                "checkpoint_every": 5,
+            },
+        ),
+        Preset(
+            "instructgpt",
+            "InstructGPT",
+            "Large batches gone over once, a low KL penalty, and the value model begun from the reward model.",
+            {
+                "batch_size": 512,
+                "minibatch_size": 64,
+                "epochs": 1,
+                "learning_rate": 1e-4,
+                "value_learning_rate": 9e-5,
+                "schedule": "constant",
+                "kl_coef": 0.02,
+                "missing_eos": "nothing",
+                "score_clip": 0.0,
+                "value_warmup": 0,
+            },
+            "Ouyang et al. 2022, arXiv:2203.02155, appendix C.4",
+        ),
+        Preset(
+            "n_plus",
+            "N+ details",
+            "The reproduction on TL;DR: four passes, KL penalty 0.05, and -1 for an answer without an end.",
+            {
+                "batch_size": 512,
+                "minibatch_size": 512,
+                "epochs": 4,
+                "learning_rate": 3e-5,
+                "value_learning_rate": 3e-5,
+                "warmup": 0.0,
+                "kl_coef": 0.05,
+                "temperature": 0.7,
+                "response_tokens": 53,
+                "value_coef": 0.1,
+                "missing_eos": "replace",
+                "missing_eos_penalty": 1.0,
+                "score_clip": 0.0,
+                "value_warmup": 0,
+            },
+            "Huang et al. 2024, arXiv:2403.17031",
+        ),
+        Preset(
+            "ppo_max",
+            "PPO-max",
+            "Scores normalised and clipped, low rates, and a value model that learns alone first.",
+            {
+                "batch_size": 128,
+                "minibatch_size": 32,
+                "epochs": 1,
+                "learning_rate": 5e-6,
+                "value_learning_rate": 1.5e-5,
+                "warmup": 0.1,
+                "kl_coef": 0.02,
+                "temperature": 0.8,
+                "response_tokens": 128,
+                "reward_scaling": "norm",
+                "score_clip": 0.8,
+                "value_warmup": 20,
+            },
+            "Zheng et al. 2023, arXiv:2307.04964 (Secrets of RLHF, part I)",
+        ),
+    ),
+}
+
+
+def presets_of(task: str) -> tuple[Preset, ...]:
+    """The presets of a task, the first one for a start; a task without its own has its defaults."""
+    return PRESETS.get(task, (Preset("default", "Default", "All settings at their defaults."),))
