@@ -36,10 +36,19 @@ def execute(
     project_root: Path,
     resume: bool = False,
     first_seq: int = 0,
+    on_error: Callable[[BaseException], None] = lambda _: None,
 ) -> RunFinished:
-    """Never raises: the first event published is a RunStarted, the last a RunFinished, which is also returned."""
+    """Never raises: the first event published is a RunStarted, the last a RunFinished, which is also returned.
+
+    `on_error` hears the exception itself, for whoever must do more than tell it.
+    """
     reporter = Reporter(run_id, publish, first_seq)
-    end = _work(run_id, spec, reporter, control, project_root, resume)
+    try:
+        _work(run_id, spec, reporter, control, project_root, resume)
+        end = RunFinished("completed")
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        end = ending_of(error)
+        on_error(error)
     if end.traceback:
         log.error("Run %s failed.\n%s", run_id, end.traceback)
     try:
@@ -60,32 +69,36 @@ def refuse(
     return end
 
 
-def _work(
-    run_id: str, spec: Spec, reporter: Reporter, control: RunControl, project_root: Path, resume: bool
-) -> RunFinished:
-    try:
-        reporter.emit(_started(run_id, spec, project_root, resume))
-        task = task_of(spec)
-        if control.cancelled:
-            raise RunCancelled
-        from rlhf_engine.runtime.context import RunContext  # imports torch; the window is open by now
-        from rlhf_engine.runtime.device import device_errors
+def _work(run_id: str, spec: Spec, reporter: Reporter, control: RunControl, project_root: Path, resume: bool) -> None:
+    reporter.emit(_started(run_id, spec, project_root, resume))
+    task = task_of(spec)
+    if control.cancelled:
+        raise RunCancelled
+    from rlhf_engine.runtime.context import RunContext  # imports torch; the window is open by now
+    from rlhf_engine.runtime.device import device_errors
 
-        with device_errors():
-            device = getattr(spec, "device", "auto")
-            run = RunContext(project_root, run_id, reporter, control, spec.seed, resume, task.key, device)
-            task.function()(spec, run)
-    except (RunCancelled, KeyboardInterrupt):
-        return RunFinished("cancelled")
-    except RunSuspended:
-        return RunFinished("suspended")
-    except EngineError as error:
-        return RunFinished("failed", str(error), error.hint)
-    except MemoryError:
-        return RunFinished("failed", "The computer ran out of memory.", OutOfMemory.hint)
-    except (Exception, SystemExit) as error:
-        return _failed(error)
-    return RunFinished("completed")
+    with device_errors():
+        device = getattr(spec, "device", "auto")
+        run = RunContext(project_root, run_id, reporter, control, spec.seed, resume, task.key, device)
+        task.function()(spec, run)
+
+
+def ending_of(error: BaseException) -> RunFinished:
+    """How a run ends that was left by this exception, in a person's words wherever there are any."""
+    match error:
+        case RunCancelled() | KeyboardInterrupt():
+            return RunFinished("cancelled")
+        case RunSuspended():
+            return RunFinished("suspended")
+        case EngineError():
+            return RunFinished("failed", str(error), error.hint)
+        case MemoryError():
+            return RunFinished("failed", "The computer ran out of memory.", OutOfMemory.hint)
+    known = as_engine_error(error)
+    trace = "".join(traceback.format_exception(error))
+    if known is not None:
+        return RunFinished("failed", str(known), known.hint, trace)
+    return RunFinished("failed", f"{type(error).__name__}: {error}", BUG, trace)
 
 
 def _started(run_id: str, spec: Spec, project_root: Path, resume: bool) -> RunStarted:
@@ -100,13 +113,6 @@ def _started(run_id: str, spec: Spec, project_root: Path, resume: bool) -> RunSt
         from_step = max((int(name) for name in names if name.isdigit()), default=0)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return RunStarted(_key(spec), getattr(spec, "total_steps", 0), from_step, processes=processes)
-
-
-def _failed(error: BaseException) -> RunFinished:
-    known = as_engine_error(error)
-    if known is not None:
-        return RunFinished("failed", str(known), known.hint, traceback.format_exc())
-    return RunFinished("failed", f"{type(error).__name__}: {error}", BUG, traceback.format_exc())
 
 
 def as_engine_error(error: BaseException) -> EngineError | None:

@@ -22,9 +22,11 @@ from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.launch.follow import Follower
 from rlhf_engine.launch.recorded import require_resumable
 from rlhf_engine.launch.worker_process import WorkerProcess, ending_in_words
+from rlhf_engine.launch.worker_streams import AGAIN
 from rlhf_engine.store.runs import RunsReader
 from rlhf_engine.tasks import spec_to_json, task_of
 
+RESUME = "Resume the run from its last checkpoint."
 log = logging.getLogger(__name__)
 
 
@@ -98,7 +100,7 @@ class ProcessEngine:
         self._worker: WorkerProcess | None = None
         self._reader = RunsReader(self._root)
         self._follower = Follower(self._root, self._reader)
-        self._closing = self._over = False
+        self._closing = self._over = self._restarting = False
         self._deadline = 0.0
         self._thread = threading.Thread(target=self._run, name="rlhf-engine", daemon=True)
         self._inbox.put(self._start_worker)
@@ -124,6 +126,10 @@ class ProcessEngine:
     def delete(self, run_id: str) -> None:
         """Forget a run and delete its folder; `on_state` hears "changed", or "refused"."""
         self._inbox.put(lambda: self._ask({"do": "delete", "run": run_id}))
+
+    def restart(self) -> None:
+        """End the worker, whatever it is doing, and start a fresh one, which goes on with what waits."""
+        self._inbox.put(self._restart)
 
     @property
     def running(self) -> str | None:
@@ -182,6 +188,13 @@ class ProcessEngine:
     def _start_worker(self) -> None:
         self._tell_state("starting", {})
         self._worker = WorkerProcess(self._root, self._inbox.put, self._hear, self._worker_gone, self._command)
+
+    def _restart(self) -> None:
+        if self._worker is None or self._worker.gone:
+            self._start_worker()
+        else:
+            self._restarting = True
+            self._worker.kill()
 
     def _send(self, order: _Order) -> None:
         if self._closing or order.ended:
@@ -261,6 +274,14 @@ class ProcessEngine:
                 self._tell_story(order, _died(code) if order.started and code else RunFinished("cancelled"))
             self._over = True
             return
+        if code == AGAIN or self._restarting:
+            self._restarting = False
+            for order in [order for order in self._orders if order.started]:
+                self._tell_story(order, RunFinished("failed", "The engine was restarted.", RESUME))
+            self._start_worker()
+            for order in list(self._orders):
+                self._send(order)
+            return
         end = _died(code)
         self._tell_state("died", {"message": end.message, "hint": end.hint, "log": str(worker.log) if worker else ""})
         if self._orders:  # the one it was doing, or could not begin: never try that one again unasked
@@ -329,4 +350,4 @@ class ProcessEngine:
 
 def _died(code: int) -> RunFinished:
     """What to tell of a process that ended with this exit code; negative is minus the signal's number."""
-    return RunFinished("failed", ending_in_words(code), "Resume the run from its last checkpoint.")
+    return RunFinished("failed", ending_in_words(code), RESUME)

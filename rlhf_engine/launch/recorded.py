@@ -28,13 +28,14 @@ def carry_out(
     name: str = "",
     resume: bool = False,
     writer: RunsWriter | None = None,
+    on_error: Callable[[BaseException], None] = lambda _: None,
 ) -> RunFinished:
     """`execute`, and keep what is said when the task is a kept one. Stored first, published second; never raises.
 
     Without `writer` the project's runs are held for the duration of this run.
     """
     if not task_of(spec).kept:
-        return execute(run_id, spec, publish, control, project_root)
+        return execute(run_id, spec, publish, control, project_root, on_error=on_error)
     with ExitStack() as stack:
         try:
             if writer is None:
@@ -51,7 +52,7 @@ def carry_out(
         except OSError as error:
             known = StoreError(f"{error.filename or project_root} cannot be written: {error.strerror}.")
             return refuse(run_id, spec, publish, known, _next_seq(project_root, run_id) if resume else 0)
-        return execute(run_id, spec, _stored_first(writer, publish), control, project_root, resume, first)
+        return execute(run_id, spec, _stored_first(writer, publish), control, project_root, resume, first, on_error)
 
 
 def spec_of(project_root: Path, run_id: str) -> Spec:

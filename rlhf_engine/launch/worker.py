@@ -7,7 +7,8 @@ and writes one per line to stdout: envelopes as they are, and between them
     {"hello": {...}}    {"ready": {...}}    {"waiting": run, "holder"}    {"dropped": run}    {"changed": run}
     {"refused": sentence, "hint", "run"}
 When stdin ends, whoever started it is gone: a kept run in progress is finished first, everything else is let go.
-SIGTERM makes a training run save a checkpoint and lie down.
+SIGTERM makes a training run save a checkpoint and lie down. After the driver has lost the device it ends with exit code
+AGAIN, because only a fresh process can use the device.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from rlhf_engine import __version__
 from rlhf_engine.contract.control import RunControl
-from rlhf_engine.contract.errors import EngineError, ProjectLocked, StoreError
+from rlhf_engine.contract.errors import DeviceLost, EngineError, ProjectLocked, StoreError
 from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.contract.spec import Spec
@@ -71,43 +72,45 @@ class Worker:
         self._waiting: deque[Order] = deque()
         self._current: Order | None = None
         self._writer: RunsWriter | None = None
-        self._ending = False
+        self._ending = self._device_lost = False
         self._changed = threading.Condition()
         self._reader = RunsReader(project_root)
         threading.Thread(target=self._listen, args=(orders,), name="rlhf-worker-stdin", daemon=True).start()
         threading.Thread(target=self._obey_all, name="rlhf-worker-commands", daemon=True).start()
 
-    def work(self, warm_up: Callable[[], dict[str, Any]]) -> None:
-        """Do orders until told to end."""
+    def work(self, warm_up: Callable[[], dict[str, Any]]) -> int:
+        """Do orders until told to end. Returns the exit code."""
         # A queue's put is the one thing that a signal may do safely, whatever the main thread was in the middle of.
         signal.signal(signal.SIGTERM, lambda *_: self._asked.put({"do": "terminate"}))
-        self.tell(
-            {
-                "hello": {
-                    "pid": os.getpid(),
-                    "host": socket.gethostname(),
-                    "version": __version__,
-                    "python": platform.python_version(),
-                }
-            }
-        )
+        who = {"pid": os.getpid(), "host": socket.gethostname()}
+        self.tell({"hello": {**who, "version": __version__, "python": platform.python_version()}})
         self.tell({"ready": warm_up()})
         while (order := self._next()) is not None:
             keep_log_small(self._root)
-            carry_out(
-                self._root,
-                order.run_id,
-                order.spec,
-                self._publish,
-                order.control,
-                order.name,
-                order.resume,
-                self._writer,
-            )
+            self._carry_out(order)
             self._done()
+            if self._device_lost:
+                return AGAIN
+        return 0
+
+    def _carry_out(self, order: Order) -> None:
+        carry_out(
+            self._root,
+            order.run_id,
+            order.spec,
+            self._publish,
+            order.control,
+            order.name,
+            order.resume,
+            self._writer,
+            self._met,
+        )
 
     def tell(self, body: dict[str, Any]) -> None:
         self._write(json.dumps(body, ensure_ascii=False))
+
+    def _met(self, error: BaseException) -> None:
+        self._device_lost = self._device_lost or isinstance(error, DeviceLost)
 
     def _publish(self, envelope: Envelope) -> None:
         self._write(envelope.to_json())
@@ -294,8 +297,7 @@ def main(arguments: Iterable[str] | None = None, warm_up: Callable[[], dict[str,
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     code = 1
     try:
-        Worker(root, sys.stdin.buffer, pipe).work(warm_up)
-        code = 0
+        code = Worker(root, sys.stdin.buffer, pipe).work(warm_up)
     except Exception:
         log.exception("The worker met an error.")
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 LOG = "worker.log"
+AGAIN = 75  # exit code: start another one and go on with what waits
 LARGEST = 2_000_000  # bytes; one older file is kept beside the current one
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -11,37 +11,26 @@ from urllib.parse import quote
 from sqlite_utils import Database
 
 from rlhf_engine.contract.errors import DiskFull, StoreError
+from rlhf_engine.store.migrations import Step, migrate, require_known, version_of
 
-
-def _first_tables(db: Database) -> None:
-    db.table("runs").create(
-        {
-            "id": str,
-            "task": str,
-            "name": str,
-            "note": str,
-            "spec": str,
-            "state": str,
-            "created": float,
-            "ended": float,
-            "step": int,
-            "total": int,
-            "metrics": str,  # the last value of each, as JSON
-            "message": str,
-            "hint": str,
-        },
-        pk="id",
-        not_null={"id", "task", "name", "note", "spec", "state", "created", "step", "total", "metrics"},
-    )
-    db.table("events").create(
-        {"run_id": str, "seq": int, "kind": str, "line": str},
-        pk=("run_id", "seq"),
-        not_null={"kind", "line"},
-    )
-    db.table("events").create_index(["run_id", "kind"])
-
-
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first_tables,)
+MIGRATIONS: tuple[Step, ...] = (
+    (
+        """
+        create table runs (
+            id text primary key, task text not null, name text not null, note text not null, spec text not null,
+            state text not null, created real not null, ended real, step integer not null, total integer not null,
+            metrics text not null, message text not null, hint text not null
+        )
+        """,  # metrics: the last value of each, as JSON
+        """
+        create table events (
+            run_id text not null, seq integer not null, kind text not null, line text not null,
+            primary key (run_id, seq)
+        )
+        """,
+        "create index events_by_kind on events (run_id, kind)",
+    ),
+)
 
 
 def open_for_writing(path: Path) -> Database:
@@ -58,10 +47,8 @@ def open_for_writing(path: Path) -> Database:
             db.enable_wal()
             # A commit survives kill -9; what must also survive a power cut is committed at synchronous=full.
             db.execute("pragma synchronous=normal")
-            for number in range(version(db, path), len(MIGRATIONS)):
-                with db.atomic():
-                    MIGRATIONS[number](db)
-                    db.execute(f"pragma user_version={number + 1}")
+            _require_plain(db, path)
+            migrate(db, MIGRATIONS, path)
         except BaseException:
             db.close()
             raise
@@ -78,24 +65,23 @@ def open_for_reading(path: Path) -> Database | None:
         db = Database(connection, recursive_triggers=False, execute_plugins=False)
         try:
             db.execute("pragma trusted_schema=off")
-            found = version(db, path)
+            _require_plain(db, path)
+            require_known(db, MIGRATIONS, path)
+            current = version_of(db) == len(MIGRATIONS)
         except BaseException:
             db.close()
             raise
-        if found < len(MIGRATIONS):  # being made, or old: only a writer may bring it up to date
+        if not current:  # being made, or old: only a writer may bring it up to date
             db.close()
             return None
         return db
 
 
-def version(db: Database, path: Path) -> int:
-    found = int(db.execute("pragma user_version").fetchone()[0])
-    if found > len(MIGRATIONS):
-        raise StoreError(
-            f"{path} was written by a newer version (format {found}; this one knows up to {len(MIGRATIONS)}).",
-            "Open the project with the newer version.",
-        )
-    return found
+def _require_plain(db: Database, path: Path) -> None:
+    """A project may come from a stranger: nothing in its databases may act by itself."""
+    foreign = next(db.query("select name from sqlite_master where type in ('trigger', 'view')"), None)
+    if foreign:
+        raise StoreError(f"{path} contains {foreign['name']!r}, which this program never writes.", "Do not open it.")
 
 
 @contextmanager

@@ -303,3 +303,21 @@ def test_a_listener_that_fails_does_not_end_the_engine(tmp_path, ear):
     engine = ProcessEngine(tmp_path, publish, ear.on_state, WORKER)
     assert ear.end(engine.submit(TinySpec())).outcome == "completed"
     assert engine.close(10)
+
+
+def test_a_worker_whose_device_is_lost_makes_room_for_a_fresh_one(engine, ear):
+    until(lambda: ear.facts("ready"))
+    pid = engine.worker_pid
+    lost, next_one = engine.submit(TinySpec(end="lost")), engine.submit(TinySpec())
+    assert ear.end(lost).message == "The GPU stopped answering."
+    assert ear.end(next_one).outcome == "completed"
+    assert engine.worker_pid != pid
+    assert ear.facts("died") == []
+
+
+def test_a_restart_ends_the_run_in_progress_and_keeps_what_waits(engine, ear):
+    going, next_one = engine.submit(TinySpec(steps=1000, pause=0.02)), engine.submit(TinySpec())
+    until(lambda: ear.events(going, Metrics))
+    engine.restart()
+    assert ear.end(going).message == "The engine was restarted."
+    assert ear.end(next_one).outcome == "completed"

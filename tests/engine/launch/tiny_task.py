@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_engine.contract.control import RunControl
-from rlhf_engine.contract.errors import DataError, RunCancelled, RunSuspended
+from rlhf_engine.contract.errors import DataError, DeviceLost, RunCancelled, RunSuspended
 from rlhf_engine.contract.events import CheckpointSaved, KnobChanged, Metrics, RunPaused, RunResumed, RunStarted
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.tasks import TASKS, Task
@@ -22,7 +22,7 @@ from rlhf_engine.tasks import TASKS, Task
 
 @dataclass(frozen=True, kw_only=True)
 class TinySpec:
-    """`end` is how it ends: "", data, bug, kill, exit, full, forbidden or memory."""
+    """`end` is how it ends: "", data, bug, kill, exit, full, forbidden, lost or memory."""
 
     steps: int = 3
     pause: float = 0.0
@@ -59,6 +59,8 @@ def work(spec: TinySpec, run: TinyContext) -> None:
             raise OSError(28, "No space left on device", "/somewhere/adapter.safetensors")
         case "forbidden":
             raise PermissionError(13, "Permission denied", "/somewhere/adapter.safetensors")
+        case "lost":
+            raise DeviceLost("The GPU stopped answering.")
         case "memory":
             raise MemoryError
 
