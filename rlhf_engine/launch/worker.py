@@ -37,7 +37,7 @@ from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.contract.spec import Spec
 from rlhf_engine.launch.recorded import carry_out
-from rlhf_engine.launch.worker_streams import keep_log_small, prepare_environment, take_pipe
+from rlhf_engine.launch.worker_streams import AGAIN, keep_log_small, prepare_environment, take_pipe
 from rlhf_engine.store.runs import RunsReader, RunsWriter
 from rlhf_engine.tasks import spec_from_json, task_of
 
