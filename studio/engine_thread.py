@@ -8,57 +8,42 @@ import queue
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from rlhf_engine.contract.events import Envelope
+from rlhf_engine.launch.engine import Engine, Switches
 
 log = logging.getLogger(__name__)
 
 
-class Switches(Protocol):
-    """What a run's control can do; RunControl is one."""
-
-    def cancel(self) -> None: ...
-    def suspend(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def turn(self, knob: str, value: float) -> None: ...
-
-
-class Engine(Protocol):
-    """What the window needs of an engine: ThreadEngine and ProcessEngine both have it."""
-
-    def submit(self, spec: Any, name: str = "") -> str: ...
-    def resume(self, run_id: str) -> Any: ...
-    def control(self, run_id: str) -> Any: ...
-    def close(self, timeout: float = 30.0) -> Any: ...
-
-
 Publish = Callable[[Envelope], None]
-Factory = Callable[[Path, Publish, Callable[..., None]], Engine]
+OnState = Callable[[str, dict[str, Any]], None]
+Factory = Callable[[Path, Publish, OnState], Engine]
+LIFE = ("starting", "warming", "ready", "died", "stopped")  # of the worker; its other words are about runs
 
 
-def process_engine(root: Path, publish: Publish, on_state: Callable[..., None]) -> Engine:
-    """The engine of the real window: one worker process that outlives it."""
+def process_engine(root: Path, publish: Publish, on_state: OnState) -> Engine:
+    """The engine of the real window: one worker process that can outlive it."""
     from rlhf_engine.launch.process_engine import ProcessEngine
 
-    made: Engine = ProcessEngine(root, publish, on_state=on_state)
-    return made
+    return ProcessEngine(root, publish, on_state)
 
 
 class EngineThread(QObject):
     """Signals, all on the window's thread:
 
     received(Envelope): one event of any run.
-    state_changed(str): starting, idle, busy or failed.
+    state_changed(str): the worker's life: starting, warming, ready, died or stopped.
     ready(dict): what the worker says about its device once torch is imported.
+    noticed(str, dict): what an engine says about runs: waiting, following, followed, dropped, changed, refused, died.
     """
 
     received = Signal(object)
     state_changed = Signal(str)
     ready = Signal(dict)
+    noticed = Signal(str, dict)
     FRAME_MS = 33
     BUDGET_S = 0.008  # a flood of events may take a quarter of each frame, no more
 
@@ -66,7 +51,7 @@ class EngineThread(QObject):
         super().__init__(parent)
         self.state = "starting"
         self.device: dict[str, Any] = {}
-        self._inbox: queue.SimpleQueue[Envelope | tuple[str, Any]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Envelope | tuple[str, dict[str, Any]]] = queue.SimpleQueue()
         self._timer = QTimer(self, interval=self.FRAME_MS)
         self._timer.timeout.connect(self._drain)
         self._engine = factory(root, self._inbox.put, self._on_state)
@@ -79,21 +64,22 @@ class EngineThread(QObject):
         self._engine.resume(run_id)
 
     def control(self, run_id: str) -> Switches:
-        switches: Switches = self._engine.control(run_id)
-        return switches
+        return self._engine.control(run_id)
 
-    def restart(self) -> None:
-        """Start the worker again after it died, where the engine can."""
-        again = getattr(self._engine, "restart", None)
-        if again is not None:
-            again()
+    def rename(self, run_id: str, name: str | None = None, note: str | None = None) -> None:
+        """Change a run's name or note; `noticed("changed", …)` follows, or "refused"."""
+        self._engine.rename(run_id, name, note)  # type: ignore[attr-defined]
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run and delete its folder; `noticed("changed", …)` follows, or "refused"."""
+        self._engine.delete(run_id)  # type: ignore[attr-defined]
 
     def close(self, timeout: float = 5.0) -> None:
         """Let go of the engine; a kept run that is going goes on in its own process."""
         self._timer.stop()
-        self._engine.close(timeout)
+        self._engine.close(timeout, leave_running=True)
 
-    def _on_state(self, state: str, facts: Any = None) -> None:
+    def _on_state(self, state: str, facts: dict[str, Any]) -> None:
         """Called on the engine's threads."""
         self._inbox.put((state, facts))
 
@@ -105,14 +91,16 @@ class EngineThread(QObject):
                 continue
             return
 
-    def _hand_on(self, said: Envelope | tuple[str, Any]) -> None:
+    def _hand_on(self, said: Envelope | tuple[str, dict[str, Any]]) -> None:
         if isinstance(said, Envelope):
             self.received.emit(said)
             return
         state, facts = said
-        if isinstance(facts, dict) and facts:
+        if state == "ready":
             self.device.update(facts)
             self.ready.emit(dict(self.device))
-        if state != self.state:
+        if state not in LIFE or state == "died":
+            self.noticed.emit(state, facts)
+        if state in LIFE and state != self.state:
             self.state = state
             self.state_changed.emit(state)

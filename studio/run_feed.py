@@ -125,4 +125,8 @@ def read_story(root: Path | None, run_id: str, after: int = -1) -> list[Envelope
         return []
     from rlhf_engine.store.runs import RunsReader
 
-    return list(RunsReader(root).story(run_id, after))
+    reader = RunsReader(root)
+    try:
+        return list(reader.story(run_id, after))
+    finally:
+        reader.close()

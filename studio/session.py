@@ -13,17 +13,17 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from rlhf_engine.contract.errors import EngineError, StoreError
 from rlhf_engine.contract.events import Envelope, Produced, RunFinished, RunStarted
+from rlhf_engine.launch.engine import Switches
 from rlhf_engine.tasks import TASKS, task_of
 from studio.activity import Activity
 from studio.background import Background, Done, Errand, Failed
-from studio.engine_thread import EngineThread, Factory, Switches, process_engine
+from studio.engine_thread import EngineThread, Factory, process_engine
 from studio.run_feed import RunFeed
 from studio.settings import Settings
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Changed, Labels
     from rlhf_engine.store.project import Project
-
     from rlhf_engine.store.runs import RunsReader
 
 sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # sqlite_utils would spend a second on importing it
@@ -150,6 +150,7 @@ class Session(QObject):
         self.engine = EngineThread(project.root, self._factory, self)
         self.engine.received.connect(self._hear)
         self.engine.state_changed.connect(self.engine_changed)
+        self.engine.noticed.connect(self._notice)
         self.project_changed.emit()
 
     def _open_project(self) -> Project:
@@ -185,6 +186,14 @@ class Session(QObject):
             self.run_id = run_id
             self.run_selected.emit(run_id)
 
+    def rename_run(self, run_id: str, name: str | None = None, note: str | None = None) -> None:
+        """Ask for another name or note; runs_changed follows."""
+        self._engine().rename(run_id, name, note)
+
+    def delete_run(self, run_id: str) -> None:
+        """Ask to forget a run and delete its folder; runs_changed follows."""
+        self._engine().delete(run_id)
+
     def touch_runs(self) -> None:
         """Say that the list of runs is out of date (after a rename, a deletion)."""
         self._runs_soon.start()
@@ -202,6 +211,15 @@ class Session(QObject):
             self._runs_soon.start()
         if isinstance(event, Produced) and event.what == "dataset":
             self.datasets_changed.emit()
+
+    def _notice(self, what: str, facts: dict[str, Any]) -> None:
+        match what:
+            case "refused" | "died":
+                self.failed.emit(EngineError(facts.get("message", what), facts.get("hint", "")))
+            case "waiting":
+                text = self.tr("The run waits: {0} is training in this project.").format(facts.get("holder", ""))
+                self.toast(text, "info")
+        self._runs_soon.start()
 
     # --- models and data -----------------------------------------------------------------------------------------
 
@@ -257,9 +275,8 @@ class Session(QObject):
         root, labels_path = project.root, project.root / "labels.db"
 
         def frozen() -> str:
-            from rlhf_engine.store.labels import Labels
-
             from rlhf_engine.data.datasets import freeze
+            from rlhf_engine.store.labels import Labels
 
             labels = Labels(labels_path, write=False)
             try:

@@ -263,7 +263,7 @@ class ChartGrid(QWidget):
         group = QButtonGroup(self)
         self._layout_buttons = {}
         for name, icon in (("1", "square-outline"), ("2x2", "view-grid-outline"), ("3x3", "grid")):
-            made = icon_button(icon, self.tr("{0} plots").format(name.replace("x", " × ")), checkable=True)
+            made = icon_button(icon, self.tr("{0} plots at a time").format(name), checkable=True)
             made.setChecked(name == self._layout)
             made.clicked.connect(lambda _=False, name=name: self.set_layout(name))
             group.addButton(made)

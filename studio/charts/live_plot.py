@@ -10,13 +10,13 @@ from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from studio.charts.smoothing import Floats, Series, needs_range, nice_end, smooth, thin, value_range
+from studio.charts.smoothing import Floats, Series, Smoothed, needs_range, nice_end, thin, value_range
 from studio.theme import colors
 from studio.theme.tokens import S1
 from studio.widgets.labels import PlainLabel
 
 pg.setConfigOptions(segmentedLineMode="on", antialias=False)  # wide antialiased lines are 10 times faster so
-MOST = 2000  # points of a smoothed curve
+MOST = 800  # points of a smoothed curve
 
 
 class _Curves:
@@ -24,6 +24,8 @@ class _Curves:
 
     def __init__(self, plot: Any, color: int) -> None:
         self.series = Series()
+        self.smoothed = Smoothed()
+        self.rewritten = 0
         self.color = color
         self.raw = pg.PlotCurveItem()
         self.smooth = pg.PlotCurveItem(antialias=True)
@@ -208,10 +210,15 @@ class LivePlot(QWidget):
         x, y = thin(steps, shown, 200_000)
         whole = bool(np.isfinite(y).all())
         curves.raw.setData(x.copy(), y.copy(), connect="all" if whole else "finite", skipFiniteCheck=whole)
-        x, y = thin(steps[finite], self._scaled(smooth(values[finite], self._weight)), MOST)
+        if curves.rewritten != curves.series.rewritten:
+            curves.rewritten = curves.series.rewritten
+            curves.smoothed.reset()
+        smoothed = curves.smoothed.of(values, self._weight)
+        x, y = thin(steps[finite], self._scaled(smoothed[finite]), MOST)
         whole = bool(np.isfinite(y).all())
         curves.smooth.setData(x.copy(), y.copy(), connect="all" if whole else "finite", skipFiniteCheck=whole)
         lost = steps[~finite][-500:]
+        curves.lost.setVisible(bool(len(lost)))
         curves.lost.setData(lost, np.full(len(lost), self._range[0]))
 
     def _scaled(self, values: Floats) -> Floats:

@@ -17,6 +17,7 @@ class Series:
         self._steps = np.empty(256)
         self._values = np.empty(256)
         self.size = 0
+        self.rewritten = 0  # how often points that were already there have been taken away
 
     @property
     def steps(self) -> Floats:
@@ -38,7 +39,9 @@ class Series:
 
     def truncate(self, after_step: float) -> None:
         """Forget everything later than `after_step`."""
-        self.size = int(np.searchsorted(self.steps, after_step, side="right"))
+        kept = int(np.searchsorted(self.steps, after_step, side="right"))
+        self.rewritten += kept < self.size
+        self.size = kept
 
     def at(self, step: float) -> tuple[float, float] | None:
         """The point nearest to `step`."""
@@ -55,18 +58,38 @@ def smooth(values: Floats, weight: float) -> Floats:
     """The debiased exponential moving average of TensorBoard. `weight` 0 is the curve itself; NaN and infinities are
     passed over and stay where they are.
     """
-    if weight <= 0 or len(values) == 0:
-        return values.copy()
-    out = np.empty_like(values)
-    mean, count = 0.0, 0
-    for i, value in enumerate(values.tolist()):
-        if not math.isfinite(value):
-            out[i] = value
-            continue
-        mean = mean * weight + (1 - weight) * value
-        count += 1
-        out[i] = mean / (1 - weight**count)
-    return out
+    return Smoothed().of(values, weight).copy()
+
+
+class Smoothed:
+    """The smoothed values of a growing series, worked out once for each point and not again at every redraw."""
+
+    def __init__(self) -> None:
+        self._weight = -1.0
+        self._out = np.empty(256)
+        self._size = 0
+        self._mean, self._count = 0.0, 0
+
+    def reset(self) -> None:
+        self._size = self._count = 0
+        self._mean = 0.0
+
+    def of(self, values: Floats, weight: float) -> Floats:
+        """`values` smoothed as `smooth()` does; call `reset()` after earlier values have changed."""
+        if weight != self._weight or len(values) < self._size:
+            self.reset()
+            self._weight = weight
+        if len(values) > len(self._out):
+            self._out = np.concatenate([self._out[: self._size], np.empty(2 * len(values) - self._size)])
+        mean, count = self._mean, self._count
+        for i, value in enumerate(values[self._size :].tolist(), self._size):
+            if math.isfinite(value):
+                mean = mean * weight + (1 - weight) * value
+                count += 1
+                value = mean / (1 - weight**count)
+            self._out[i] = value
+        self._mean, self._count, self._size = mean, count, len(values)
+        return self._out[: self._size]
 
 
 def nice_end(largest: float) -> float:
@@ -110,9 +133,3 @@ def thin(steps: Floats, values: Floats, most: int = 2000) -> tuple[Floats, Float
     start = np.arange(len(blocks)) * width
     picked = np.sort(np.concatenate([start + blocks.argmin(1), start + blocks.argmax(1), np.arange(whole, len(steps))]))
     return steps[picked], values[picked]
-
-
-def trim(seconds: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Only the finite points."""
-    good = np.isfinite(values)
-    return seconds[good], values[good]

@@ -1,0 +1,187 @@
+"""One run's events folded into what there is to say about it now. No Qt here: live and past runs are the same fold."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlhf_engine.contract.events import (
+    Alert,
+    CheckpointSaved,
+    Envelope,
+    KnobChanged,
+    Metrics,
+    Produced,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    Sample,
+    Stage,
+)
+
+MOST_LINES = 5000
+ENDED = ("completed", "cancelled", "suspended", "failed", "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """`level` is info, warning, danger, good or quiet; `step` is the step the run had reached."""
+
+    time: float
+    level: str
+    text: str
+    hint: str = ""
+    step: int = 0
+
+
+@dataclass
+class RunStory:
+    """`hear()` each envelope once, in order.
+
+    `state` is waiting, running, paused, or one of ENDED. `pace` is seconds a step, a running mean of the last ones.
+    """
+
+    run_id: str = ""
+    task: str = ""
+    state: str = "waiting"
+    step: int = 0
+    total: int = 0
+    stage: str = ""
+    stage_done: int = 0
+    stage_total: int = 0
+    hardware: str = ""
+    pace: float = 0.0
+    rate_factor: float = 1.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    samples: dict[int, list[Sample]] = field(default_factory=dict)
+    alerts: list[LogLine] = field(default_factory=list)
+    log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
+    logged: int = 0  # lines ever, so that a reader of `log` knows which are new
+    checkpoints: list[int] = field(default_factory=list)
+    produced: list[Produced] = field(default_factory=list)
+    end: RunFinished | None = None
+    lost: set[str] = field(default_factory=set)  # metrics that have been NaN or infinite
+    _worked: float = 0.0  # seconds of the stretches that are over
+    _since: float = 0.0  # when the present stretch began; 0 while nothing is going on
+    _last: float = 0.0
+    _beat: float = 0.0
+
+    @property
+    def going(self) -> bool:
+        return self.state in ("running", "paused")
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    def elapsed(self, now: float) -> float:
+        """Seconds at work, pauses left out."""
+        return self._worked + (max(0.0, now - self._since) if self._since else 0.0)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to the end, None while nobody knows."""
+        if self.state != "running" or self.pace <= 0 or self.total <= self.step:
+            return None
+        return self.pace * (self.total - self.step)
+
+    @property
+    def share(self) -> float | None:
+        if self.total > 0:
+            return min(1.0, self.step / self.total)
+        return min(1.0, self.stage_done / self.stage_total) if self.stage_total else None
+
+    def hear(self, envelope: Envelope) -> None:
+        now, event = envelope.time, envelope.event
+        self._last = now
+        match event:
+            case RunStarted():
+                self._start(event, now)
+            case Stage(text=text, done=done, total=total):
+                if text != self.stage:
+                    self._note(now, "quiet", text)
+                self.stage, self.stage_done, self.stage_total = text, done, total
+            case Metrics(step=step, values=values):
+                self._advance(step, values, now)
+            case Sample(step=step):
+                self.samples.setdefault(step, []).append(event)
+            case CheckpointSaved(step=step):
+                self.checkpoints.append(step)
+                self._note(now, "quiet", f"Checkpoint of step {step} saved.")
+            case KnobChanged(name=name, value=value):
+                if name == "learning_rate":
+                    self.rate_factor = value
+                self._note(now, "info", f"{name.replace('_', ' ').capitalize()} × {value:g}")
+            case Alert(level=level, text=text, hint=hint, step=step):
+                line = self._note(now, level, text, hint, step or self.step)
+                self.alerts.append(line)
+            case Produced(what=what, path=path):
+                self.produced = [old for old in self.produced if old.path != path] + [event]
+                self._note(now, "good", f"{what.replace('_', ' ').capitalize()} written to {path}.")
+            case RunPaused():
+                self._rest(now)
+                self.state = "paused"
+                self._note(now, "info", "Paused.")
+            case RunResumed():
+                self._since, self._beat = now, 0.0
+                self.state = "running"
+                self._note(now, "info", "Going on.")
+            case RunFinished(outcome=outcome, message=message, hint=hint):
+                self._rest(now)
+                self.state, self.end, self.stage = outcome, event, ""
+                level = {"failed": "danger", "completed": "good"}.get(outcome, "info")
+                self._note(now, level, " ".join(filter(None, (f"{outcome.capitalize()}.", message))), hint)
+
+    def interrupt(self, message: str, hint: str) -> None:
+        """The process died without a last word: the story ends where it was last heard."""
+        self._rest(self._last)
+        self.state, self.stage = "interrupted", ""
+        self.end = RunFinished("failed", message, hint)
+
+    def facts(self) -> dict[str, Any]:
+        """What the run said about what it made, else the last values of its metrics."""
+        told: dict[str, Any] = {}
+        for made in self.produced:
+            told |= made.facts
+        return told or dict(self.metrics)
+
+    def _start(self, event: RunStarted, now: float) -> None:
+        again = self.going
+        self.task = event.task or self.task
+        self.total = event.total_steps or (self.total if again else 0)
+        self.hardware = event.hardware or self.hardware
+        kept = event.from_step
+        self.step = kept
+        self.samples = {step: found for step, found in self.samples.items() if step <= kept}
+        self.alerts = [line for line in self.alerts if line.step <= kept]
+        self.checkpoints = [step for step in self.checkpoints if step <= kept]
+        self.state, self.end, self._beat = "running", None, 0.0
+        if not again:
+            self._since = now
+            self._note(now, "info", f"Going on from step {kept}." if kept else "Started.", step=kept)
+
+    def _advance(self, step: int, values: dict[str, float], now: float) -> None:
+        if self._beat and step > self.step:
+            seconds = (now - self._beat) / (step - self.step)
+            self.pace = seconds if not self.pace else 0.8 * self.pace + 0.2 * seconds
+        self._beat, self.step = now, step
+        self.stage, self.stage_done, self.stage_total = "", 0, 0
+        self.metrics.update(values)
+        for name, value in values.items():
+            if not math.isfinite(value) and name not in self.lost:
+                self.lost.add(name)
+                self.alerts.append(self._note(now, "warning", f"{name} is {value} at step {step}.", "", step))
+
+    def _rest(self, now: float) -> None:
+        if self._since:
+            self._worked += max(0.0, now - self._since)
+        self._since = self._beat = 0.0
+
+    def _note(self, now: float, level: str, text: str, hint: str = "", step: int = -1) -> LogLine:
+        line = LogLine(now, level, text, hint, self.step if step < 0 else step)
+        self.log.append(line)
+        self.logged += 1
+        return line
