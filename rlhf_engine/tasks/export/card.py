@@ -83,48 +83,57 @@ def _summary(facts: CardFacts) -> str:
 
 
 def _how_to_load(facts: CardFacts) -> str:
-    name = json.dumps(facts.folder)
-    base = json.dumps(facts.base)
-    lines = ["import torch"] if facts.scores else []
-    lines += ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
-    if facts.form == "adapter":
-        lines.insert(len(lines) - 2, "from peft import PeftModel")
-        lines += [
-            f"folder, base = {name}, {base}",
+    adapter = facts.form == "adapter"
+    fetched = facts.scores and HUB_ID.fullmatch(facts.folder)  # the head is a file of its own, so a folder is needed
+    folder = f"snapshot_download({json.dumps(facts.folder)})" if fetched else json.dumps(facts.folder)
+    imports = [
+        "import torch" if facts.scores else "",
+        "from huggingface_hub import snapshot_download" if fetched else "",
+        "from peft import PeftModel" if adapter else "",
+        "from safetensors.torch import load_file" if facts.scores else "",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+    ]
+    if adapter:
+        code = [
+            f"folder, base = {folder}, {json.dumps(facts.base)}",
             "tokenizer = AutoTokenizer.from_pretrained(base)",
             "model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder)",
         ]
-        trunk = "model.base_model.model.base_model"
     else:
-        lines += [
-            f"folder = {name}",
+        code = [
+            f"folder = {folder}",
             "tokenizer = AutoTokenizer.from_pretrained(folder)",
             'model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")',
         ]
-        trunk = "model.base_model"
     if facts.scores:
-        lines.insert(len(lines) - (3 if facts.form == "merged" else 3) - 1, "from safetensors.torch import load_file")
-        lines += [
+        code += [
             'head = load_file(f"{folder}/head.safetensors")',
             "",
             "",
             "def score(ids):  # token ids of prompt, answer and end token",
             "    with torch.no_grad():",
-            f"        hidden = {trunk}(torch.tensor([ids])).last_hidden_state[0, -1].float()",
+            f"        trunk = {'model.base_model.model' if adapter else 'model'}.base_model",
+            "        hidden = trunk(torch.tensor([ids])).last_hidden_state[0, -1].float()",
             '        raw = head["linear.weight"][0] @ hidden + head["linear.bias"][0]',
-            '    return ((raw - head["mean"]) / head["std"]).item()',
+            '        return ((raw - head["mean"]) / head["std"]).item()',
         ]
-    note = ""
+    text = "\n".join([*filter(None, imports), "", *code])
+    return f"## How to load it\n\n```python\n{text}\n```\n\n{_notes(facts)}\n"
+
+
+def _notes(facts: CardFacts) -> str:
+    notes = []
     if facts.form == "adapter" and not HUB_ID.fullmatch(facts.base):
-        note = "The base is not on the Hub: put the folder that holds it in place of its name.\n\n"
-    elif facts.scores:
-        note = "Scores are comparable between answers to the same prompt.\n\n"
-    prompt = {
-        "chat": "Prompts go through the tokenizer's chat template.",
-        "plain": "Prompts are plain text, without a chat template.",
-    }.get(facts.template, "Prompts go through the tokenizer's chat template where it has one.")
-    code = "\n".join(lines)
-    return f"## How to load it\n\n```python\n{code}\n```\n\n{note}{prompt}\n"
+        notes.append("The base is not on the Hub: put the folder that holds it in place of its name.")
+    if facts.scores:
+        notes.append("Scores are comparable between answers to the same prompt.")
+    notes.append(
+        {
+            "chat": "Prompts go through the tokenizer's chat template.",
+            "plain": "Prompts are plain text, without a chat template.",
+        }.get(facts.template, "Prompts go through the tokenizer's chat template where it has one.")
+    )
+    return " ".join(notes)
 
 
 def _lineage(facts: CardFacts) -> str:

@@ -1,4 +1,4 @@
-"""Where an export goes: a name that is safe on every system, a folder that is never overwritten, and nothing half done."""
+"""Where an export goes: a name that is safe on every system, no folder overwritten, and nothing half done."""
 
 from __future__ import annotations
 

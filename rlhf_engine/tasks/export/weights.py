@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,17 @@ from rlhf_engine.models.load import LoadedBase, ModelSource, load_base
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 REWARD = "reward.json"
-_SHARD = "5GB"
+SINGLE = "model.safetensors"
+_SHARD = 5_000_000_000  # bytes
 _ADAPTER_FIELDS = (
     "peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "bias",
     "fan_in_fan_out", "use_rslora", "use_dora", "modules_to_save", "rank_pattern", "alpha_pattern",
     "layers_to_transform", "layers_pattern", "init_lora_weights", "inference_mode", "peft_version",
 )  # fmt: skip
-_PRIVATE_FIELDS = ("_name_or_path", "name_or_path", "tokenizer_file", "special_tokens_map_file", "_commit_hash")
+_PRIVATE_FIELDS = (
+    "_name_or_path", "name_or_path", "tokenizer_file", "special_tokens_map_file", "_commit_hash", "is_local",
+    "local_files_only",
+)  # fmt: skip
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
 
 
@@ -55,7 +60,9 @@ def write_adapter(source: ModelSource, base_name: str, folder: Path) -> None:
     config = json.loads((source.adapter / CONFIG).read_text(encoding="utf-8"))
     kept = {key: config[key] for key in _ADAPTER_FIELDS if key in config}
     _write_json(folder / CONFIG, {**kept, "base_model_name_or_path": base_name})
-    about = {key: source.about[key] for key in ("base_fingerprint", "task", "template") if key in source.about}
+    about: dict[str, Any] = {
+        key: source.about[key] for key in ("base_fingerprint", "task", "template") if key in source.about
+    }
     _write_json(folder / ABOUT, {"base": base_name, **about})
     save_file(load_file(source.adapter / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt"})
 
@@ -70,11 +77,13 @@ def write_merged(source: ModelSource, dtype: str, folder: Path) -> None:
     model: Any = base.model
     if source.adapter is not None:
         try:
-            model = PeftModel.from_pretrained(model, str(source.adapter), is_trainable=False)
+            model = PeftModel.from_pretrained(model, str(source.adapter), is_trainable=False, trust_remote_code=False)
             model = model.merge_and_unload(safe_merge=True)
         except (ValueError, RuntimeError, KeyError) as error:
             raise ModelError(f"The adapter of {source.ref} cannot be merged into {source.base}.") from error
     model = model.to(DTYPES[dtype])
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
+        raise ModelError(f"The merged weights are not finite in {dtype}: they do not fit.", "Export in fp32 or bf16.")
     model.generation_config = _plain_generation(base)
     model.save_pretrained(folder, max_shard_size=_SHARD)
     base.tokenizer.save_pretrained(folder)
@@ -112,7 +121,7 @@ def read_head(folder: Path) -> ScalarHead:
 
 
 def expected_files(source: ModelSource, base_folder: Path, form: str, dtype: str) -> dict[str, int]:
-    """Names and sizes in bytes of what an export would write, its card excepted; merged weights to within a kilobyte."""
+    """Names and sizes in bytes of what an export would write, without its card; merged weights are nearly exact."""
     files: dict[str, int] = {}
     if source.adapter is not None and (source.adapter / HEAD).is_file():
         files |= {HEAD: _size(source.adapter / HEAD), REWARD: 250}
@@ -125,10 +134,10 @@ def expected_files(source: ModelSource, base_folder: Path, form: str, dtype: str
         if path.name.startswith(("tokenizer", "chat_template", "special_tokens", "vocab", "merges"))
         or path.name == "config.json"
     }
-    return files | {
-        "generation_config.json": 150,
-        "model.safetensors": _weights_size(base_folder, DTYPES[dtype].itemsize),
-    }
+    size = _weights_size(base_folder, DTYPES[dtype].itemsize)
+    parts = math.ceil(size / _SHARD)
+    names = [f"model-{n:05d}-of-{parts:05d}.safetensors" for n in range(1, parts + 1)] if parts > 1 else [SINGLE]
+    return files | {"generation_config.json": 90} | dict.fromkeys(names, size // len(names))
 
 
 def require_clean(folder: Path, private: list[str]) -> None:

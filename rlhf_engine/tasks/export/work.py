@@ -6,6 +6,7 @@ Nothing is pushed that is not already whole on this machine, and a push that fai
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,7 @@ def export(spec: ExportSpec, run: RunContext) -> None:
     destination.require_space(parent, int(1.02 * sum(expected.values())) + 1_000_000)
     with destination.written_aside(parent, run.run_id) as aside:
         agreement = _write_and_compare(spec, run, source, base, aside)
-        facts = CardFacts(**{name: getattr(facts, name) for name in facts.__slots__} | {"agreement": agreement})
-        (aside / CARD).write_text(write_card(facts, spec.card), encoding="utf-8")
+        (aside / CARD).write_text(write_card(replace(facts, agreement=agreement), spec.card), encoding="utf-8")
         weights.require_clean(aside, _private_words(run.project_root, source, base_folder))
         run.safe_point()
         final = destination.publish(aside, parent, facts.title)
@@ -85,7 +85,7 @@ def _require_possible(spec: ExportSpec, source: ModelSource) -> None:
     if spec.repo and not history.HUB_ID.fullmatch(spec.repo):
         raise SpecError("repo", f"{spec.repo!r} is not a name of a repository.", "Names look like owner/name.")
     if source.adapter is None and spec.form == "adapter":
-        raise SpecError("form", f"{spec.model} is a base model: it has no adapter.", "Choose the merged form, or a run.")
+        raise SpecError("form", f"{spec.model} is a base model: it has no adapter.", "Choose the merged form.")
     if source.adapter is not None:
         weights.require_adapter(source)
 
@@ -161,17 +161,17 @@ def _trained(
     if source.adapter is not None:
         role = "trained"
         load_adapter(backbone, role, source)
-    head: Any = backbone.heads[role] if role in backbone.heads else None
+    head: Any = dict(backbone.heads.items()).get(role)
     sequences = sequences_for(backbone, texts, template, head is not None)
-    measured = measure(backbone, role, sequences, head)
-    return sequences, measured
+    return sequences, measure(backbone, role, sequences, head)
 
 
 def _push(spec: ExportSpec, run: RunContext, folder: Path) -> str:
     try:
         return push(folder, spec.repo, spec.private, run.stage)
     except HubError as error:
-        raise HubError(f"{error} The export itself is complete: {_shown(folder, run.project_root)}.", error.hint) from None
+        here = _shown(folder, run.project_root)
+        raise HubError(f"{error} The export itself is complete: {here}.", error.hint) from None
 
 
 def _tell_dry_run(spec: ExportSpec, run: RunContext, folder: Path, files: dict[str, int]) -> None:
