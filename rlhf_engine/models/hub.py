@@ -55,6 +55,7 @@ def download(repo: str, progress: Progress | None = None) -> Path:
         _forget(fault[0])
         folder = _fetch(repo, progress)
     if (fault := _fault(folder, deep=True)) is not None:
+        _forget(fault[0])
         raise ModelError(f"{fault[0].name} of {repo} {fault[1]}.", "Try again later, or choose another model.")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
@@ -71,7 +72,7 @@ def dry_run_size(repo: str) -> int:
             repo, allow_patterns=ALLOWED, ignore_patterns=IGNORED, dry_run=True, tqdm_class=_bar(repo, None)
         )
     except HUB_FAILURES as error:
-        raise explain(error, repo, "download") from None
+        raise explain(error, repo, "download", _partly_here(repo)) from None
     return sum(file.file_size or 0 for file in files if file.will_download)
 
 
@@ -123,6 +124,11 @@ def _cached(repo: str) -> Path | None:
     return folder if whole and _fault(folder, deep=False) is None else None
 
 
+def _partly_here(repo: str) -> bool:
+    home = _cache() / f"models--{repo.replace('/', '--')}"
+    return any(home.glob("snapshots/*/*")) or any(home.glob("blobs/*.incomplete"))
+
+
 def _fetch(repo: str, progress: Progress | None) -> Path:
     try:
         return Path(
@@ -131,7 +137,7 @@ def _fetch(repo: str, progress: Progress | None) -> Path:
             )
         )
     except HUB_FAILURES as error:
-        raise explain(error, repo, "download") from None
+        raise explain(error, repo, "download", _partly_here(repo)) from None
 
 
 def _fault(folder: Path, deep: bool) -> tuple[Path, str] | None:

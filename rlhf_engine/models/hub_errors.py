@@ -43,13 +43,11 @@ _LOG_IN = f"Make a token at {SITE}/settings/tokens, run `hf auth login`, and try
 _WRAPPERS = (LocalEntryNotFoundError, DryRunError, FileMetadataError)
 
 
-def explain(error: BaseException, repo: str, doing: str) -> EngineError:
-    """The error to raise instead. `doing` is what was tried: "download" or "push to"."""
-    if isinstance(error, IncompleteSnapshotError):
-        return HubError(
-            f"{repo} is only half downloaded, and the Hub cannot be reached to fetch the rest.",
-            "Try again with a network connection; what is already here is kept.",
-        )
+def explain(error: BaseException, repo: str, doing: str, partly_here: bool = False) -> EngineError:
+    """The error to raise instead. `doing` is what was tried: "download" or "push to".
+
+    `partly_here` says that some of the repository's files are in the cache.
+    """
     cause = error
     while isinstance(cause, _WRAPPERS) and isinstance(cause.__cause__, Exception):
         cause = cause.__cause__
@@ -59,16 +57,21 @@ def explain(error: BaseException, repo: str, doing: str) -> EngineError:
         return HubError(f"Nobody is signed in to the Hub, so {repo} cannot be used.", _LOG_IN)
     if isinstance(cause, HfHubHTTPError):
         return _refused(cause, repo, doing)
-    if isinstance(cause, OfflineModeIsEnabled):
-        return HubError(
-            f"{repo} is not on this machine, and HF_HUB_OFFLINE forbids asking the Hub.",
-            "Unset HF_HUB_OFFLINE, or choose a folder on this machine.",
-        )
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"There is no space left to {doing} {repo}.", "Free some space and try again.")
     if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return HubError(
             f"The folder for downloaded models cannot be written ({cause.filename}).", "Set HF_HOME to another folder."
+        )
+    if partly_here or isinstance(error, IncompleteSnapshotError):
+        return HubError(
+            f"{repo} is only half downloaded, and the Hub cannot be reached to fetch the rest.",
+            "Try again with a network connection; what is already here is kept.",
+        )
+    if isinstance(cause, OfflineModeIsEnabled):
+        return HubError(
+            f"{repo} is not on this machine, and HF_HUB_OFFLINE forbids asking the Hub.",
+            "Unset HF_HUB_OFFLINE, or choose a folder on this machine.",
         )
     if "Timeout" in type(cause).__name__ or isinstance(cause, TimeoutError):
         return HubError(
