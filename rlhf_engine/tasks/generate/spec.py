@@ -14,7 +14,8 @@ class GenerateSpec:
     """Write answers, streaming them as they come.
 
     A prompt is a text, or a list of {"role", "content"} turns. Answers are numbered model by model, then prompt by
-    prompt: answer = (model * len(prompts) + prompt) * samples + sample.
+    prompt: answer = (model * len(prompts) + prompt) * samples + sample. With `own_prompts` each model answers only the
+    prompt in its own place, and answer = model * samples + sample.
     """
 
     models: tuple[str, ...] = choose("model", "Models", "One or more models that answer the same prompts.")
@@ -42,6 +43,13 @@ class GenerateSpec:
         group="Display",
         advanced=True,
     )
+    own_prompts: bool = param(
+        False,
+        "A prompt for each model",
+        "Each model answers only the prompt in its own place: conversations go on in which models differ.",
+        group="Display",
+        advanced=True,
+    )
     reward_model: str = choose(
         "reward_model", "Score with", "A reward model that scores each finished answer; empty is none.", default=""
     )
@@ -56,7 +64,11 @@ class GenerateSpec:
             raise SpecError("models", "No model has been chosen.")
         if not self.prompts:
             raise SpecError("prompts", "There is no prompt.")
+        if self.own_prompts and len(self.prompts) != len(self.models):
+            raise SpecError(
+                "prompts", f"{len(self.models)} models need a prompt each, but there are {len(self.prompts)} prompts."
+            )
 
     @property
     def total_steps(self) -> int:
-        return len(self.models) * len(self.prompts) * self.samples
+        return len(self.models) * (1 if self.own_prompts else len(self.prompts)) * self.samples
