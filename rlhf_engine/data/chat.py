@@ -68,7 +68,7 @@ def render(tokenizer: Any, prompt: Prompt, completion: str | None = None, templa
 
 
 def answer_text(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of generated ids: without control tokens, and without the one space that separates it from the prompt."""
+    """The text of generated ids: without control tokens, and without the space that separates it from the prompt."""
     control = control_ids(tokenizer)
     text: str = tokenizer.decode([i for i in ids if i not in control], clean_up_tokenization_spaces=False)
     return text[1:] if text[:1] == " " and text[1:2] not in ("", *_SPACE) else text
@@ -191,7 +191,7 @@ def _encode(tokenizer: Any, text: str, split: bool) -> list[int]:
 
 
 def _anchored(tokenizer: Any, text: str, split: bool) -> list[int]:
-    """The ids of `text` in the middle of other text: tokenizers that put a space before every text must not do it here."""
+    """The ids of `text` in the middle of other text, where no tokenizer may put a space before it of its own accord."""
     if not text:
         return []
     for anchor in ("\n", "x", "~"):

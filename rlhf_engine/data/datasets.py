@@ -127,7 +127,7 @@ def freeze(
     try:
         info = _write(unfinished, kind, records, name, origin, facts or {})
         home = datasets / info.hash
-        if _is_whole(home):
+        if _is_whole(home) and _sha256(home / "records.parquet") == _read_card(home).sha256:
             return open_dataset(project_root, info.ref).info
         if home.exists():  # damaged: the same content takes its place
             shutil.rmtree(home)
@@ -298,11 +298,12 @@ def _is_whole(home: Path) -> bool:
 
 
 def _readme(info: DatasetInfo) -> str:
+    name, origin = " ".join(info.name.split()), " ".join(info.origin.split())
     return (
-        f"# {' '.join(info.name.split())}\n\n{info.rows} {info.kind} ({info.train} to train on, {info.heldout} held out), "
-        f"from {' '.join(info.origin.split())}.\n\n"
-        "`records.parquet` has one row per record. `turns` holds a conversation as JSON, and is empty where the prompt is "
-        "one text. `split` goes by the prompt. `card.json` has the checksum; nothing here is changed after it was written.\n"
+        f"# {name}\n\n"
+        f"{info.rows} {info.kind} ({info.train} to train on, {info.heldout} held out), from {origin}.\n\n"
+        "`records.parquet` has one row per record. `turns` holds a conversation as JSON, and is empty where the prompt "
+        "is one text. `split` goes by the prompt. `card.json` has the checksum; nothing here is changed once written.\n"
     )
 
 

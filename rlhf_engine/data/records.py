@@ -72,14 +72,18 @@ def text_of(prompt: Prompt) -> str:
 
 def canonical(prompt: Prompt) -> str:
     """What makes two prompts the same one, whatever their spacing, their Unicode form or how they were written down."""
-    turns = [[turn["role"], " ".join(unicodedata.normalize("NFC", turn["content"]).split())] for turn in turns_of(prompt)]
+    turns = [[turn["role"], _one_spaced(turn["content"])] for turn in turns_of(prompt)]
     return json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
+
+
+def _one_spaced(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def split_of(prompt: Prompt, heldout: int = 10) -> str:
     """ "heldout" for about `heldout` percent of all prompts, else "train".
 
-    The side depends on the prompt alone: whatever dataset it is in, it is never trained on in one and tested in another.
+    The side depends on the prompt alone: no prompt is trained on in one dataset and tested in another.
     """
     digest = hashlib.sha256(canonical(prompt).encode("utf-8")).digest()
     return "heldout" if int.from_bytes(digest[:8], "big") % 100 < heldout else "train"

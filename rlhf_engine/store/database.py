@@ -35,7 +35,8 @@ def open_database(path: Path, write: bool) -> Database:
                 db.enable_wal()
                 db.execute("PRAGMA synchronous=FULL")
                 db.execute("PRAGMA fullfsync=ON")  # only macOS knows it: fsync there does not reach the disk
-            foreign = [row["name"] for row in db.query("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')")]
+            schema = db.query("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')")
+            foreign = [row["name"] for row in schema]
         except BaseException:
             connection.close()
             raise
@@ -69,8 +70,8 @@ def store_errors(path: Path) -> Iterator[None]:
             raise DiskFull(f"There is no space left for {path}.", "Free some space and try again.") from error
         if "locked" in text:
             raise StoreError(f"{path} is being written by another program.", "Try again in a moment.") from error
-        if "malformed" in text or "not a database" in text:
-            raise StoreError(f"{path} is damaged: {text}.", "Repair the project: the journal beside it has a copy.") from error
+        if "malformed" in text or "not a database" in text or "decode" in text:
+            raise StoreError(f"{path} is damaged: {text}.", "Repair the project: its journal has a copy.") from error
         raise StoreError(f"{path}: {text}.") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -1,4 +1,4 @@
-"""A second copy of every label, as lines of JSON: SQLite notices few of the bits that rot, and a text file outlives it."""
+"""A second copy of every label, as lines of JSON: SQLite notices few of the bits that rot."""
 
 from __future__ import annotations
 

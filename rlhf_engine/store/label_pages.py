@@ -15,7 +15,7 @@ from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Record, unpack_prompt
 from rlhf_engine.store.database import open_database, store_errors
 from rlhf_engine.store.migrations import require_known, version_of
-from rlhf_engine.store.schema import SEARCHED, STEPS
+from rlhf_engine.store.schema import SEARCHED, SEARCHED_PAIR, STEPS
 
 TABLES = ("prompts", "demonstrations", "pairs", "comparisons")
 WINNERS = ("a", "b", "tie", "both_bad", "skip")
@@ -32,10 +32,10 @@ SORTS = {
     "seconds": "t.seconds",
     "comment": "t.comment",
 }
-_FROM = {
-    table: f"{table} AS t LEFT JOIN standings AS s ON s.kind = '{table}' AND s.record = t.row" for table in TABLES
-}
-_FROM["comparisons"] += " JOIN pairs AS p ON p.id = t.pair_id"
+_FROM = {table: f"{table} AS t LEFT JOIN standings AS s ON s.kind = '{table}' AND s.record = t.row" for table in TABLES}
+_FROM["comparisons"] += (
+    " CROSS JOIN pairs AS p ON p.id = t.pair_id"  # CROSS: from the judgements to the pairs, never back
+)
 _ROW = "t.*, coalesce(s.hidden, '') AS hidden, coalesce(s.flagged, 0) AS flagged"
 _COLUMNS = dict.fromkeys(TABLES, _ROW) | {"comparisons": f"{_ROW}, p.prompt, p.turns, p.a, p.b, p.meta"}
 _VISIBLE = "coalesce(s.hidden, '') = ''"
@@ -83,7 +83,8 @@ class LabelReader:
         filter a page is found by its number, however many records there are.
         """
         where = self._where(kind, filter_text, include_retired)
-        order = f"ORDER BY {self._sort_key(kind, sort)} {'DESC' if descending else 'ASC'}, t.row"
+        direction = "DESC" if descending else "ASC"
+        order = f"ORDER BY {self._sort_key(kind, sort)} {direction}, t.row {direction}"
         select = f"SELECT {_COLUMNS[kind]} FROM {_FROM[kind]}"
         if filter_text or sort not in (None, "created"):
             values = {"like": _like(filter_text), "limit": limit, "offset": offset}
@@ -101,7 +102,7 @@ class LabelReader:
     def next_pairs(self, limit: int = 1, skip_ids: tuple[str, ...] | list[str] = ()) -> list[dict[str, Any]]:
         """Pairs without a standing judgement, oldest first; those in `skip_ids` are passed over."""
         found = self._rows(
-            "SELECT p.* FROM verdicts AS v JOIN pairs AS p ON p.row = v.pair "
+            "SELECT p.* FROM verdicts AS v INDEXED BY verdicts_pending CROSS JOIN pairs AS p ON p.row = v.pair "
             "WHERE v.judgement IS NULL AND v.hidden = 0 ORDER BY v.pair LIMIT :limit",
             limit=limit + len(skip_ids),
         )
@@ -110,8 +111,8 @@ class LabelReader:
 
     def tally(self) -> dict[str, int]:
         """How many pairs stand at each winner, and under "" how many wait to be judged."""
-        found = self._rows("SELECT winner, count(*) AS n FROM verdicts WHERE hidden = 0 GROUP BY winner")
-        return dict.fromkeys(("", *WINNERS), 0) | {row["winner"]: row["n"] for row in found}
+        found = self._rows("SELECT winner, pairs FROM tallies")
+        return dict.fromkeys(("", *WINNERS), 0) | {row["winner"]: row["pairs"] for row in found}
 
     def progress(self) -> tuple[int, int, int]:
         """(judged, total, skipped): pairs with a standing judgement other than a skip, all pairs, skipped pairs."""
@@ -133,9 +134,8 @@ class LabelReader:
         if kind == "comparisons":
             yield from (_comparison(row) for row in self.standing_comparisons() if row["winner"] != "tie")
             return
-        make = {"prompts": _prompt, "demonstrations": _demonstration}[kind]
         sql = f"SELECT {_COLUMNS[kind]} FROM {_FROM[kind]} WHERE {_VISIBLE} ORDER BY t.row"
-        yield from (make(row) for row in self._each(sql))
+        yield from (_prompt(row) if kind == "prompts" else _demonstration(row) for row in self._each(sql))
 
     def models(self) -> list[dict[str, Any]]:
         """Models that people added: id, ref, title, created (seconds since 1970)."""
@@ -152,7 +152,9 @@ class LabelReader:
         shown = "coalesce(s.hidden, '') IN ('', 'retired')" if include_retired else _VISIBLE
         if not filter_text:
             return shown
-        found = " OR ".join(f"{column} LIKE :like ESCAPE '\\'" for column in SEARCHED[kind])
+        found = _matches(SEARCHED[kind])
+        if kind == "comparisons":  # one walk through the pairs, rather than a jump to one for each judgement
+            found += f" OR t.pair_id IN (SELECT q.id FROM pairs AS q WHERE {_matches(SEARCHED_PAIR)})"
         return f"{shown} AND ({found})"
 
     def _sort_key(self, kind: str, sort: str | None) -> str:
@@ -162,11 +164,14 @@ class LabelReader:
         return key.replace("t.", "p.") if kind == "comparisons" and sort in ("prompt", "a", "b") else key
 
     def _last_row(self, kind: str) -> int:
-        return int(self._one(f"SELECT coalesce(max(row), 0) FROM {kind}"))
+        return int(self._one(f"SELECT max(row) FROM {kind}") or 0)  # a bare max() is looked up, anything more is a scan
 
     def _hidden_between(self, kind: str, first: int, last: int, include_retired: bool) -> int:
         but = "AND hidden <> 'retired'" if include_retired else ""
-        sql = f"SELECT count(*) FROM standings WHERE kind = :kind AND record BETWEEN :first AND :last AND hidden <> '' {but}"
+        sql = (
+            "SELECT count(*) FROM standings INDEXED BY standings_hidden "
+            f"WHERE kind = :kind AND record BETWEEN :first AND :last AND hidden <> '' {but}"
+        )
         return int(self._one(sql, kind=kind, first=first, last=last))
 
     def _row_at(self, kind: str, offset: int, descending: bool, include_retired: bool) -> int:
@@ -187,6 +192,10 @@ class LabelReader:
         return last - low if descending else low + 1
 
 
+def _matches(columns: tuple[str, ...]) -> str:
+    return " OR ".join(f"{column} LIKE :like ESCAPE '\\'" for column in columns)
+
+
 def _like(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
@@ -204,5 +213,3 @@ def _comparison(row: dict[str, Any]) -> Comparison:
     chosen, rejected = (row["a"], row["b"]) if row["winner"] == "a" else (row["b"], row["a"])
     prompt = unpack_prompt(row["prompt"], row["turns"])
     return Comparison(prompt, chosen, rejected, row["strength"], row["source"], row["id"])
-
-

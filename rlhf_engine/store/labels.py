@@ -1,4 +1,4 @@
-"""Writing down what people say: nothing is ever changed or deleted, and nothing counts as said before it is on the disk.
+"""Writing down what people say: nothing is changed or deleted, and nothing counts as said before it is on the disk.
 
 An edit, an undo or a retirement is a later row. Every write commits, is read back on a second connection, and is then
 appended to the journal. Ids are made by the caller or here, so that saying the same thing twice changes nothing.
@@ -34,7 +34,7 @@ from rlhf_engine.store.journal import Journal
 from rlhf_engine.store.label_pages import TABLES, WINNERS, LabelReader
 from rlhf_engine.store.migrations import migrate
 from rlhf_engine.store.schema import STEPS, insert_sql, row_hash
-from rlhf_engine.store.standings import hide_replaced, restate_mark, restate_pair
+from rlhf_engine.store.standings import await_verdict, hide_replaced, restate_mark, restate_pair
 
 SOURCES = ("human", "rule", "import", "model")
 Fact = tuple[str, dict[str, Any]]
@@ -132,7 +132,7 @@ class Labels(LabelReader):
         comment: str = "",
         id: str = "",
     ) -> str:
-        """Say which answer of a pair is better; `left` is the one that was shown on the left. Returns the judgement's id.
+        """Say which answer of a pair is better; `left` is the one that was shown on the left. Returns an id.
 
         A later judgement of the same pair takes the earlier one's place.
         """
@@ -143,7 +143,7 @@ class Labels(LabelReader):
         return str(fact[1]["id"])
 
     def undo_last(self, author: str = "") -> dict[str, Any] | None:
-        """Take back this author's last judgement; its pair stands as it did before. Returns it, None if there is none."""
+        """Take back this author's last judgement and return it; its pair stands as before. None if there is none."""
         found = self._rows(
             "SELECT t.id, t.pair_id FROM comparisons AS t LEFT JOIN standings AS s "
             "ON s.kind = 'comparisons' AND s.record = t.row "
@@ -204,10 +204,10 @@ class Labels(LabelReader):
     def add_many(
         self, kind: str, rows: Iterable[Mapping[str, Any] | object], source: str = "import", author: str = ""
     ) -> tuple[int, Changed]:
-        """Add records (dicts, or the dataclasses of `data.records`) all at once or not at all. Returns how many are new.
+        """Add records (dicts, or the dataclasses of `data.records`), all or none. Returns how many are new.
 
-        Comparisons are {"prompt", "a", "b", "winner", "strength"} or have "chosen" and "rejected"; each makes a pair and
-        its judgement. A row's own "source" wins over `source`. Prompts that are there already are passed over.
+        Comparisons are {"prompt", "a", "b", "winner", "strength"}, or have "chosen" and "rejected"; each makes a pair
+        and its judgement. A row's own "source" wins over `source`. Prompts that are there already are passed over.
 
         Raises:
             DataError: a row cannot be used; the message gives its number, and nothing was added.
@@ -236,8 +236,8 @@ class Labels(LabelReader):
         """Remember a folder or Hub id, so that it can be chosen."""
         if any(model["ref"] == ref for model in self.models()):
             return self._note(Changed(0))
-        row = {"id": _new_id(), "ref": _short(ref, "ref"), "title": _short(title or ref, "title"), "created": time.time()}
-        return self._write([_fact("models", row)], Changed.MODELS)
+        row = {"id": _new_id(), "ref": _short(ref, "ref"), "title": _short(title or ref, "title")}
+        return self._write([_fact("models", {**row, "created": time.time()})], Changed.MODELS)
 
     def remove_model(self, ref: str) -> Changed:
         """Forget a model; runs that used it are not touched."""
@@ -285,7 +285,7 @@ class Labels(LabelReader):
         if row.get("replaces"):
             hide_replaced(self._db, table, row["replaces"])
         if table == "pairs":
-            self._db.execute("INSERT INTO verdicts VALUES (:row, NULL, '', 0)", {"row": row["row"]})
+            await_verdict(self._db, row["row"])
         elif table == "comparisons":
             restate_pair(self._db, row["pair_id"])
         elif table == "marks":
@@ -294,11 +294,13 @@ class Labels(LabelReader):
     def _prove(self, added: list[Fact]) -> None:
         """Nothing is acknowledged that a second connection cannot read."""
         if self._db.conn.in_transaction:
-            raise StoreError(f"{self.path} kept a transaction open, so the last label is not safe.", "Restart the program.")
+            raise StoreError(
+                f"{self.path} kept a transaction open: the last label is not safe.", "Restart the program."
+            )
         for table, row in added[:1] + added[-1:]:
             seen = list(self._witness.query(f"SELECT hash FROM {table} WHERE id = ?", [row["id"]]))
             if not seen or seen[0]["hash"] != row["hash"]:
-                raise StoreError(f"{self.path} did not keep the last label.", "Check the disk, then repair the project.")
+                raise StoreError(f"{self.path} did not keep the last label.", "Check the disk, and repair the project.")
 
     def _note(self, changed: Changed) -> Changed:
         self.last_change = changed
@@ -318,7 +320,8 @@ def _facts_of(kind: str, body: dict[str, Any], source: str, author: str) -> list
         return [_pair_fact(body["prompt"], body["a"], body["b"], body.get("meta") or {}, source, author, "", "")]
     if kind != "comparisons":
         raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(TABLES)}.")
-    a, b, winner = (body["chosen"], body["rejected"], "a") if "chosen" in body else (body["a"], body["b"], body["winner"])
+    chosen = "chosen" in body
+    a, b, winner = (body["chosen"], body["rejected"], "a") if chosen else (body["a"], body["b"], body["winner"])
     pair = _pair_fact(body["prompt"], a, b, body.get("meta") or {}, source, author, "", "")
     strength, comment = body.get("strength", 2), body.get("comment", "")
     return [pair, _judgement_fact(pair[1]["id"], winner, strength, "a", 0.0, author, source, comment, "")]
@@ -366,9 +369,9 @@ def _judgement_fact(
         raise DataError(f"The strength {strength!r} is not 1, 2 or 3.")
     if left not in ("a", "b") or not math.isfinite(seconds) or seconds < 0:
         raise DataError(f"A judgement cannot have {left!r} on the left and take {seconds} seconds.")
-    said = {"winner": winner, "strength": strength, "left_side": left, "seconds": float(seconds)}
-    row = {**_who(source, author, id), "pair_id": pair_id, **said, "comment": _short(comment, "comment"), "undoes": undoes}
-    return _fact("comparisons", row)
+    said = {"winner": winner, "strength": strength, "comment": _short(comment, "comment"), "undoes": undoes}
+    seen = {"pair_id": pair_id, "left_side": left, "seconds": float(seconds)}
+    return _fact("comparisons", {**_who(source, author, id), **seen, **said})
 
 
 def _mark_fact(kind: str, record_id: str, mark: str, author: str) -> Fact:

@@ -22,7 +22,7 @@ def require_known(db: Database, steps: Sequence[Step], path: Path) -> None:
     """Raises StoreError for a database that a newer version of this program has written."""
     if version_of(db) > len(steps):
         raise StoreError(
-            f"{path} was written by a newer version of this program (format {version_of(db)}; this one knows {len(steps)}).",
+            f"{path} has format {version_of(db)} and this program knows {len(steps)}: it was made by a newer version.",
             "Update the program to open it.",
         )
 

@@ -5,6 +5,8 @@ All of it can be thrown away and worked out again; it is kept so that no page an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlite_utils import Database
@@ -28,10 +30,17 @@ def restate_pair(db: Database, pair_id: str) -> None:
         _hide(db, "comparisons", row, why)
     if standing:
         _hide(db, "comparisons", standing["row"], _marked(db, "comparisons", standing["id"]))
-    db.execute(
-        "UPDATE verdicts SET judgement = :row, winner = :winner WHERE pair = (SELECT row FROM pairs WHERE id = :id)",
-        {"row": standing and standing["row"], "winner": standing["winner"] if standing else "", "id": pair_id},
-    )
+    pair = _row_of(db, "pairs", pair_id)
+    if pair is not None:
+        with _recount(db, pair):
+            values = [standing and standing["row"], standing["winner"] if standing else "", pair]
+            db.execute("UPDATE verdicts SET judgement = ?, winner = ? WHERE pair = ?", values)
+
+
+def await_verdict(db: Database, pair: int) -> None:
+    """A new pair, by its row number, waits to be judged."""
+    with _recount(db, pair):
+        db.execute("INSERT INTO verdicts VALUES (?, NULL, '', 0)", [pair])
 
 
 def restate_mark(db: Database, kind: str, id: str) -> None:
@@ -55,7 +64,9 @@ def work_out_again(db: Database, lost: dict[str, set[int]]) -> None:
     """Forget all standings and derive them from the facts. `lost` are row numbers whose content is gone, by table."""
     db.execute("DELETE FROM standings")
     db.execute("DELETE FROM verdicts")
-    db.execute("INSERT INTO verdicts SELECT row, NULL, '', 0 FROM pairs")
+    db.execute("DELETE FROM tallies")
+    for pair in list(db.query("SELECT row FROM pairs")):
+        await_verdict(db, pair["row"])
     for kind in _TABLES:
         if "replaces" in FACTS[kind]:
             for found in list(db.query(f"SELECT replaces FROM {kind} WHERE replaces <> ''")):
@@ -84,8 +95,27 @@ def _marked(db: Database, kind: str, id: str) -> str:
 def _hide(db: Database, kind: str, row: int | None, why: str) -> None:
     if row is None:
         return
-    db.execute(
-        "INSERT INTO standings VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE SET hidden = excluded.hidden", [kind, row, why]
-    )
+    if why:
+        put = "INSERT INTO standings VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE SET hidden = excluded.hidden"
+        db.execute(put, [kind, row, why])
+    else:  # a row only where there is something to say: most records are simply shown
+        db.execute("UPDATE standings SET hidden = '' WHERE kind = ? AND record = ?", [kind, row])
     if kind == "pairs":
-        db.execute("UPDATE verdicts SET hidden = ? WHERE pair = ?", [int(bool(why)), row])
+        with _recount(db, row):
+            db.execute("UPDATE verdicts SET hidden = ? WHERE pair = ?", [int(bool(why)), row])
+
+
+@contextmanager
+def _recount(db: Database, pair: int) -> Iterator[None]:
+    """Keep the tallies right while a pair's verdict changes."""
+    _count(db, pair, -1)
+    yield
+    _count(db, pair, 1)
+
+
+def _count(db: Database, pair: int, change: int) -> None:
+    db.execute(
+        "INSERT INTO tallies SELECT winner, :change FROM verdicts WHERE pair = :pair AND hidden = 0 "
+        "ON CONFLICT DO UPDATE SET pairs = pairs + excluded.pairs",
+        {"pair": pair, "change": change},
+    )
