@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import uuid
 from typing import Protocol
+
+import psutil
 
 from rlhf_engine.contract.spec import Spec
 
@@ -54,4 +58,9 @@ class Engine(Protocol):
 
 
 def new_run_id() -> str:
-    return uuid.uuid4().hex[:12]
+    """Twelve hex digits. The processes that one torchrun has started all get the same."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return uuid.uuid4().hex[:12]
+    agent = psutil.Process(os.getppid())
+    names = [os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")]
+    return hashlib.sha256(repr((names, agent.pid, agent.create_time())).encode()).hexdigest()[:12]

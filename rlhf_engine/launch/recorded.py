@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,8 +35,8 @@ def carry_out(
 
     Without `writer` the project's runs are held for the duration of this run.
     """
-    if not task_of(spec).kept:
-        return execute(run_id, spec, publish, control, project_root, on_error=on_error)
+    if not task_of(spec).kept or not leads():
+        return execute(run_id, spec, publish, control, project_root, resume, on_error=on_error)
     with ExitStack() as stack:
         try:
             if writer is None:
@@ -53,6 +54,11 @@ def carry_out(
             known = StoreError(f"{error.filename or project_root} cannot be written: {error.strerror}.")
             return refuse(run_id, spec, publish, known, _next_seq(project_root, run_id) if resume else 0)
         return execute(run_id, spec, _stored_first(writer, publish), control, project_root, resume, first, on_error)
+
+
+def leads() -> bool:
+    """Whether this is the process that speaks and writes for a run of several (torchrun numbers them in RANK)."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def spec_of(project_root: Path, run_id: str) -> Spec:

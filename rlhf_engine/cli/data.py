@@ -1,0 +1,106 @@
+"""`rlhf import` and `rlhf export`: what comes into a project, and what leaves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from rlhf_engine.cli.here import do_run
+from rlhf_engine.cli.place import AsJson, InProject, project_root
+from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.contract.events import Envelope, Produced
+from rlhf_engine.launch.engine import new_run_id
+from rlhf_engine.tasks.export.spec import ExportSpec
+from rlhf_engine.tasks.import_data.spec import ImportSpec
+
+SHOWN = 10  # rejected rows; the rest is in the run's rejected.jsonl
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet or text, also gzipped.")],
+    kind: Annotated[str, typer.Option(help="auto, prompts, demonstrations or comparisons.")] = "auto",
+    layout: Annotated[str, typer.Option(help="How the rows are written, such as hh, trl or alpaca.")] = "auto",
+    column: Annotated[list[str] | None, typer.Option(metavar="OURS=THEIRS", help="Where a field is.")] = None,
+    name: Annotated[str, typer.Option(help="What to call the dataset.")] = "",
+    project: InProject = None,
+    as_json: AsJson = False,
+) -> int:
+    """Read a file into a dataset, and say which rows were left out and why."""
+    spec = ImportSpec(path=str(file.absolute()), kind=kind, layout=layout, columns=_columns(column or []), name=name)
+    made: list[Produced] = []
+    code = do_run(project_root(project), new_run_id(), spec, name, as_json=as_json, also=_collect(made))
+    if not as_json:
+        for dataset in made:
+            _show_dataset(Console(highlight=False), dataset)
+    return code
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="starter, a folder, owner/name, or run:ID.")],
+    form: Annotated[str, typer.Option(help="merged: one complete model. adapter: only what was trained.")] = "merged",
+    dtype: Annotated[str, typer.Option(help="Precision of merged weights: fp32, bf16 or fp16.")] = "fp32",
+    folder: Annotated[str, typer.Option(help="Where to write. Default: the project's exports folder.")] = "",
+    repo: Annotated[str, typer.Option(help="owner/name to push to on the Hub.")] = "",
+    public: Annotated[bool, typer.Option(help="Let everyone see the repository.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written and pushed.")] = False,
+    project: InProject = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write a model for others to load, checked by loading it again; push it to the Hub if asked."""
+    spec = ExportSpec(
+        model=model,
+        form=form,
+        dtype=dtype,
+        folder=str(Path(folder).expanduser().absolute()) if folder else "",
+        repo=repo,
+        private=not public,
+        dry_run=dry_run,
+    )
+    made: list[Produced] = []
+    code = do_run(project_root(project), new_run_id(), spec, as_json=as_json, also=_collect(made))
+    if not as_json:
+        for thing in made:
+            _show_facts(Console(highlight=False), thing.facts)
+    return code
+
+
+def _collect(made: list[Produced]) -> Any:
+    def listen(envelope: Envelope) -> None:
+        if isinstance(envelope.event, Produced):
+            made.append(envelope.event)
+
+    return listen
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    columns = {}
+    for pair in pairs:
+        ours, equals, theirs = pair.partition("=")
+        if not equals or not ours or not theirs:
+            raise SpecError("columns", f"{pair!r} is not of the form ours=theirs.", "For example prompt=question.")
+        columns[ours] = theirs
+    return columns
+
+
+def _show_dataset(console: Console, dataset: Produced) -> None:
+    reference = f"dataset:{Path(dataset.path).name}"
+    rejected = dataset.facts.get("rejected_rows", dataset.facts.get("rejected", []))
+    console.print(Text(reference, "bold"))
+    _show_facts(console, dataset.facts)
+    for row in rejected[:SHOWN] if isinstance(rejected, list) else []:
+        line, field, reason = (row.get(key, "") for key in ("line", "field", "reason"))
+        console.print(Text(f"  line {line}{f', {field}' if field else ''}: {reason}"), soft_wrap=True)
+
+
+def _show_facts(console: Console, facts: dict[str, Any]) -> None:
+    """The facts that fit on a line, and what a list of files holds."""
+    for key, value in facts.items():
+        if isinstance(value, str | int | float | bool) and value != "":
+            console.print(Text(f"  {key.replace('_', ' ')}: {value}"), soft_wrap=True)
+        elif key == "files" and isinstance(value, list):
+            for file in value:
+                console.print(Text(f"  {file.get('name', '')}  {file.get('size', 0):,} bytes"), soft_wrap=True)

@@ -1,0 +1,209 @@
+"""`rlhf run`, `resume`, `list`, `show`, and the switches of a run that any process is doing."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlhf_engine.cli.here import do_run
+from rlhf_engine.cli.place import AsJson, InProject, find_run, project_root
+from rlhf_engine.contract.errors import SpecError, StoreError
+from rlhf_engine.contract.events import Envelope, Metrics
+from rlhf_engine.contract.fields import value_type
+from rlhf_engine.launch.control_file import throw
+from rlhf_engine.launch.engine import new_run_id
+from rlhf_engine.launch.recorded import require_resumable
+from rlhf_engine.store.runs import RunRow, RunsReader
+from rlhf_engine.tasks import TASKS, spec_from_json
+
+SWITCHES = {
+    "cancel": "Stop a run at its next safe point, whichever process is doing it.",
+    "suspend": "Save a checkpoint and end the run, to be resumed later.",
+    "pause": "Hold a run where it is.",
+    "unpause": "Let a paused run go on.",
+}
+RunId = Annotated[str, typer.Argument(help="The run's id, the beginning of it, or its name.")]
+_STATE_STYLES = {"running": "green", "paused": "yellow", "failed": "red", "interrupted": "red", "completed": "bold"}
+
+
+def run(
+    spec_file: Annotated[Path, typer.Argument(metavar="SPEC.json", help="The spec; - reads it from stdin.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What to call the run.")] = "",
+    samples: Annotated[bool, typer.Option(help="Print the answers that the model writes on the way.")] = False,
+    project: InProject = None,
+    as_json: AsJson = False,
+) -> int:
+    """Do a run here and now, and keep it in the project."""
+    spec = spec_from_json(with_settings(_text_of(spec_file), settings or []))
+    return do_run(project_root(project), new_run_id(), spec, name, as_json=as_json, samples=samples)
+
+
+def resume(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> int:
+    """Go on with a run from its last checkpoint."""
+    root = project_root(project)
+    reader = RunsReader(root)
+    try:
+        found = find_run(reader, run_id).id
+    finally:
+        reader.close()
+    return do_run(root, found, require_resumable(root, found), resume=True, as_json=as_json)
+
+
+def list_runs(project: InProject = None, as_json: AsJson = False) -> int:
+    """The project's runs, newest first."""
+    reader = RunsReader(project_root(project))
+    rows = reader.runs()
+    reader.close()
+    console = Console(highlight=False)
+    if as_json:
+        for row in rows:
+            console.out(json.dumps(_row_body(row), ensure_ascii=False), highlight=False)
+        return 0
+    if not rows:
+        console.print("There are no runs yet.")
+        return 0
+    table = Table("run", "task", "name", "state", "step", "last", "begun", box=None, header_style="dim")
+    for row in rows:
+        state = Text(row.state, _STATE_STYLES.get(row.state, ""))
+        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created))
+        step = f"{row.step}/{row.total}" if row.total else str(row.step or "")
+        table.add_row(row.id, row.task, Text(row.name), state, step, Text(_headline(row)), begun)
+    console.print(table)
+    return 0
+
+
+def show(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> int:
+    """One run: its settings, where it stands, its curves in brief, and what it made."""
+    reader = RunsReader(project_root(project))
+    try:
+        row = find_run(reader, run_id)
+        curves, produced = reader.metrics(row.id), reader.produced(row.id)
+    finally:
+        reader.close()
+    console = Console(highlight=False)
+    if as_json:
+        made = [asdict(thing) for thing in produced]
+        console.out(json.dumps({**_row_body(row), "produced": made}, ensure_ascii=False), highlight=False)
+        return 0
+    title = " ".join(filter(None, (row.task, row.id, row.name)))
+    console.print(Text(title, "bold"))
+    console.print(
+        Text(" ".join(filter(None, (row.state + ",", f"step {row.step} of {row.total}.", row.message, row.hint))))
+    )
+    for name, value in json.loads(row.spec_json).items():
+        if name != "task":
+            console.print(Text(f"  {name} = {json.dumps(value, ensure_ascii=False)}", "dim"), soft_wrap=True)
+    for name in [*_charts(row), *sorted(set(curves) - set(_charts(row)))]:
+        if name in curves:
+            values = [value for _, value in curves[name]]
+            console.print(Text(f"  {name:32.32} {sparkline(values):40} {values[-1]:.4g}"), soft_wrap=True)
+    for thing in produced:
+        console.print(Text(f"{thing.what.replace('_', ' ')}: {thing.path}"), soft_wrap=True)
+    return 0
+
+
+def switch(word: str) -> Callable[..., int]:
+    def throw_switch(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> int:
+        root = project_root(project)
+        reader = RunsReader(root)
+        try:
+            row = find_run(reader, run_id)
+        finally:
+            reader.close()
+        if not row.alive:
+            raise StoreError(f"Run {row.id} is not going: it is {row.state}.")
+        throw(root / "runs" / row.id, "resume" if word == "unpause" else word)
+        said = json.dumps({"run": row.id, "asked": word}) if as_json else f"Run {row.id} has been asked to {word}."
+        Console(highlight=False).out(said, highlight=False)
+        return 0
+
+    return throw_switch
+
+
+def with_settings(text: str, settings: Sequence[str]) -> str:
+    """A spec's JSON with `field=value` settings put in; a value is read as the type that the field has.
+
+    Raises:
+        SpecError: a setting that is not of that form, names no field, or has a value that cannot be read.
+    """
+    if not settings:
+        return text
+    try:
+        body = json.loads(text)
+    except json.JSONDecodeError:
+        return text  # `spec_from_json` says what is wrong, and where
+    task = TASKS.get(body.get("task", "")) if isinstance(body, dict) else None
+    for setting in settings if task is not None else ():
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise SpecError(field, f"{setting!r} is not of the form field=value.")
+        if field not in {f.name for f in fields(task.spec)}:  # type: ignore[union-attr]
+            names = ", ".join(sorted(f.name for f in fields(task.spec)))  # type: ignore[union-attr]
+            raise SpecError(field, f"{task.spec.__name__} has no setting named {field!r}.", f"It has: {names}.")  # type: ignore[union-attr]
+        body[field] = _read_value(task.spec, field, value)  # type: ignore[union-attr]
+    return json.dumps(body, ensure_ascii=False)
+
+
+def _read_value(spec_type: type[Any], field: str, text: str) -> Any:
+    kind, optional = value_type(spec_type, field)
+    if optional and text in ("", "null", "none"):
+        return None
+    if kind is str:
+        return text
+    if kind is tuple and not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return json.loads(text.lower() if kind is bool else text)
+    except json.JSONDecodeError as error:
+        raise SpecError(field, f"{field} is {text!r}, which is not {kind.__name__}.") from error
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """A curve in one line of text: at most `width` bars, each the mean of its share of the finite values."""
+    bars = "▁▂▃▄▅▆▇█"
+    size = max(1, math.ceil(len(values) / width))
+    shares = [[v for v in values[i : i + size] if math.isfinite(v)] for i in range(0, len(values), size)]
+    means = [sum(share) / len(share) if share else math.nan for share in shares]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    span = (high - low) or 1.0
+    return "".join(bars[int((mean - low) / span * 7)] if math.isfinite(mean) else "·" for mean in means)
+
+
+def _text_of(spec_file: Path) -> str:
+    try:
+        return sys.stdin.read() if str(spec_file) == "-" else spec_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError("", f"{spec_file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SpecError("", f"{spec_file} is not UTF-8 text.") from error
+
+
+def _charts(row: RunRow) -> tuple[str, ...]:
+    return TASKS[row.task].charts if row.task in TASKS else ()
+
+
+def _headline(row: RunRow) -> str:
+    name = next((name for name in _charts(row) if name in row.metrics), "")
+    return f"{name} {row.metrics[name]:.4g}" if name else ""
+
+
+def _row_body(row: RunRow) -> dict[str, Any]:
+    body = {key: value for key, value in asdict(row).items() if key not in ("spec_json", "metrics")}
+    # As the events have them: {"float": "nan"} for what JSON has no word for.
+    metrics = json.loads(Envelope("", 0, 0.0, Metrics(row.step, row.metrics)).to_json())["values"]
+    return {**body, "spec": json.loads(row.spec_json), "metrics": metrics}
