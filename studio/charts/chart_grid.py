@@ -55,6 +55,7 @@ class ChartGrid(QWidget):
         self._big = ""
         self._layout = "2x2"
         self._grid_host = QWidget()
+        self._grid_host.setObjectName("plain")
         self._grid = QGridLayout(self._grid_host)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(S2)
@@ -109,6 +110,10 @@ class ChartGrid(QWidget):
             for metric, plot in self._plots.items()
             for run, series in plot.series().items()
         }
+
+    def plot(self, metric: str) -> LivePlot:
+        """The plot of a metric that has been added to."""
+        return self._plots[metric]
 
     def metrics(self) -> list[str]:
         """Every metric, in the order shown."""

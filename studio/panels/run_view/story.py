@@ -22,7 +22,7 @@ from rlhf_engine.contract.events import (
     Stage,
 )
 
-MOST_LINES = 5000
+MOST_LINES = 2000
 ENDED = ("completed", "cancelled", "suspended", "failed", "interrupted")
 
 
@@ -65,9 +65,9 @@ class RunStory:
     end: RunFinished | None = None
     lost: set[str] = field(default_factory=set)  # metrics that have been NaN or infinite
     _worked: float = 0.0  # seconds of the stretches that are over
-    _since: float = 0.0  # when the present stretch began; 0 while nothing is going on
+    _since: float | None = None  # when the present stretch began; None while nothing is going on
     _last: float = 0.0
-    _beat: float = 0.0
+    _beat: float | None = None  # when the last step was heard of
 
     @property
     def going(self) -> bool:
@@ -79,7 +79,7 @@ class RunStory:
 
     def elapsed(self, now: float) -> float:
         """Seconds at work, pauses left out."""
-        return self._worked + (max(0.0, now - self._since) if self._since else 0.0)
+        return self._worked + (max(0.0, now - self._since) if self._since is not None else 0.0)
 
     @property
     def left(self) -> float | None:
@@ -114,7 +114,7 @@ class RunStory:
             case KnobChanged(name=name, value=value):
                 if name == "learning_rate":
                     self.rate_factor = value
-                self._note(now, "info", f"{name.replace('_', ' ').capitalize()} × {value:g}")
+                self._note(now, "info", f"{name.replace('_', ' ').capitalize()} \u00d7 {value:g}")
             case Alert(level=level, text=text, hint=hint, step=step):
                 line = self._note(now, level, text, hint, step or self.step)
                 self.alerts.append(line)
@@ -126,7 +126,7 @@ class RunStory:
                 self.state = "paused"
                 self._note(now, "info", "Paused.")
             case RunResumed():
-                self._since, self._beat = now, 0.0
+                self._since, self._beat = now, None
                 self.state = "running"
                 self._note(now, "info", "Going on.")
             case RunFinished(outcome=outcome, message=message, hint=hint):
@@ -158,13 +158,13 @@ class RunStory:
         self.samples = {step: found for step, found in self.samples.items() if step <= kept}
         self.alerts = [line for line in self.alerts if line.step <= kept]
         self.checkpoints = [step for step in self.checkpoints if step <= kept]
-        self.state, self.end, self._beat = "running", None, 0.0
+        self.state, self.end, self._beat = "running", None, None
         if not again:
             self._since = now
             self._note(now, "info", f"Going on from step {kept}." if kept else "Started.", step=kept)
 
     def _advance(self, step: int, values: dict[str, float], now: float) -> None:
-        if self._beat and step > self.step:
+        if self._beat is not None and step > self.step:
             seconds = (now - self._beat) / (step - self.step)
             self.pace = seconds if not self.pace else 0.8 * self.pace + 0.2 * seconds
         self._beat, self.step = now, step
@@ -176,9 +176,9 @@ class RunStory:
                 self.alerts.append(self._note(now, "warning", f"{name} is {value} at step {step}.", "", step))
 
     def _rest(self, now: float) -> None:
-        if self._since:
+        if self._since is not None:
             self._worked += max(0.0, now - self._since)
-        self._since = self._beat = 0.0
+        self._since = self._beat = None
 
     def _note(self, now: float, level: str, text: str, hint: str = "", step: int = -1) -> LogLine:
         line = LogLine(now, level, text, hint, self.step if step < 0 else step)
