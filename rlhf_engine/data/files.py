@@ -1,0 +1,376 @@
+"""The rows of a file, one by one, with the line each begins on, whatever the format; a bad row costs only itself.
+
+Bytes are split on \\n alone and decoded strictly line by line: `str.splitlines` would cut a record at U+2028.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import json
+import math
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rlhf_engine.contract.errors import DataError
+
+MAX_LINE = 16 * 2**20  # bytes
+MAX_WHOLE = 2 * 2**30  # bytes of a file that can only be read as a whole
+_MAX_CSV_LINES = 1000  # of one row: an open quote must not swallow the rest of the file
+_BOM = b"\xef\xbb\xbf"
+_LISTS = ("data", "rows", "examples", "records", "instances", "train")
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that was left out. `line` is where it begins, or its number from 1 in formats without lines.
+
+    `field` is ours, or empty where the row as a whole is meant.
+    """
+
+    line: int
+    field: str
+    reason: str
+
+
+Row = dict[str, Any]
+
+
+def format_of(path: Path) -> str:
+    """jsonl, json, csv, tsv, parquet or text: by the file's name, or by how it begins.
+
+    Raises:
+        DataError: no such file, an empty one, or one that is no text.
+    """
+    try:
+        with _open(path) as file:
+            start = file.read(4096)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.", "Check the path.") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder, not a file.", "Choose a file in it.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not start.strip():
+        raise DataError(f"{path} is empty.", "Choose a file with at least one row.")
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path} is written in UTF-16.", "Save it as UTF-8 and import it again.")
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    found = _SUFFIXES.get(suffixes[-1] if suffixes else "", "")
+    if found == "parquet":
+        raise DataError(f"{path} is not a Parquet file, whatever its name says.", "Save it again from its source.")
+    if found and found != "json":
+        return found
+    opening = start.removeprefix(_BOM).lstrip()[:1]
+    if opening == b"[" or (found == "json" and not _one_object_a_line(path)):
+        return "json"
+    return "jsonl" if opening == b"{" else "text"
+
+
+def rows_of(path: Path, format: str) -> Iterator[tuple[int, Row] | Rejected]:
+    """(line, row) or a Rejected for every row of the file that is not blank.
+
+    Raises:
+        DataError: the file as a whole cannot be read on; the message says where.
+    """
+    readers = {"jsonl": _jsonl, "json": _json, "csv": _csv, "tsv": _tsv, "parquet": _parquet, "text": _text}
+    place = 0
+    try:
+        for found in readers[format](path):
+            place = found.line if isinstance(found, Rejected) else found[0]
+            yield found
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} is damaged: it cannot be unpacked after line {place}.", "Download it again."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read after line {place}: {error.strerror or error}.") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    file = path.open("rb")
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return gzip.GzipFile(fileobj=file, mode="rb") if packed else file  # type: ignore[return-value]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str] | Rejected]:
+    """Lines that are not blank, decoded, without their ends."""
+    with _open(path) as file:
+        number = 0
+        while raw := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(raw) > MAX_LINE:
+                while raw and not raw.endswith(b"\n"):
+                    raw = file.readline(MAX_LINE)
+                yield Rejected(number, "", f"is longer than {MAX_LINE // 2**20} MiB")
+                continue
+            if number == 1:
+                raw = raw.removeprefix(_BOM)
+            raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+            if not raw.strip():
+                continue
+            try:
+                yield number, raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                yield Rejected(number, "", f"is not UTF-8: byte {error.start + 1} is 0x{raw[error.start]:02x}")
+
+
+def _whole(path: Path) -> str:
+    with _open(path) as file:
+        raw = file.read(MAX_WHOLE + 1)
+    if len(raw) > MAX_WHOLE:
+        raise _too_large(path)
+    try:
+        return raw.removeprefix(_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path} is not UTF-8: line {line} holds the byte 0x{raw[error.start]:02x}.") from error
+
+
+def _too_large(path: Path) -> DataError:
+    return DataError(
+        f"{path} is larger than {MAX_WHOLE // 2**30} GiB.", "Save it as JSONL, which is read line by line."
+    )
+
+
+class _Json:
+    """JSON without what the standard library lets pass: NaN, infinities, and two values under one name."""
+
+    def __init__(self) -> None:
+        self.flaws: list[str] = []
+        self._decoder = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_constant=self._constant,
+            parse_float=self._float,
+            parse_int=self._int,
+        )
+
+    def value(self, text: str, start: int = 0) -> tuple[Any, int]:
+        """The value that begins at `start` and where it ends; `flaws` then holds what is wrong with it."""
+        self.flaws = []
+        value, end = self._decoder.raw_decode(text, start)
+        return value, end
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> Row:
+        body = dict(pairs)
+        if len(body) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            self.flaws.append(f"names {twice[:40]!r} twice")
+        return body
+
+    def _constant(self, word: str) -> None:
+        self.flaws.append(f"contains {word}, which is not JSON")
+
+    def _float(self, digits: str) -> float:
+        number = float(digits)
+        if not math.isfinite(number):
+            self.flaws.append(f"contains the number {digits[:20]}, which is too large")
+        return number
+
+    def _int(self, digits: str) -> int:
+        if len(digits) > 1000:
+            self.flaws.append(f"contains a number of {len(digits)} digits")
+            return 0
+        return int(digits)
+
+
+def _jsonl(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
+    reader = _Json()
+    for found in _lines(path):
+        if isinstance(found, Rejected):
+            yield found
+            continue
+        number, text = found
+        text = text.strip(" \t\r")
+        try:
+            value, end = reader.value(text)
+        except json.JSONDecodeError as error:
+            yield Rejected(number, "", f"is not JSON: {error.msg} at column {error.colno}")
+        except RecursionError:
+            yield Rejected(number, "", "is nested too deeply")
+        else:
+            if end < len(text):
+                reader.flaws.append(f"goes on after its end, at column {end + 1}")
+            yield _row(number, value, reader.flaws)
+
+
+def _json(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
+    """The elements of an array; or of the first list of an object, such as {"data": [...]}."""
+    text = _whole(path)
+    reader = _Json()
+    space = re.compile(r"[ \t\r\n]*")
+    at = space.match(text).end()  # type: ignore[union-attr]  # it matches nothing too
+    line, counted = 1, 0
+    with _json_faults(path, text):
+        if text[at : at + 1] != "[":
+            yield from _wrapped(path, reader.value(text, at)[0])
+            return
+        at = space.match(text, at + 1).end()  # type: ignore[union-attr]
+        while text[at : at + 1] != "]":
+            line, counted = line + text.count("\n", counted, at), at
+            value, at = reader.value(text, at)
+            yield _row(line, value, reader.flaws)
+            at = space.match(text, at).end()  # type: ignore[union-attr]
+            if text[at : at + 1] == ",":
+                at = space.match(text, at + 1).end()  # type: ignore[union-attr]
+            elif text[at : at + 1] != "]":
+                raise json.JSONDecodeError("Expecting ',' or ']'", text, at)
+
+
+@contextlib.contextmanager
+def _json_faults(path: Path, text: str) -> Iterator[None]:
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise DataError(
+            f"{path} is not JSON: {error.msg} at {where}.", "Mend it there, or save it as JSONL."
+        ) from error
+    except RecursionError as error:
+        raise DataError(f"{path} is nested too deeply ({len(text):,} characters).") from error
+
+
+def _wrapped(path: Path, value: Any) -> Iterator[tuple[int, Row] | Rejected]:
+    names = {name.lower(): name for name in value} if isinstance(value, dict) else {}
+    found = next((names[name] for name in _LISTS if isinstance(value.get(names.get(name, "")), list)), None)
+    if found is None:
+        raise DataError(f"{path} holds no list of rows.", "A JSON file must be a list of objects.")
+    for number, row in enumerate(value[found], 1):
+        yield _row(number, row, [])
+
+
+def _row(line: int, value: Any, flaws: list[str]) -> tuple[int, Row] | Rejected:
+    if flaws:
+        return Rejected(line, "", flaws[0])
+    if isinstance(value, str):
+        return line, {"text": value}
+    if not isinstance(value, dict):
+        return Rejected(line, "", f"is {'null' if value is None else type(value).__name__}, not an object with fields")
+    return line, value
+
+
+def _one_object_a_line(path: Path) -> bool:
+    """Whether what is called .json is JSONL: its first line is complete in itself, and there is more."""
+    with contextlib.suppress(json.JSONDecodeError, RecursionError):
+        for seen, found in enumerate(_lines(path)):
+            if isinstance(found, Rejected):
+                return False
+            _, end = _Json().value(found[1].strip())
+            if seen or end < len(found[1].strip()):
+                return bool(seen)
+    return False
+
+
+def _text(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
+    for found in _lines(path):
+        yield found if isinstance(found, Rejected) else (found[0], {"text": found[1]})
+
+
+def _tsv(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
+    def unquoted(cell: str) -> str:
+        quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
+        return cell[1:-1].replace('""', '"') if quoted else cell
+
+    rows = (
+        found if isinstance(found, Rejected) else (found[0], [unquoted(cell) for cell in found[1].split("\t")])
+        for found in _lines(path)
+    )
+    yield from _table(path, rows)
+
+
+def _csv(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
+    yield from _table(path, _csv_cells(path))
+
+
+def _csv_cells(path: Path) -> Iterator[tuple[int, list[str]] | Rejected]:
+    csv.field_size_limit(MAX_LINE)
+    with _open(path) as file:
+        raw = file.read(MAX_WHOLE + 1)
+    if len(raw) > MAX_WHOLE:
+        raise _too_large(path)
+    lines = raw.removeprefix(_BOM).split(b"\n")
+    at = 0
+    while at < len(lines):
+        if not lines[at].strip():
+            at += 1
+            continue
+        # Bytes are read as Latin-1, which loses nothing, so that a byte that is not UTF-8 spoils only its own row.
+        until = min(at + _MAX_CSV_LINES, len(lines))
+        window = (lines[i].decode("latin-1") + "\n" for i in range(at, until))
+        reader = csv.reader(window, strict=True)
+        try:
+            cells = [cell.encode("latin-1").decode("utf-8") for cell in next(reader)]
+        except csv.Error as error:
+            open_quote = "unexpected end of data" in str(error)
+            yield Rejected(at + 1, "", "opens a quote that is never closed" if open_quote else f"is not CSV: {error}")
+            at += 1
+        except UnicodeDecodeError as error:
+            yield Rejected(at + 1, "", f"is not UTF-8: it holds the byte 0x{error.object[error.start]:02x}")
+            at += reader.line_num
+        else:
+            yield at + 1, cells
+            at += reader.line_num
+
+
+def _table(path: Path, rows: Iterator[tuple[int, list[str]] | Rejected]) -> Iterator[tuple[int, Row] | Rejected]:
+    """Rows under the names of the first one, or under "column 1", "column 2" where that is no head."""
+    names: list[str] = []
+    for found in rows:
+        if isinstance(found, Rejected):
+            yield found
+            continue
+        line, cells = found
+        if not names:
+            if _is_head(cells):
+                names = [cell.strip() for cell in cells]
+                if twice := [name for name in names if names.count(name) > 1]:
+                    raise DataError(f"{path} has two columns named {twice[0]!r}.", "Rename one of them.")
+                continue
+            names = [f"column {number}" for number in range(1, len(cells) + 1)]
+        if len(cells) != len(names):
+            yield Rejected(line, "", f"has {len(cells)} cells where {len(names)} are expected")
+        else:
+            yield line, dict(zip(names, cells, strict=True))
+
+
+def _is_head(cells: list[str]) -> bool:
+    """Names of columns are short words; a sentence, a number or an empty cell is content."""
+    return all(re.fullmatch(r"\s*[^\W\d][\w .:/()-]{0,39}\s*", cell) for cell in cells)
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    number = 0
+    try:
+        with _open(path) as packed:
+            source = io.BytesIO(packed.read()) if isinstance(packed, gzip.GzipFile) else path
+        with parquet.ParquetFile(source) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        said = str(error).splitlines()[0]
+        raise DataError(f"{path} is damaged after row {number}: {said}", "Download it again.") from error
