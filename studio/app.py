@@ -1,4 +1,4 @@
-"""The way in: says in the terminal why there can be no window, or opens it. Qt alone is imported before it is painted."""
+"""The way in: says in the terminal why there can be no window, or opens it. Only Qt is imported before it is drawn."""
 
 from __future__ import annotations
 

@@ -196,6 +196,7 @@ class MainWindow(QMainWindow):
         theme().load_icons()
         self.try_to(open_first)
         self.show_panel(self.session.settings.last_panel if self.session.settings.last_panel in PANELS else "home")
+        self.stack.setFocus()
         self.status.start()
 
     def try_to(self, do: Callable[[], None]) -> bool:
@@ -473,7 +474,7 @@ def open_sample(session: Session) -> None:
     if is_project(root):
         session.open_project(root)
     else:
-        session.create_project(root, starter=True)
+        session.create_project(root, session.tr("Sample project"), starter=True)
 
 
 def no_project(window: MainWindow) -> EmptyState:

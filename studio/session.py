@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from rlhf_engine.store.project import Project
     from rlhf_engine.store.runs import RunsReader
 
+log = logging.getLogger(__name__)
 sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # sqlite_utils would spend a second on importing it
 
 
@@ -123,13 +126,16 @@ class Session(QObject):
         """Make a new project folder and open it; with `starter`, filled with the sample prompts and comparisons."""
         from rlhf_engine.store.project import Project
 
-        self._take(Project.create_starter(root) if starter else Project.create(root, name))
+        self._take(Project.create_starter(root, name) if starter else Project.create(root, name))
 
     def close(self) -> None:
         """Let go of engine and project. A kept run that is going goes on without the window."""
         self.close_project()
         self.background.close()
-        self.settings.save()
+        try:
+            self.settings.save()
+        except OSError as error:
+            log.warning("The settings could not be kept: %s", error)
 
     def close_project(self) -> None:
         if self.engine is not None:
@@ -145,6 +151,8 @@ class Session(QObject):
         self.close_project()
         self.project = project
         self.settings.opened(project.root)
+        if self.settings.threads:
+            os.environ["OMP_NUM_THREADS"] = str(self.settings.threads)  # the worker inherits it
         self.model = "starter"
         self.run_id = ""
         self.engine = EngineThread(project.root, self._factory, self)

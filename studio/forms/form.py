@@ -172,6 +172,9 @@ class SpecForm(QWidget):
         layout.addStretch()
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._say_changed)
+        device = session.settings.device
+        if "device" in self._rows and device in self._rows["device"].said.choices:
+            self.set_value("device", device)
         self._count_changed()
 
     # --- values --------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ class KeyMap(Overlay):
 
     def ask(self, groups: Sequence[tuple[str, Keys]]) -> None:
         inside = QWidget()
+        inside.setObjectName("plain")
         grid = QGridLayout(inside)
         grid.setContentsMargins(0, S2, S4, S2)
         grid.setHorizontalSpacing(S6)

@@ -86,7 +86,7 @@ def search(text: str, commands: Sequence[Command]) -> list[Command]:
 
     names = [f"{command.title} {command.panel}" for command in commands]
     fitting = process.extract(
-        text, names, scorer=fuzz.WRatio, processor=utils.default_process, limit=MOST, score_cutoff=45
+        text, names, scorer=fuzz.WRatio, processor=utils.default_process, limit=MOST, score_cutoff=60
     )
     words = text.casefold().split()
     # what holds every word as it was typed comes before what merely resembles it

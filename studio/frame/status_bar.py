@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QStatusBar, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QStatusBar, QWidget
 
 from studio.frame.gauges import GB, Gauges, Reading
 from studio.session import Session
@@ -30,6 +30,7 @@ class Meter(QWidget):
         layout.setSpacing(S2)
         for widget in (Icon(icon, 16), self.name, self.bar, self.amount):
             layout.addWidget(widget)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
 
     def show_bytes(self, name: str, used: int, total: int, more: str = "") -> None:
         self.name.setText(name)
@@ -66,7 +67,8 @@ class StatusBar(QStatusBar):
         row.setSpacing(S3 + S2)
         for widget in (self.gpu, self.memory, self.engine, self.model):
             row.addWidget(widget)
-        self.addWidget(left)
+        row.addStretch()
+        self.addWidget(left, 1)
         right = QWidget()
         row = QHBoxLayout(right)
         row.setContentsMargins(0, 0, S3, 0)

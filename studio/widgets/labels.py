@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QSizePolicy, QWidget
 
 
 class PlainLabel(QLabel):
@@ -36,12 +36,25 @@ class PlainLabel(QLabel):
             )
         if elide is not None:
             self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        if size != 1.0 or bold:
-            font = self.font()
-            font.setPointSizeF(font.pointSizeF() * size)
-            font.setBold(bold)
-            self.setFont(font)
+        self._size, self._bold = size, bold
+        self._set_font()
         self.setText(text)
+
+    def set_bold(self, yes: bool) -> None:
+        if yes != self._bold:
+            self._bold = yes
+            self._set_font()
+
+    def _set_font(self) -> None:
+        font = QApplication.font()
+        font.setPointSizeF(font.pointSizeF() * self._size)
+        font.setBold(self._bold)
+        self.setFont(font)
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() == QEvent.Type.ApplicationFontChange and hasattr(self, "_size"):
+            self._set_font()
+        super().changeEvent(event)
 
     def set_tone(self, tone: str) -> None:
         if self.property("tone") != tone:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePol
 
 from rlhf_engine.contract.errors import EngineError
 from studio.theme import colors, icon, theme
-from studio.theme.tokens import S1, S2, S3, S4, S6
+from studio.theme.tokens import CONTROL, S1, S2, S3, S4, S6
 from studio.widgets.buttons import button, ghost_button, primary_button
 from studio.widgets.labels import PlainLabel
 from studio.widgets.plain_text import PlainText
@@ -80,13 +80,14 @@ class Card(QFrame):
         super().__init__(parent)
         self.setProperty("card", "true")
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(S4, S3, S4, S4)
+        outer.setContentsMargins(S4, S2, S4, S4)
         outer.setSpacing(S2)
         self._heading = QHBoxLayout()
         self._heading.setSpacing(S2)
         self.title = PlainLabel(title, bold=True)
         if icon:
             self._heading.addWidget(Icon(icon, 18))
+        self.title.setMinimumHeight(CONTROL)
         self._heading.addWidget(self.title, 1)
         if title:
             outer.addLayout(self._heading)
