@@ -16,7 +16,7 @@ from typing import IO
 
 from PySide6.QtCore import QMessageLogContext, QObject, Qt, QtMsgType, Signal, Slot, qInstallMessageHandler, qVersion
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.settings import user_folder
 from studio.theme.tokens import S3, S4
@@ -109,8 +109,8 @@ class CrashReports(QObject):
 class ReportDialog(QDialog):
     """Not modal: labels can still be saved and runs still be stopped behind it."""
 
-    def __init__(self, text: str, parent: object = None) -> None:
-        super().__init__(parent)  # type: ignore[call-overload]
+    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.setWindowTitle(self.tr("Error report"))
         self.resize(720, 480)
         self._more = 0

@@ -6,6 +6,7 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,7 @@ class MainWindow(QMainWindow):
         found = []
         for number, row in enumerate(PANELS.values(), 1):
             title = self.tr("Go to {0}").format(row.shown_title())
-            found.append(Command(title, lambda key=row.key: self.show_panel(key), f"Ctrl+{number}"))
+            found.append(Command(title, partial(self.show_panel, row.key), f"Ctrl+{number}"))
         for key, panel in self._panels.items():
             asked = getattr(panel, "commands", None)
             for command in asked() if asked else ():
@@ -316,7 +317,7 @@ class MainWindow(QMainWindow):
         ]
         for going in self.session.activity.kept():
             title = self.tr("Stop {0}").format(going.title)
-            found.append(Command(title, lambda run=going.run_id: self.session.control(run).cancel()))
+            found.append(Command(title, self.session.control(going.run_id).cancel))
         return found
 
     def _in_panel(self, key: str, do: Callable[[], object]) -> Callable[[], object]:
@@ -366,9 +367,7 @@ class MainWindow(QMainWindow):
             ("Ctrl+Q", self.close),
         ]
         pairs += [
-            (f"Ctrl+{number}", lambda key=key: self.show_panel(key))
-            for number, key in enumerate(PANELS, 1)
-            if number < 10
+            (f"Ctrl+{number}", partial(self.show_panel, key)) for number, key in enumerate(PANELS, 1) if number < 10
         ]
         for keys, do in pairs:
             shortcut = QShortcut(QKeySequence(keys), self)

@@ -23,7 +23,7 @@ class RunFeed(QObject):
         caught_up(): the story so far has been told; what follows is live. Once.
     """
 
-    event = Signal(object)
+    event = Signal(object)  # type: ignore[assignment]  # QObject.event() is only called by C++, which does not see this
     caught_up = Signal()
     FRAME_MS = 16
     BUDGET_S = 0.008

@@ -19,12 +19,9 @@ def user_folder(kind: str) -> Path:
         return Path(home) / kind
     import platformdirs
 
-    places = {
-        "config": platformdirs.user_config_path,
-        "data": platformdirs.user_data_path,
-        "log": platformdirs.user_log_path,
-    }
-    return places[kind]("rlhf-studio", appauthor=False)
+    folders = platformdirs.PlatformDirs("rlhf-studio", appauthor=False)
+    places = {"config": folders.user_config_path, "data": folders.user_data_path, "log": folders.user_log_path}
+    return places[kind]
 
 
 @dataclass

@@ -52,7 +52,7 @@ class LivePlot(QWidget):
 
     def __init__(self, metric: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.metric = metric
+        self.name = metric
         self.follow = True
         self.log_y = False
         self._weight = 0.6
@@ -298,7 +298,7 @@ class LivePlot(QWidget):
         super().leaveEvent(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        self.enlarged.emit(self.metric)
+        self.enlarged.emit(self.name)
         super().mouseDoubleClickEvent(event)
 
     def _moved(self, moved: tuple[QPointF]) -> None:
@@ -309,5 +309,5 @@ class LivePlot(QWidget):
 def blend(front: str, back: str, share: float) -> QColor:
     """`front` over `back` as an opaque colour: pens with alpha leave Qt's fast path."""
     a, b = QColor(front), QColor(back)
-    mixed = (round(x * share + y * (1 - share)) for x, y in zip(a.getRgb()[:3], b.getRgb()[:3], strict=True))
-    return QColor(*mixed)
+    pairs = ((a.red(), b.red()), (a.green(), b.green()), (a.blue(), b.blue()))
+    return QColor(*(round(x * share + y * (1 - share)) for x, y in pairs))

@@ -93,7 +93,7 @@ class FloatSpin(QDoubleSpinBox):
         except ValueError:
             return self.value()
 
-    def validate(self, text: str, at: int) -> tuple[QValidator.State, str, int]:  # type: ignore[override]
+    def validate(self, text: str, at: int) -> tuple[QValidator.State, str, int]:
         bare = self._bare(text)
         try:
             inside = self.minimum() <= float(bare) <= self.maximum()

@@ -73,7 +73,7 @@ class LogView(QWidget):
 
     def take(self) -> None:
         """Show what has come in since; in one go, since single appends cost ten times as much."""
-        fresh = []
+        fresh: list[str] = []
         while not self._lines.waiting.empty() and len(fresh) < 5000:
             fresh.append(self._lines.waiting.get())
         if not fresh:

@@ -14,6 +14,7 @@ class Overlay(QWidget):
 
     def __init__(self, parent: QWidget, width: int, top: int = 72) -> None:
         super().__init__(parent)
+        self._covered = parent
         self._top = top
         self._width = width
         self._before: QWidget | None = None
@@ -27,7 +28,7 @@ class Overlay(QWidget):
 
     def open(self, focus: QWidget | None = None) -> None:
         self._before = self.window().focusWidget()
-        self.setGeometry(self.parentWidget().rect())
+        self.setGeometry(self._covered.rect())
         self.place()
         self.show()
         self.raise_()
@@ -46,7 +47,7 @@ class Overlay(QWidget):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize and self.isVisible():
-            self.setGeometry(self.parentWidget().rect())
+            self.setGeometry(self._covered.rect())
             self.place()
         return super().eventFilter(watched, event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
@@ -35,7 +36,7 @@ class Question(QDialog):
             row.addStretch()
         self.buttons = {}
         for key, words, role, about in answers:
-            made = button(words, lambda key=key: self._choose(key), role=role)
+            made = button(words, partial(self._choose, key), role=role)
             self.buttons[key] = made
             if not long:
                 row.addWidget(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -87,4 +88,4 @@ class TopBar(QFrame):
             menu.addSeparator()
         for path in others[:8]:
             shown = Path(path).name.replace("&", "&&")
-            menu.addAction(shown, lambda path=path: self.project_asked.emit(path)).setToolTip("")
+            menu.addAction(shown, partial(self.project_asked.emit, path)).setToolTip("")

@@ -34,77 +34,71 @@ class PanelRow:
         return getattr(import_module(module), name)
 
 
-_HOME = QT_TRANSLATE_NOOP("Panels", "Home")
-_MODELS = QT_TRANSLATE_NOOP("Panels", "Models")
-_PLAYGROUND = QT_TRANSLATE_NOOP("Panels", "Playground")
-_DATA = QT_TRANSLATE_NOOP("Panels", "Data")
-_COMPARE = QT_TRANSLATE_NOOP("Panels", "Compare")
-_TRAIN = QT_TRANSLATE_NOOP("Panels", "Train")
-_RUNS = QT_TRANSLATE_NOOP("Panels", "Runs")
-_EXPORT = QT_TRANSLATE_NOOP("Panels", "Export")
-_SETTINGS = QT_TRANSLATE_NOOP("Panels", "Settings")
-
 PANELS = {
     row.key: row
     for row in (
         PanelRow(
-            "home", _HOME, "home-outline", "studio.panels.home:HomePanel", QT_TRANSLATE_NOOP("Panels", "Where to go on")
+            "home",
+            str(QT_TRANSLATE_NOOP("Panels", "Home")),
+            "home-outline",
+            "studio.panels.home:HomePanel",
+            str(QT_TRANSLATE_NOOP("Panels", "Where to go on")),
         ),
         PanelRow(
             "models",
-            _MODELS,
+            str(QT_TRANSLATE_NOOP("Panels", "Models")),
             "cube-outline",
             "studio.panels.models:ModelsPanel",
-            QT_TRANSLATE_NOOP("Panels", "Base models and what you made of them"),
+            str(QT_TRANSLATE_NOOP("Panels", "Base models and what you made of them")),
         ),
         PanelRow(
             "playground",
-            _PLAYGROUND,
+            str(QT_TRANSLATE_NOOP("Panels", "Playground")),
             "message-text-outline",
             "studio.panels.playground:PlaygroundPanel",
-            QT_TRANSLATE_NOOP("Panels", "Try prompts on one or more models"),
+            str(QT_TRANSLATE_NOOP("Panels", "Try prompts on one or more models")),
         ),
         PanelRow(
             "data",
-            _DATA,
+            str(QT_TRANSLATE_NOOP("Panels", "Data")),
             "database-outline",
             "studio.panels.data:DataPanel",
-            QT_TRANSLATE_NOOP("Panels", "Prompts, demonstrations, comparisons and datasets"),
+            str(QT_TRANSLATE_NOOP("Panels", "Prompts, demonstrations, comparisons and datasets")),
         ),
         PanelRow(
             "compare",
-            _COMPARE,
+            str(QT_TRANSLATE_NOOP("Panels", "Compare")),
             "scale-balance",
             "studio.panels.compare:ComparePanel",
-            QT_TRANSLATE_NOOP("Panels", "Judge pairs of answers"),
+            str(QT_TRANSLATE_NOOP("Panels", "Judge pairs of answers")),
         ),
         PanelRow(
             "train",
-            _TRAIN,
+            str(QT_TRANSLATE_NOOP("Panels", "Train")),
             "school-outline",
             "studio.panels.train:TrainPanel",
-            QT_TRANSLATE_NOOP("Panels", "Start a run and watch it"),
+            str(QT_TRANSLATE_NOOP("Panels", "Start a run and watch it")),
         ),
         PanelRow(
             "runs",
-            _RUNS,
+            str(QT_TRANSLATE_NOOP("Panels", "Runs")),
             "chart-line",
             "studio.panels.runs:RunsPanel",
-            QT_TRANSLATE_NOOP("Panels", "Runs of this project"),
+            str(QT_TRANSLATE_NOOP("Panels", "Runs of this project")),
         ),
         PanelRow(
             "export",
-            _EXPORT,
+            str(QT_TRANSLATE_NOOP("Panels", "Export")),
             "package-variant-closed",
             "studio.panels.export:ExportPanel",
-            QT_TRANSLATE_NOOP("Panels", "Write a model for others to load"),
+            str(QT_TRANSLATE_NOOP("Panels", "Write a model for others to load")),
         ),
         PanelRow(
             "settings",
-            _SETTINGS,
+            str(QT_TRANSLATE_NOOP("Panels", "Settings")),
             "cog-outline",
             "studio.panels.settings:SettingsPanel",
-            QT_TRANSLATE_NOOP("Panels", "Appearance, folders, device, Hub and shortcuts"),
+            str(QT_TRANSLATE_NOOP("Panels", "Appearance, folders, device, Hub and shortcuts")),
         ),
     )
 }

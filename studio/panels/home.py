@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,59 +42,57 @@ class Step:
     done: Callable[[dict[str, int]], bool]
 
 
-_ = QT_TRANSLATE_NOOP
 STEPS = (
     Step(
-        _("HomePanel", "Meet a model"),
-        _("HomePanel", "Ask the starter model something in the Playground."),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Meet a model")),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Ask the starter model something in the Playground.")),
         "playground",
         {},
         lambda facts: facts["asked"] > 0 or facts["trained"] > 0,
     ),
     Step(
-        _("HomePanel", "Collect prompts"),
-        _("HomePanel", "Questions that the model should learn to answer."),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Collect prompts")),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Questions that the model should learn to answer.")),
         "data",
         {"kind": "prompts"},
         lambda facts: facts["prompts"] > 0,
     ),
     Step(
-        _("HomePanel", "Show good answers"),
-        _("HomePanel", "Demonstrations, for supervised fine-tuning."),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Show good answers")),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Demonstrations, for supervised fine-tuning.")),
         "data",
         {"kind": "demonstrations"},
         lambda facts: facts["demonstrations"] > 0,
     ),
     Step(
-        _("HomePanel", "Judge 20 pairs"),
-        _("HomePanel", "Say which of two answers is better."),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Judge 20 pairs")),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Say which of two answers is better.")),
         "compare",
         {},
         lambda facts: facts["comparisons"] >= 20,
     ),
     Step(
-        _("HomePanel", "Train a reward model"),
-        _("HomePanel", "It learns your taste from the comparisons."),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Train a reward model")),
+        str(QT_TRANSLATE_NOOP("HomePanel", "It learns your taste from the comparisons.")),
         "train",
         {"task": "reward"},
         lambda facts: facts["reward"] > 0,
     ),
     Step(
-        _("HomePanel", "Train a policy"),
-        _("HomePanel", "PPO makes the answers that you prefer more likely."),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Train a policy")),
+        str(QT_TRANSLATE_NOOP("HomePanel", "PPO makes the answers that you prefer more likely.")),
         "train",
         {"task": "ppo"},
         lambda facts: facts["ppo"] > 0,
     ),
     Step(
-        _("HomePanel", "Export it"),
-        _("HomePanel", "A folder that others can load."),
+        str(QT_TRANSLATE_NOOP("HomePanel", "Export it")),
+        str(QT_TRANSLATE_NOOP("HomePanel", "A folder that others can load.")),
         "export",
         {},
         lambda facts: facts["export"] > 0,
     ),
 )
-del _
 
 
 class HomePanel(QWidget):
@@ -143,8 +142,8 @@ class HomePanel(QWidget):
         layout.addWidget(self.header)
         layout.addWidget(area, 1)
         self._step_rows = [StepRow(number, step, self._session) for number, step in enumerate(STEPS, 1)]
-        for row in self._step_rows:
-            self.steps.add(row)
+        for step_row in self._step_rows:
+            self.steps.add(step_row)
         self._go_on_body = QVBoxLayout()
         self._go_on_body.setSpacing(S3)
         self.go_on.body.addLayout(self._go_on_body)
@@ -158,9 +157,12 @@ class HomePanel(QWidget):
             (self.tr("Open…"), "choose_project"),
             (self.tr("Sample"), "open_sample"),
         ):
-            row.addWidget(button(words, lambda name=name: getattr(self.window(), name)()))
+            row.addWidget(button(words, partial(self._ask_window, name)))
         row.addStretch()
         self.projects.body.addLayout(row)
+
+    def _ask_window(self, name: str) -> None:
+        getattr(self.window(), name)()
 
     def on_shown(self) -> None:
         self.reload()
@@ -456,8 +458,8 @@ def amount(size: int) -> str:
 
 
 def _empty(layout: QVBoxLayout) -> None:
-    while layout.count():
-        widget = layout.takeAt(0).widget()
+    while (taken := layout.takeAt(0)) is not None:
+        widget = taken.widget()
         if widget is not None:
             widget.hide()
             widget.deleteLater()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ class SettingsPanel(QWidget):
             (self.tr("Settings"), user_folder("config")),
             (self.tr("Logs"), user_folder("log")),
         ):
-            show = ghost_button(self.tr("Show"), lambda folder=folder: _open_folder(folder))
+            show = ghost_button(self.tr("Show"), partial(_open_folder, folder))
             line = PlainLabel(str(folder), tone="muted", elide=Qt.TextElideMode.ElideMiddle, selectable=True)
             set_tooltip(line, str(folder))
             form.add(words, _left(line, show, stretch=True))
@@ -236,8 +237,8 @@ class SettingsPanel(QWidget):
         self.token.setEchoMode(QLineEdit.EchoMode.Password)
         self.token.setPlaceholderText("hf_…")
         self.token.setAccessibleName(self.tr("Access token"))
-        self.token.textChanged.connect(lambda text: self.sign_in.setEnabled(bool(text.strip())))
         self.sign_in = primary_button(self.tr("Sign in"), self._login)
+        self.token.textChanged.connect(lambda text: self.sign_in.setEnabled(bool(text.strip())))
         self.sign_in.setEnabled(False)
         self.sign_out = button(self.tr("Sign out"), self._logout)
         form.add(self.tr("Account"), _left(self.hub_said, button(self.tr("Check"), self.check_hub), stretch=True))
@@ -353,8 +354,8 @@ class SettingsPanel(QWidget):
         findings, line, self._report = found
         self.machine_said.setText(line)
         self.copy.setEnabled(True)
-        while self._findings.count():
-            widget = self._findings.takeAt(0).widget()
+        while (taken := self._findings.takeAt(0)) is not None:
+            widget = taken.widget()
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QCoreApplication, QSize, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -214,13 +215,13 @@ class ErrorCard(Card):
 
     @classmethod
     def of(cls, error: BaseException, title: str = "", buttons: Sequence[Action] = ()) -> ErrorCard:
+        tr = QCoreApplication.translate
         if isinstance(error, EngineError):
-            return cls(title or cls.tr("This did not work"), str(error), error.hint, "", buttons)
-        import traceback
-
+            return cls(title or tr("ErrorCard", "This did not work"), str(error), error.hint, "", buttons)
         trace = "".join(traceback.format_exception(error))
-        why = f"{type(error).__name__}: {error}"
-        return cls(title or cls.tr("Something went wrong"), why, cls.tr("This is a bug in the studio."), trace, buttons)
+        title = title or tr("ErrorCard", "Something went wrong")
+        bug = tr("ErrorCard", "This is a bug in the studio.")
+        return cls(title, f"{type(error).__name__}: {error}", bug, trace, buttons)
 
     def text(self) -> str:
         parts = (self.title.text(), self.cause.text(), self.hint.text(), self.details.text())

@@ -40,12 +40,18 @@ class Toast(QFrame):
         layout.addWidget(Icon(_ICONS.get(level, "alert-circle-outline"), 18, _TINTS.get(level, "link")))
         layout.addWidget(self.label, 1)
         if action and do is not None:
-            layout.addWidget(ghost_button(action, lambda: (self.dismiss(), do())))
+            layout.addWidget(ghost_button(action, self._do))
         layout.addWidget(icon_button("close", self.tr("Close"), self.dismiss))
+        self._action = do
         self.setFixedWidth(360)
         self._timer = QTimer(self, singleShot=True, interval=SHOWN_MS.get(level, 4000))
         self._timer.timeout.connect(self.dismiss)
         self._timer.start()
+
+    def _do(self) -> None:
+        self.dismiss()
+        if self._action is not None:
+            self._action()
 
     def dismiss(self) -> None:
         self._timer.stop()
