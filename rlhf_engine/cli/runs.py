@@ -76,7 +76,9 @@ def list_runs(project: InProject = None, as_json: AsJson = False) -> int:
     if not rows:
         console.print("There are no runs yet.")
         return 0
-    table = Table("run", "task", "name", "state", "step", "last", "begun", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim")
+    for title in ("run", "task", "name", "state", "step", "last", "begun"):
+        table.add_column(title, no_wrap=title != "name")
     for row in rows:
         state = Text(row.state, _STATE_STYLES.get(row.state, ""))
         begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created))

@@ -121,10 +121,13 @@ def tiny_tasks() -> dict[str, Task]:
 
 
 if __name__ == "__main__":
-    # A worker that knows these tasks, and for which torch is imported in no time.
-    from rlhf_engine.launch.worker import main
+    # A worker, or the command, that knows these tasks, and for which torch is imported in no time.
+    from rlhf_engine import cli
+    from rlhf_engine.launch import worker
     from tests.engine.launch import tiny_task
 
     TASKS.update(tiny_task.tiny_tasks())
     sys.modules.update(tiny_task.fake_runtime())
-    main(warm_up=lambda: {"device": "none"})
+    if sys.argv[1] == "rlhf":
+        sys.exit(cli.main(sys.argv[2:]))
+    worker.main(warm_up=lambda: {"device": "none"})
