@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -103,7 +103,7 @@ class Backbone:
         wrong = sorted(mine.keys() ^ tensors.keys()) or [k for k in mine if mine[k].shape != tensors[k].shape]
         if wrong:
             raise ModelError(
-                f"The adapter does not fit this base model: {len(wrong)} of {len(mine)} tensors differ, first {wrong[0]}.",
+                f"The adapter does not fit this base: {len(wrong)} of {len(mine)} tensors differ, first {wrong[0]}.",
                 "Load it on the base it was trained on.",
             )
         with torch.no_grad():
@@ -144,7 +144,7 @@ class Backbone:
     def train(self, training: bool) -> None:
         """Switch LoRA dropout on or off. The base has no say: it is frozen."""
         for layer in self._layers:
-            layer.train(training)
+            cast(nn.Module, layer).train(training)
 
     # Forward ------------------------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Backbone:
 
     @torch.no_grad()
     def _refuse_unusual_output(self) -> None:
-        """Refuse an architecture whose logits are not what `logits(hidden)` computes: losses would be wrong silently."""
+        """Refuse an architecture whose logits are not what `logits(hidden)` computes: losses would be wrong."""
         ids = torch.tensor([[0, 1, 2]], device=self.device) % self.base.model.config.vocab_size
         mask = torch.ones_like(ids, dtype=torch.bool)
         whole = self.base.model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits.float()
@@ -227,7 +227,13 @@ def lora(rank: int, alpha: float, dropout: float, targets: str) -> LoraConfig:
     modules: str | list[str] = (
         targets if targets == "all-linear" else [t.strip() for t in targets.split(",") if t.strip()]
     )
-    return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT divides by the rank: a fraction is as good
+        lora_dropout=dropout,
+        target_modules=modules,
+        task_type="CAUSAL_LM",
+    )
 
 
 def open_folder(path: Path) -> LoraConfig:

@@ -161,7 +161,8 @@ def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Pro
         raise ModelError(
             f"The model {base} cannot be loaded: {_first_line(error)}", "Copy or download it again."
         ) from error
-    model = model.to(device).eval().requires_grad_(False)
+    model.to(device)  # type: ignore[arg-type]  # its decorator hides that this is a method
+    model.eval().requires_grad_(False)
     eos = _eos_ids(model, tokenizer)
     if not eos:
         raise ModelError(

@@ -49,8 +49,8 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
     try:
         _write(aside, state)
         if final.exists():  # a resumed run reached a step that it had already saved
-            os.replace(final, folder / f".del-{step:08d}")
-        os.rename(aside, final)
+            final.rename(folder / f".del-{step:08d}")
+        aside.rename(final)
         _sync_folder(folder)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -60,7 +60,7 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
         raise
     for old in sorted(found.folder for found in _all(folder))[:-keep]:
         doomed = folder / f".del-{old.name}"
-        os.rename(old, doomed)
+        old.rename(doomed)
         shutil.rmtree(doomed)
     sweep(folder)
     return final
@@ -105,11 +105,11 @@ def write_folder(final: Path, files: dict[str, bytes | dict[str, Tensor]]) -> No
     if final.exists():
         doomed = final.with_name(f".del-{final.name}")
         shutil.rmtree(doomed, ignore_errors=True)
-        os.rename(final, doomed)
-        os.rename(aside, final)
+        final.rename(doomed)
+        aside.rename(final)
         shutil.rmtree(doomed)
     else:
-        os.rename(aside, final)
+        aside.rename(final)
     _sync_folder(final.parent)
 
 
@@ -188,5 +188,3 @@ def _sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-

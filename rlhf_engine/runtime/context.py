@@ -68,7 +68,7 @@ class RunContext:
         self._first_step = 1
         self._alerted: dict[str, int] = {}
         torch.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - libraries draw from the old global generator
+        np.random.seed(seed)
         random.seed(seed)
 
     # What survives ------------------------------------------------------------------------------------------------
@@ -96,7 +96,9 @@ class RunContext:
         state = checkpoint.load()
         checkpoints.require_same(state["inputs"], inputs)
         if state["things"].keys() != things.keys():
-            raise CheckpointError(f"The checkpoint of step {checkpoint.step} was written by another version of this task.")
+            raise CheckpointError(
+                f"The checkpoint of step {checkpoint.step} was written by another version of this task."
+            )
         for name, thing in things.items():
             thing.load_state_dict(state["things"][name])
         self._restore_randomness(state["random"])
@@ -137,7 +139,7 @@ class RunContext:
 
     def _randomness(self) -> dict[str, Any]:
         version, words, gauss = random.getstate()
-        kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+        kind, keys, position, has_gauss, cached = np.random.get_state()
         state: dict[str, Any] = {
             "rng": self.rng.get_state(),
             "sampling_rng": self.sampling_rng.get_state(),
@@ -156,7 +158,7 @@ class RunContext:
         version, words, gauss = state["python"]
         random.setstate((version, tuple(words), gauss))
         kind, keys, position, has_gauss, cached = state["numpy"]
-        np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002
+        np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
         if "cuda" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda"])
 
@@ -228,7 +230,7 @@ def adamw(parameters: Iterable[Tensor], weight_decay: float = 0.0) -> torch.opti
 
 
 def scheduled(rate: float, schedule: str, warmup: float, step: int, total: int) -> float:
-    """The learning rate of step `step` (from 1) of `total`: a linear rise over the share `warmup`, then the schedule."""
+    """The learning rate of step `step` (from 1) of `total`: a rise over the share `warmup`, then the schedule."""
     rise = max(1, round(warmup * total)) if warmup else 0
     if step <= rise:
         return rate * step / rise

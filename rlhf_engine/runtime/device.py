@@ -16,7 +16,9 @@ from rlhf_engine.contract.errors import DeviceLost, ModelError, OutOfMemory
 def choose_device(wanted: str = "auto") -> torch.device:
     """The torch device for a spec's `device`. Raises ModelError when CUDA is asked for and not there."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ModelError("A CUDA device was asked for, but torch sees none.", "Choose device auto or cpu; see `rlhf doctor`.")
+        raise ModelError(
+            "A CUDA device was asked for, but torch sees none.", "Choose device auto or cpu; see `rlhf doctor`."
+        )
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 

@@ -23,9 +23,7 @@ class Preset:
 
 PRESETS: dict[str, tuple[Preset, ...]] = {
     "sft": (
-        Preset(
-            "default", "Default", "Three passes over the demonstrations: for a few hundred to a few thousand."
-        ),
+        Preset("default", "Default", "Three passes over the demonstrations: for a few hundred to a few thousand."),
         Preset(
             "quick",
             "Quick look",

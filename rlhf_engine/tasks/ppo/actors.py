@@ -26,7 +26,7 @@ POLICY, REFERENCE, REWARD, VALUE = "policy", "reference", "reward", "value"
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Prompts on the left, answers on the right, each (B, P + R). `mask` is True on answer tokens, end token included."""
+    """Prompts on the left, answers on the right, each (B, P + R). `mask` is True on answer tokens with their end."""
 
     ids: Tensor
     attention: Tensor

@@ -112,17 +112,17 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
 
 
 def k1(log_ratio: Tensor) -> Tensor:
-    """The log-ratio itself: unbiased, may be negative. Source of k1, k2, k3: Schulman 2020, joschu.net/blog/kl-approx."""
+    """The log-ratio itself: unbiased, may be negative. All three: Schulman 2020, joschu.net/blog/kl-approx."""
     return log_ratio
 
 
 def k2(log_ratio: Tensor) -> Tensor:
-    """Half the squared log-ratio: biased, low variance; its gradient is that of the KL when used as a loss on-policy."""
+    """Half the squared log-ratio: biased, low variance; as an on-policy loss its gradient is that of the KL."""
     return 0.5 * log_ratio**2
 
 
 def k3(log_ratio: Tensor) -> Tensor:
-    """exp(-d) - 1 + d with d = log pi - log pi_ref: unbiased and never negative. d is held to +-20, the result to 10."""
+    """exp(-d) - 1 + d, d = log pi - log pi_ref: unbiased, never negative. d is held to +-20, the result to 10."""
     held = log_ratio.clamp(-20, 20)
     return (torch.exp(-held) - 1 + held).clamp(max=10)
 

@@ -63,7 +63,8 @@ def rollout(actors: Actors, spec: PPOSpec, run: RunContext, questions: list[Ques
         prompt_width = max(len(q.ids) for q in questions)
         width = run.world.largest(max(len(a.tokens) for a in answers))
         local = actors.collate(prompt_ids, [a.tokens for a in answers], prompt_width, width)
-        batch = Batch(*(run.world.gather(t) for t in (local.ids, local.attention, local.mask)), prompt_width)
+        ids, attention, mask = (run.world.gather(t) for t in (local.ids, local.attention, local.mask))
+        batch = Batch(ids, attention, mask, prompt_width)
         raw, shaped, ended = (run.world.gather(t) for t in (raw, shaped, ended))
         parts = [measure(actors, batch.rows(rows), spec, run) for rows in micro_batches(len(questions), spec)]
     logp, ref_logp, entropy, values, after = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -119,8 +120,8 @@ def require_identities(actors: Actors, spec: PPOSpec, found: Rollout) -> None:
     drift = found.log_ratio.abs().max().item()
     if drift > tolerance:
         raise ModelError(
-            f"Before the first update the KL to the reference is not 0: a token's log-probability differs by {drift:.3g} "
-            "nats between policy and reference.",
+            f"Before the first update the KL to the reference is not 0: policy and reference are {drift:.3g} nats "
+            "apart on a token.",
             "The reference must be the policy as it starts: base and SFT adapter together.",
         )
     first = micro_batches(len(found.logp), spec)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from rlhf_engine.data.records import Comparison, text_of
 from rlhf_engine.data.within import within
 from rlhf_engine.models.adapters import KeptAdapter, load_adapter, new_lora, save_adapter, start_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
+from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import ModelSource
 from rlhf_engine.models.opening import lineage, open_backbone, settings_fingerprint
 from rlhf_engine.models.sampling import Sampler, complete
@@ -43,7 +44,7 @@ class Pair:
 
 
 def train(spec: RewardSpec, run: RunContext) -> None:
-    """Score the preferred answer higher, one batch of comparisons at a time; then give scores mean 0 and deviation 1."""
+    """Score the preferred answers higher, one batch at a time; then give the scores mean 0 and deviation 1."""
     backbone, source = open_backbone(spec.model, run, spec.dtype)
     start_adapter(backbone, "reward", source, new_lora(spec))
     backbone.add_head("reward", trainable=True)
@@ -91,7 +92,7 @@ def train(spec: RewardSpec, run: RunContext) -> None:
 
 
 def read(backbone: Backbone, dataset: Dataset, split: str, spec: RewardSpec, run: RunContext) -> list[Pair]:
-    """The comparisons of one split as token ids. Pairs with an answer too long for the model are left out and counted."""
+    """The comparisons of one split as token ids. Pairs too long for the model are left out and counted."""
     tokenizer = backbone.base.tokenizer
     pairs = [
         Pair(
@@ -193,9 +194,9 @@ def normalise(
         run.emit(Alert("warning", "There were too few prompts to normalise the scores.", "Add comparisons."))
         return {}
     raw = backbone.score("reward", sequences, spec.micro_batch_size)
-    head = backbone.heads["reward"]
-    head.mean.copy_(raw.mean())  # type: ignore[union-attr,operator]
-    head.std.copy_(raw.std().clamp(min=1e-6))  # type: ignore[union-attr,operator]
+    head = cast(ScalarHead, backbone.heads["reward"])
+    head.mean.copy_(raw.mean())
+    head.std.copy_(raw.std().clamp(min=1e-6))
     high = backbone.score("reward", sequences, spec.micro_batch_size).quantile(0.99)
     return {
         "normalised_on": len(sequences),

@@ -10,7 +10,9 @@ from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Alert, Produced
 from rlhf_engine.data.batches import right_pad
 from rlhf_engine.data.chat import Rendered, render
+from rlhf_engine.data.datasets import Dataset
 from rlhf_engine.data.datasets import resolve as open_dataset
+from rlhf_engine.data.records import Demonstration
 from rlhf_engine.data.within import within
 from rlhf_engine.models.adapters import KeptAdapter, new_lora, save_adapter, start_adapter
 from rlhf_engine.models.backbone import Backbone
@@ -36,7 +38,10 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     limit = min(spec.max_tokens, backbone.base.context)
 
     def rendered(split: str) -> list[Rendered]:
-        rows = [render(backbone.base.tokenizer, r.prompt, r.completion, spec.template) for r in dataset.records(split)]
+        rows = [
+            render(backbone.base.tokenizer, r.prompt, r.completion, spec.template)
+            for r in demonstrations(dataset, split)
+        ]
         kept, left_out = within(rows, lambda row: len(row.ids), limit, f"demonstrations ({split})")
         if left_out:
             run.emit(Alert("warning", left_out, "Raise the longest example to include them."))
@@ -53,7 +58,7 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     total = max(1, round(spec.epochs * order.batches_per_epoch))
     optimizer = adamw(backbone.parameters_of("policy"), spec.weight_decay)
     previews = Previews(backbone, "policy", Sampler(PREVIEW_TOKENS), run.seed)
-    shown = dataset.records("heldout")[:4]
+    shown = demonstrations(dataset, "heldout")[:4]
     previews.choose([r.prompt for r in shown], [r.completion for r in shown], spec.template)
     about = lineage(source, "sft", run, dataset=dataset.info.ref, template=spec.template)
     run.keep(
@@ -84,6 +89,10 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     facts = evaluate(backbone, heldout, spec.micro_batch_size) if heldout else {}
     save_adapter(backbone, "policy", run.folder / "adapter", {**about, "facts": facts})
     run.emit(Produced("adapter", f"runs/{run.run_id}/adapter", facts))
+
+
+def demonstrations(dataset: Dataset, split: str) -> list[Demonstration]:
+    return [record for record in dataset.records(split) if isinstance(record, Demonstration)]
 
 
 def learn(
