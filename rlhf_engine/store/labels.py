@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Flag, auto
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.contract.errors import DataError, StoreError
 from rlhf_engine.data.records import (
@@ -35,6 +35,9 @@ from rlhf_engine.store.label_pages import TABLES, WINNERS, LabelReader
 from rlhf_engine.store.migrations import migrate
 from rlhf_engine.store.schema import STEPS, insert_sql, row_hash
 from rlhf_engine.store.standings import await_verdict, hide_replaced, restate_mark, restate_pair
+
+if TYPE_CHECKING:
+    from rlhf_engine.store.repair import Check
 
 SOURCES = ("human", "rule", "import", "model")
 Fact = tuple[str, dict[str, Any]]
@@ -78,6 +81,18 @@ class Labels(LabelReader):
     @property
     def journal_path(self) -> Path:
         return self.path.with_name(f"{self.path.stem}.journal.jsonl")
+
+    def check(self) -> Check:
+        """Whether all rows are as they were written: see `store.repair`."""
+        from rlhf_engine.store.repair import check_labels
+
+        return check_labels(self.path)
+
+    def snapshot(self, folder: Path) -> Path:
+        """Copy the database as it is now into `folder` and return the copy."""
+        from rlhf_engine.store.repair import snapshot_labels
+
+        return snapshot_labels(self.path, Path(folder))
 
     def close(self) -> None:
         self._db.close()

@@ -16,6 +16,7 @@ from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.store.database import store_errors
 from rlhf_engine.store.labels import Labels
 from rlhf_engine.store.locks import FileLock
+from rlhf_engine.store.repair import Check, Repair, check_labels, repair_labels, snapshot_labels
 
 if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunsReader
@@ -89,6 +90,8 @@ class Project:
         """
         root = Path(root).expanduser().absolute()
         card = _read_card(root)
+        if not (root / "labels.db").is_file():
+            raise StoreError(f"{root / 'labels.db'} is missing.", "Repair the project: its journal has a copy.")
         lock = _lock(root) if write else None
         try:
             with store_errors(root):
@@ -99,6 +102,25 @@ class Project:
             if lock:
                 lock.release()
             raise
+
+    def check(self) -> Check:
+        """Whether all labels are as they were written. Takes a while for many; may be called from any thread."""
+        return check_labels(self.root / "labels.db")
+
+    def snapshot(self) -> Path:
+        """Copy the labels as they are now into `backups/` and return the copy. May be called from any thread."""
+        return snapshot_labels(self.root / "labels.db", self.root / "backups")
+
+    @classmethod
+    def repair(cls, root: Path | str) -> Repair:
+        """Put damaged or lost labels of a closed project back from the journal. Raises ProjectLocked if it is open."""
+        root = Path(root).expanduser().absolute()
+        _read_card(root)
+        lock = _lock(root)
+        try:
+            return repair_labels(root / "labels.db")
+        finally:
+            lock.release()
 
     def close(self) -> None:
         """Let go of the databases and the lock. Closing twice is no fault."""
