@@ -16,7 +16,7 @@ log = logging.getLogger("resources.starter.build")
 STAGES = ("data", "tokenizer", "model", "card")
 
 
-def build(out: Path, stages: tuple[str, ...] = STAGES) -> None:
+def build(out: Path, stages: tuple[str, ...] = STAGES, threads: int = 2) -> None:
     """Write `out`/project and `out`/model. A later stage reads what an earlier one left there."""
     model = out / "model"
     model.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def build(out: Path, stages: tuple[str, ...] = STAGES) -> None:
     if "tokenizer" in stages or "model" in stages:
         from resources.starter import pretrain  # brings torch, which the other stages do without
 
-        chosen = pretrain.Pretraining()
+        chosen = pretrain.Pretraining(threads=threads)
         if "tokenizer" in stages:
             pretrain.train_tokenizer(chosen, model)
         if "model" in stages:
@@ -42,9 +42,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m resources.starter.build", description=__doc__)
     parser.add_argument("--only", choices=STAGES, help="make this part alone, from what the parts before it left")
     parser.add_argument("--out", type=Path, default=STARTER, help="where to write model/ and project/")
+    parser.add_argument("--threads", type=int, default=2, help="processor threads of the training")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    build(chosen.out, (chosen.only,) if chosen.only else STAGES)
+    build(chosen.out, (chosen.only,) if chosen.only else STAGES, chosen.threads)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ computer in minutes, not for use as an assistant, and knows nothing of the real 
 | Parameters | {parameters:,} |
 | Tokenizer | byte-level BPE, 1,024 tokens; pad `<|pad|>`, end `<|end|>`; no token for the beginning |
 | Corpus | {train_documents:,} documents, {train_tokens:,} tokens, by a program (`corpus.py`), all true in the world |
-| Training | {steps:,} steps of 8 x 256 tokens, AdamW, cosine from 3e-3, seed 1, {train_seconds} s on two CPU cores |
+| Training | {steps:,} steps of 8 x 256 tokens, AdamW, cosine from 3e-3, seed 1 |
+| Time | {train_seconds} s on a processor (threads: {threads}) shared with other work |
 | Held-out perplexity | {held_out_perplexity} on {held_out_documents:,} documents that were not trained on |
 | Sampled sentences in the grammar | {parse:.1%} of {sampled_sentences:,} (500 documents, temperature 1, no cut-off) |
 | Facts known | {facts_known:.1%} of {facts} (greedy completion of a stub such as "Mara lives in") |

@@ -49,12 +49,12 @@ class Pretraining:
     """Everything chosen for the base model. `documents` includes the `held_out` ones, which are never trained on."""
 
     seed: int = 1
-    documents: int = 100_000
+    documents: int = 62_000
     held_out: int = 1_000
     epochs: int = 2
     batch_rows: int = 8
     learning_rate: float = 3e-3
-    warmup_steps: int = 150
+    warmup_steps: int = 100
     weight_decay: float = 0.05
     hidden: int = 128
     layers: int = 4
@@ -199,6 +199,7 @@ def train_model(chosen: Pretraining, folder: Path) -> dict[str, Any]:
         "train_tokens": int((rows != tokenizer.pad_token_id).sum()),
         "steps": steps,
         "train_seconds": round(seconds),
+        "threads": chosen.threads,
         **measure(model, tokenizer, held),
     }
     (folder / "measures.json").write_text(json.dumps(measures, indent=2) + "\n")
