@@ -74,9 +74,10 @@ def doctor(project: InProject = None, as_json: AsJson = False) -> int:
 def demo(
     out: Annotated[Path | None, typer.Option(help="Where to write the report.")] = None,
     project: InProject = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives other random numbers everywhere.")] = 0,
     as_json: AsJson = False,
 ) -> int:
     """Take the starter model through all of RLHF on this machine, in minutes, and write a report with the curves."""
-    from rlhf_engine.demo import demo as take_through  # type: ignore[import-not-found, unused-ignore]
+    from rlhf_engine.cli.demo import demo as take_through
 
-    return int(take_through(out=out, project=project, as_json=as_json) or 0)
+    return take_through(out, project, as_json, seed)
