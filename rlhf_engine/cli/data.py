@@ -99,7 +99,7 @@ def _show_dataset(console: Console, dataset: Produced) -> None:
 def _show_facts(console: Console, facts: dict[str, Any]) -> None:
     """The facts that fit on a line, and what a list of files holds."""
     for key, value in facts.items():
-        if isinstance(value, str | int | float | bool) and value != "":
+        if isinstance(value, str | int | float | bool) and value != "" and key != "ref":
             console.print(Text(f"  {key.replace('_', ' ')}: {value}"), soft_wrap=True)
         elif key == "files" and isinstance(value, list):
             for file in value:

@@ -39,7 +39,11 @@ def nothing_stays_behind() -> Iterator[None]:
 
 def _left() -> list[str]:
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("rlhf-")]
-    return threads + [str(child) for child in psutil.Process().children() if "tiny_task" in " ".join(_command(child))]
+    return threads + [
+        str(child)
+        for child in psutil.Process().children()
+        if {"tests.engine.launch.tiny_task", "rlhf_engine.launch.worker"} & set(_command(child))
+    ]
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rlhf_engine.contract.control import RunControl
@@ -40,8 +42,8 @@ def test_half_a_line_and_nonsense_do_no_harm(tmp_path):
         with (tmp_path / NAME).open("ab") as file:
             file.write(b'nonsense\n[1]\n{"command": "explode"}\n\xff\n{"command": "pa')
             file.flush()
-            throw_later = b'use", "value": 0}\n'
-            file.write(throw_later)
+            time.sleep(0.1)
+            file.write(b'use", "value": 0}\n')
         until(lambda: control.paused)
     assert not control.cancelled
 
