@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunsReader
 
 log = logging.getLogger(__name__)
-sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # sqlite_utils would spend a second on importing it
 
 
 @dataclass(frozen=True, slots=True)
