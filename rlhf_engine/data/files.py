@@ -58,15 +58,8 @@ def format_of(path: Path) -> str:
     Raises:
         DataError: no such file, an empty one, or one that is no text.
     """
-    try:
-        with _open(path) as file:
-            start = file.read(4096)
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}.", "Check the path.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder, not a file.", "Choose a file in it.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    with _file_faults(path), _open(path) as file:
+        start = file.read(4096)
     if not start.strip():
         raise DataError(f"{path} is empty.", "Choose a file with at least one row.")
     if start.startswith(b"PAR1"):
@@ -80,8 +73,9 @@ def format_of(path: Path) -> str:
     if found and found != "json":
         return found
     opening = start.removeprefix(_BOM).lstrip()[:1]
-    if opening == b"[" or (found == "json" and not _one_object_a_line(path)):
-        return "json"
+    with _file_faults(path):
+        if opening == b"[" or (found == "json" and not _one_object_a_line(path)):
+            return "json"
     return "jsonl" if opening == b"{" else "text"
 
 
@@ -92,17 +86,30 @@ def rows_of(path: Path, format: str) -> Iterator[tuple[int, Row] | Rejected]:
         DataError: the file as a whole cannot be read on; the message says where.
     """
     readers = {"jsonl": _jsonl, "json": _json, "csv": _csv, "tsv": _tsv, "parquet": _parquet, "text": _text}
+    rows = readers[format](path)
     place = 0
+    while True:
+        with _file_faults(path, place):
+            found = next(rows, None)
+        if found is None:
+            return
+        place = found.line if isinstance(found, Rejected) else found[0]
+        yield found
+
+
+@contextlib.contextmanager
+def _file_faults(path: Path, place: int = 0) -> Iterator[None]:
+    after = f" after line {place}" if place else ""
     try:
-        for found in readers[format](path):
-            place = found.line if isinstance(found, Rejected) else found[0]
-            yield found
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.", "Check the path.") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder, not a file.", "Choose a file in it.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} is damaged: it cannot be unpacked after line {place}.", "Download it again."
-        ) from error
+        raise DataError(f"{path} is damaged: it cannot be unpacked{after}.", "Download it again.") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read after line {place}: {error.strerror or error}.") from error
+        raise DataError(f"{path} cannot be read{after}: {error.strerror or error}.") from error
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -223,7 +230,11 @@ def _json(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
     line, counted = 1, 0
     with _json_faults(path, text):
         if text[at : at + 1] != "[":
-            yield from _wrapped(path, reader.value(text, at)[0])
+            value, at = reader.value(text, at)
+            _require_end(text, at)
+            if reader.flaws:
+                raise DataError(f"{path} {reader.flaws[0]}.", "Mend it there, or save it as JSONL.")
+            yield from _wrapped(path, value)
             return
         at = space.match(text, at + 1).end()  # type: ignore[union-attr]
         while text[at : at + 1] != "]":
@@ -235,6 +246,12 @@ def _json(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
                 at = space.match(text, at + 1).end()  # type: ignore[union-attr]
             elif text[at : at + 1] != "]":
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, at)
+        _require_end(text, at + 1)
+
+
+def _require_end(text: str, at: int) -> None:
+    if text[at:].strip(" \t\r\n"):
+        raise json.JSONDecodeError("Extra data", text, at)
 
 
 @contextlib.contextmanager
@@ -251,11 +268,12 @@ def _json_faults(path: Path, text: str) -> Iterator[None]:
 
 
 def _wrapped(path: Path, value: Any) -> Iterator[tuple[int, Row] | Rejected]:
-    names = {name.lower(): name for name in value} if isinstance(value, dict) else {}
-    found = next((names[name] for name in _LISTS if isinstance(value.get(names.get(name, "")), list)), None)
+    body = value if isinstance(value, dict) else {}
+    lists = {name.lower(): rows for name, rows in body.items() if isinstance(rows, list)}
+    found = next((lists[name] for name in _LISTS if name in lists), None)
     if found is None:
         raise DataError(f"{path} holds no list of rows.", "A JSON file must be a list of objects.")
-    for number, row in enumerate(value[found], 1):
+    for number, row in enumerate(found, 1):
         yield _row(number, row, [])
 
 

@@ -128,7 +128,7 @@ def record_of(kind: str, layout: str, row: Mapping[str, Any]) -> Record:
 
 def _native(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
     said = {field: row[field] for field in ("completion", "chosen", "rejected") if row.get(field) is not None}
-    if "winner" in row and kind != "prompts":
+    if row.get("winner") is not None and kind != "prompts":
         winner = row["winner"]
         if winner not in ("a", "b"):
             raise Fault("winner", f"is {str(winner)[:40]!r}, which prefers neither answer")
@@ -205,7 +205,7 @@ def _messages(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
 def _kto(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
     if kind == "demonstrations" and not _liked(row.get("label")):
         raise Fault("label", "says that the answer is not liked; only liked ones are demonstrations")
-    return _messages(row, kind) if row.get("messages") is not None else _native({**row, "winner": None}, kind)
+    return _messages(row, kind) if row.get("messages") is not None else _native(row, kind)
 
 
 def _alpaca(row: Mapping[str, Any], kind: str) -> dict[str, Any]:  # noqa: ARG001

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 
 from rlhf_engine.data.batches import left_pad, right_pad, shuffled
@@ -32,5 +34,5 @@ def test_shuffling_visits_every_row_once_and_the_generator_alone_decides_the_ord
     again = [batch.tolist() for batch in shuffled(10, 4, torch.Generator().manual_seed(1))]
 
     assert [len(batch) for batch in first] == [4, 4, 2]
-    assert sorted(sum(first, [])) == list(range(10))
+    assert sorted(itertools.chain(*first)) == list(range(10))
     assert first == again

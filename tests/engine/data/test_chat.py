@@ -99,7 +99,11 @@ def test_a_plain_text_and_its_continuation_are_parted_by_one_space_where_there_i
 
 
 def test_turns_without_a_template_become_a_transcript():
-    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Go"}]
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "Go"},
+    ]
     assert plain_text(turns) == "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Go\n\nAssistant:"
 
 

@@ -33,7 +33,7 @@ def test_a_text_and_one_user_turn_with_other_spacing_are_the_same_prompt():
 
 
 def test_the_side_of_a_prompt_follows_from_its_hash_alone():
-    digest = hashlib.sha256('[["user","Hi there"]]'.encode()).hexdigest()
+    digest = hashlib.sha256(b'[["user","Hi there"]]').hexdigest()
     expected = "heldout" if int(digest[:16], 16) % 100 < 10 else "train"
 
     assert split_of("Hi there") == expected

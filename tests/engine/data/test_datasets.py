@@ -1,0 +1,121 @@
+"""Datasets: named by their content, whole or not there at all, and split by prompt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rlhf_engine.contract.errors import DataError
+from rlhf_engine.data import datasets
+from rlhf_engine.data.datasets import freeze, list_datasets, open_dataset, resolve
+from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, split_of
+
+TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+PAIRS = [Comparison(f"prompt {i % 60}", "good", f"bad {i}", 1 + i % 3, "rule", f"id{i}") for i in range(100)]
+
+
+def test_records_come_back_as_they_were_in_their_order(tmp_path):
+    for kind, records in {
+        "comparisons": PAIRS,
+        "demonstrations": [Demonstration(TURNS, "Yes.", "human", "1"), Demonstration("Hi", " No. ")],
+        "prompts": [PromptRecord(TURNS), PromptRecord("a\u2028b")],
+    }.items():
+        info = freeze(tmp_path, kind, records, "Mine", "labels")
+        assert open_dataset(tmp_path, info.ref).records() == records
+        assert (info.rows, info.kind, info.name, info.train + info.heldout) == (
+            len(records),
+            kind,
+            "Mine",
+            len(records),
+        )
+
+
+def test_the_same_records_are_the_same_dataset_and_others_are_another(tmp_path):
+    first = freeze(tmp_path, "comparisons", PAIRS, "First", "labels")
+    assert freeze(tmp_path, "comparisons", iter(PAIRS), "Second", "file") == first
+    assert freeze(tmp_path, "comparisons", PAIRS[::-1], "Third", "labels").hash != first.hash
+    assert len(list_datasets(tmp_path)) == 2
+
+
+def test_a_prompt_is_on_one_side_only_and_on_the_same_side_everywhere(tmp_path):
+    dataset = open_dataset(tmp_path, freeze(tmp_path, "comparisons", PAIRS, "x", "y").ref)
+    train, heldout = dataset.records("train"), dataset.records("heldout")
+
+    assert (len(train), len(heldout)) == (dataset.info.train, dataset.info.heldout)
+    assert heldout and not {record.prompt for record in train} & {record.prompt for record in heldout}
+    assert all(split_of(record.prompt) == "heldout" for record in heldout)
+
+
+def test_pages_cross_the_groups_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "_BATCH", 7)
+    dataset = open_dataset(tmp_path, freeze(tmp_path, "comparisons", PAIRS, "x", "y").ref)
+    assert dataset.page(0, 5) == PAIRS[:5]
+    assert dataset.page(5, 20) == PAIRS[5:25]
+    assert dataset.page(95, 20) == PAIRS[95:]
+    assert dataset.page(200, 20) == []
+
+
+def test_a_damaged_file_is_refused_and_freezing_again_mends_it(tmp_path):
+    info = freeze(tmp_path, "comparisons", PAIRS, "x", "y")
+    file = info.path / "records.parquet"
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(DataError, match=r"records\.parquet is not what was written"):
+        open_dataset(tmp_path, info.ref).records()
+
+    again = freeze(tmp_path, "comparisons", PAIRS, "x", "y")
+    assert again.hash == info.hash
+    assert open_dataset(tmp_path, again.ref).records() == PAIRS
+
+
+def test_a_failed_freeze_leaves_nothing_behind(tmp_path):
+    for kind, records, said in [
+        ("prompts", [], "no prompts to freeze"),
+        ("prompts", [PromptRecord("a"), PromptRecord(" ")], "Record 2 cannot be used: its prompt is empty"),
+        ("prompts", [Demonstration("a", "b")], "Record 1 belongs to the demonstrations"),
+        ("ratings", [PromptRecord("a")], "no kind of record 'ratings'"),
+    ]:
+        with pytest.raises(DataError, match=said):
+            freeze(tmp_path, kind, records, "x", "y")
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+@pytest.mark.parametrize("ref", ["dataset:0123456789abcdef", "dataset:../../etc", "dataset:"])
+def test_a_dataset_that_is_not_there_is_named(tmp_path, ref):
+    with pytest.raises(DataError, match="has no dataset"):
+        open_dataset(tmp_path, ref)
+
+
+def test_a_card_of_a_newer_version_or_none_at_all_is_refused_by_name(tmp_path):
+    info = freeze(tmp_path, "prompts", [PromptRecord("a")], "x", "y")
+    card = info.path / "card.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "format": 99}))
+    with pytest.raises(DataError, match="newer version"):
+        open_dataset(tmp_path, info.ref)
+    card.write_text("{")
+    with pytest.raises(DataError, match=r"card\.json cannot be understood"):
+        open_dataset(tmp_path, info.ref)
+    assert list_datasets(tmp_path) == []
+
+
+def test_a_file_is_read_and_frozen_and_another_kind_is_refused(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"prompt": "a"}\n{"prompt": ""}\n{"prompt": "b"}\n')
+    dataset = resolve(tmp_path, str(file), "prompts")
+
+    assert dataset.records() == [PromptRecord("a", "import"), PromptRecord("b", "import")]
+    assert dataset.info.facts["rejected"] == 1
+    assert resolve(tmp_path, dataset.info.ref, "prompts").info == dataset.info
+    with pytest.raises(DataError, match="holds prompts, but comparisons are needed"):
+        resolve(tmp_path, dataset.info.ref, "comparisons")
+    with pytest.raises(DataError, match=r"mine\.jsonl needs to hold comparisons"):
+        resolve(tmp_path, str(file), "comparisons")
+
+
+def test_a_file_without_one_good_row_is_refused_with_the_first_reason(tmp_path):
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{"prompt": ""}\n')
+    with pytest.raises(DataError, match=r"None of the 1 rows of .*bad\.jsonl can be used as prompts\. .* line 1"):
+        resolve(tmp_path, str(file), "prompts")
