@@ -20,6 +20,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from tqdm.std import tqdm  # type: ignore[import-untyped]
 
 from rlhf_engine.contract.errors import DiskFull, HubError, ModelError
+from rlhf_engine.models.folders import TOKENIZERS
 from rlhf_engine.models.hub_errors import HUB_FAILURES, SITE, explain
 from rlhf_engine.models.weight_files import fault_in_file, fault_in_weights
 
@@ -28,7 +29,6 @@ Progress = Callable[[str, int, int], None]
 disable_progress_bars()  # the Hub's own bars write to the terminal; ours report to the run
 
 ALLOWED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "tokenizer*", "*.tiktoken"]
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 IGNORED = ["*/*", "consolidated*", "*.bin", "*.pt", "*.pth", "*.pkl"]  # other formats of the same weights
 
 

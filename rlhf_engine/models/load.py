@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from resources import starter
 from rlhf_engine.contract.errors import ModelError
+from rlhf_engine.models.folders import check_folder
 from rlhf_engine.models.hub import download
 
 transformers_logging.disable_progress_bar()
@@ -94,42 +95,6 @@ def folder_of(base: str, progress: Progress | None = None) -> Path:
         path = download(base, progress)
     check_folder(path, base)
     return path
-
-
-def check_folder(path: Path, name: str) -> None:
-    """Raise ModelError with what is missing, before anything slow is tried."""
-    config = path / "config.json"
-    if not config.is_file():
-        raise ModelError(
-            f"{name} is not a model folder: it has no config.json.", "Choose the folder that holds the weights."
-        )
-    try:
-        body = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{config} is damaged: {error}.", "Copy or download the model again.") from error
-    if "auto_map" in body:
-        raise ModelError(
-            f"{name} brings its own program code (auto_map in config.json), which is never run here.",
-            "Choose a model whose architecture transformers knows.",
-        )
-    weights = sorted(path.glob("*.safetensors"))
-    if not weights:
-        pickled = [p.name for p in path.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
-        if pickled:
-            raise ModelError(
-                f"{name} holds its weights as a pickle ({pickled[0]}), which could run code when opened.",
-                "Convert them to safetensors on a machine that trusts them.",
-            )
-        raise ModelError(f"{name} has no weights: there is no .safetensors file.", "Copy or download the model again.")
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        missing = sorted(s for s in shards if not (path / s).is_file())
-        if missing:
-            raise ModelError(
-                f"{name} is incomplete: {len(missing)} of {len(shards)} weight files are missing, first {missing[0]}.",
-                "Download it again; what is already there is kept.",
-            )
 
 
 def load_tokenizer(folder: Path, name: str) -> Any:

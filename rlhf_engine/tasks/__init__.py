@@ -10,6 +10,7 @@ from typing import Any
 
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.spec import Spec, build_spec, spec_body
+from rlhf_engine.tasks.download.spec import DownloadSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.import_data.spec import ImportSpec
@@ -88,6 +89,14 @@ TASKS = {
             "Read a file into a dataset.",
             ImportSpec,
             "rlhf_engine.tasks.import_data.work:import_data",
+        ),
+        Task(
+            "download",
+            "Download",
+            "Fetch a model from the Hub.",
+            DownloadSpec,
+            "rlhf_engine.tasks.download.work:download_model",
+            kept=False,
         ),
     )
 }

@@ -53,8 +53,7 @@ def export(spec: ExportSpec, run: RunContext) -> None:
     facts = _card_facts(spec, run, source, base)
     expected = weights.expected_files(source, base_folder, spec.form, spec.dtype)
     if spec.dry_run:
-        card = write_card(facts, spec.card).encode()
-        _tell_dry_run(spec, run, destination.free_folder(parent, facts.title), expected | {CARD: len(card)})
+        _tell_dry_run(spec, run, destination.free_folder(parent, facts.title), expected, write_card(facts, spec.card))
         return
     destination.require_space(parent, int(1.02 * sum(expected.values())) + 1_000_000)
     with destination.written_aside(parent, run.run_id) as aside:
@@ -174,9 +173,11 @@ def _push(spec: ExportSpec, run: RunContext, folder: Path) -> str:
         raise HubError(f"{error} The export itself is complete: {here}.", error.hint) from None
 
 
-def _tell_dry_run(spec: ExportSpec, run: RunContext, folder: Path, files: dict[str, int]) -> None:
+def _tell_dry_run(spec: ExportSpec, run: RunContext, folder: Path, files: dict[str, int], card: str) -> None:
+    files = files | {CARD: len(card.encode())}
     told = {
         "dry_run": True,
+        "card": card,
         "files": [{"name": name, "size": size} for name, size in sorted(files.items())],
         "bytes": sum(files.values()),
         "repo": spec.repo,
