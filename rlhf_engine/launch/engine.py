@@ -1,4 +1,15 @@
-"""What the window, the command line and the tests may ask of an engine, whichever kind it is."""
+"""What the window, the command line and the tests may ask of an engine, whichever kind it is.
+
+An engine with a worker process also calls `on_state(state, facts)`:
+    starting {}, warming {pid, host, version, python}, ready {device, memory_total, ...}: the worker's own life.
+    died {message, hint, log}: it ended unasked; the run in progress is told as failed, the rest go on in a new one.
+    waiting {run, holder}: that run will start when another process has ended its own.
+    following {run, pid, host}: a run of another process is being published; followed {run} when that is over.
+    dropped {run}: it left the queue without having started.
+    changed {run}: renamed or deleted.
+    refused {message, hint, run}: a request could not be carried out.
+    stopped {}: the end.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +52,14 @@ class Engine(Protocol):
         ...
 
     def control(self, run_id: str) -> Switches: ...
+
+    def rename(self, run_id: str, name: str | None = None, note: str | None = None) -> None:
+        """Change what a person calls a run, or their note on it."""
+        ...
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run that has ended, and delete its folder with the model in it."""
+        ...
 
     @property
     def running(self) -> str | None:

@@ -9,7 +9,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,66 +20,20 @@ from rlhf_engine.launch.control_file import throw
 from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.launch.follow import Follower
 from rlhf_engine.launch.recorded import require_resumable
-from rlhf_engine.launch.worker_process import WorkerProcess, ending_in_words
+from rlhf_engine.launch.remote import RESUME, RemoteRun, RemoteSwitches, ending_with
+from rlhf_engine.launch.worker_process import WorkerProcess
 from rlhf_engine.launch.worker_streams import AGAIN
 from rlhf_engine.store.runs import RunsReader
 from rlhf_engine.tasks import spec_to_json, task_of
 
-RESUME = "Resume the run from its last checkpoint."
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Order:
-    run_id: str
-    spec: Spec
-    name: str = ""
-    resume: bool = False
-    started: bool = False
-    next_seq: int = 0
-    ended: bool = False
-    sent_to: int = 0  # the worker that has it, by process id
-
-    @property
-    def kept(self) -> bool:
-        return task_of(self.spec).kept
-
-
-class RemoteSwitches:
-    """The switches of a run in another process. Throwing one never waits."""
-
-    def __init__(self, ask: Callable[[str, float], None]) -> None:
-        self._ask = ask
-
-    def cancel(self) -> None:
-        self._ask("cancel", 0.0)
-
-    def suspend(self) -> None:
-        self._ask("suspend", 0.0)
-
-    def pause(self) -> None:
-        self._ask("pause", 0.0)
-
-    def resume(self) -> None:
-        self._ask("resume", 0.0)
-
-    def turn(self, knob: str, value: float) -> None:
-        self._ask(knob, value)
 
 
 class ProcessEngine:
     """Supervises one worker process, from one thread named `rlhf-engine`.
 
-    `publish` and `on_state` are called on that thread and must not block. A run that another process does in this
-    project is followed too: its envelopes are published like our own, and its switches work.
-
-    States and their facts:
-        starting {}, warming {pid, host, version, python}, ready {device, memory_total, ...}: the worker's own life.
-        died {message, hint, log}: it ended unasked; the run in progress is told as failed, the rest go on in a new one.
-        waiting {run, holder}: that run will start when another process has ended its own.
-        following {run, pid, host}: a run of another process is being published; `followed` {run} when it is over.
-        dropped {run}: it left the queue without having started. changed {run}: renamed or deleted.
-        refused {message, hint, run}: a request could not be carried out. stopped {}: the end.
+    `publish` and `on_state` are called on that thread and must not block; `engine.py` lists what `on_state` hears.
+    A run of another process in this project is followed too: it is published like our own, and its switches work.
     """
 
     def __init__(
@@ -96,7 +49,7 @@ class ProcessEngine:
         self._command = command
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._guard = threading.Lock()
-        self._orders: list[_Order] = []  # submitted and not ended, in order
+        self._orders: list[RemoteRun] = []  # submitted and not ended, in order
         self._worker: WorkerProcess | None = None
         self._reader = RunsReader(self._root)
         self._follower = Follower(self._root, self._reader)
@@ -109,12 +62,12 @@ class ProcessEngine:
     # Called from any thread ---------------------------------------------------------------------------------------
 
     def submit(self, spec: Spec, name: str = "") -> str:
-        order = _Order(new_run_id(), spec, name)
+        order = RemoteRun(new_run_id(), spec, name)
         self._line_up(order)
         return order.run_id
 
     def resume(self, run_id: str) -> None:
-        self._line_up(_Order(run_id, require_resumable(self._root, run_id), resume=True))
+        self._line_up(RemoteRun(run_id, require_resumable(self._root, run_id), resume=True))
 
     def control(self, run_id: str) -> RemoteSwitches:
         return RemoteSwitches(lambda command, value: self._inbox.put(lambda: self._throw(run_id, command, value)))
@@ -160,7 +113,8 @@ class ProcessEngine:
 
     _ended_well = True
 
-    def _line_up(self, order: _Order) -> None:
+    def _line_up(self, order: RemoteRun) -> None:
+        task_of(order.spec)  # what is no spec is refused here, not on the engine's thread
         if self._closing:
             raise RuntimeError("The engine has been closed.")
         with self._guard:
@@ -196,7 +150,7 @@ class ProcessEngine:
             self._restarting = True
             self._worker.kill()
 
-    def _send(self, order: _Order) -> None:
+    def _send(self, order: RemoteRun) -> None:
         if self._closing or order.ended:
             return
         try:
@@ -271,7 +225,7 @@ class ProcessEngine:
         if self._closing:
             self._ended_well = self._ended_well and code == 0
             for order in list(self._orders):
-                self._tell_story(order, _died(code) if order.started and code else RunFinished("cancelled"))
+                self._tell_story(order, ending_with(code) if order.started and code else RunFinished("cancelled"))
             self._over = True
             return
         if code == AGAIN or self._restarting:
@@ -282,7 +236,7 @@ class ProcessEngine:
             for order in list(self._orders):
                 self._send(order)
             return
-        end = _died(code)
+        end = ending_with(code)
         self._tell_state("died", {"message": end.message, "hint": end.hint, "log": str(worker.log) if worker else ""})
         if self._orders:  # the one it was doing, or could not begin: never try that one again unasked
             first = next((order for order in self._orders if order.started), self._orders[0])
@@ -290,7 +244,7 @@ class ProcessEngine:
         for order in list(self._orders):
             self._send(order)
 
-    def _tell_story(self, order: _Order, end: RunFinished) -> None:
+    def _tell_story(self, order: RemoteRun, end: RunFinished) -> None:
         """Bring the story of a run that our worker will not finish to its end."""
         if order.kept and (order.started or order.resume):
             for envelope in self._reader.story(order.run_id, order.next_seq - 1 if order.started else -1):
@@ -346,8 +300,3 @@ class ProcessEngine:
             self._on_state(state, facts)
         except Exception:
             log.exception("A listener failed on %r.", state)
-
-
-def _died(code: int) -> RunFinished:
-    """What to tell of a process that ended with this exit code; negative is minus the signal's number."""
-    return RunFinished("failed", ending_in_words(code), RESUME)

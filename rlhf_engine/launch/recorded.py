@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from rlhf_engine.contract.events import Envelope, RunFinished
 from rlhf_engine.contract.spec import Spec
 from rlhf_engine.launch.control_file import ControlFile
 from rlhf_engine.launch.execute import execute, refuse
+from rlhf_engine.store.run_row import storable
 from rlhf_engine.store.runs import RunsReader, RunsWriter
 from rlhf_engine.tasks import spec_from_json, spec_to_json, task_of
 
@@ -43,9 +45,10 @@ def carry_out(
                 writer = stack.enter_context(RunsWriter(project_root))
             folder = project_root / "runs" / run_id
             folder.mkdir(parents=True, exist_ok=True)
+            spec_json = storable(spec_to_json(spec))
             if not resume:
-                _write_whole(folder / "spec.json", spec_to_json(spec))
-            first = writer.start(run_id, spec_to_json(spec), task_of(spec).key, name)
+                _write_whole(folder / "spec.json", spec_json)
+            first = writer.start(run_id, spec_json, task_of(spec).key, name)
             stack.enter_context(_logged(folder / "run.log"))
             stack.enter_context(ControlFile(folder, control))
         except EngineError as error:
@@ -91,6 +94,21 @@ def require_resumable(project_root: Path, run_id: str) -> Spec:
     if row is not None and not row.resumable:
         raise StoreError(f"Run {run_id} is complete: there is nothing left to do.", "Start a new run instead.")
     return spec
+
+
+def delete_run(project_root: Path, run_id: str, writer: RunsWriter) -> None:
+    """Forget a run that has ended: its row, its story and its folder. Raises StoreError while it is going."""
+    if not run_id.isalnum():
+        raise StoreError(f"{run_id!r} is not the id of a run.")
+    reader = RunsReader(project_root)
+    try:
+        row = reader.run(run_id)
+    finally:
+        reader.close()
+    if row is not None and row.alive:
+        raise StoreError(f"Run {run_id} is still going.", "Cancel it first.")
+    writer.delete(run_id)
+    shutil.rmtree(project_root / "runs" / run_id, ignore_errors=True)
 
 
 def _stored_first(writer: RunsWriter, publish: Callable[[Envelope], None]) -> Callable[[Envelope], None]:

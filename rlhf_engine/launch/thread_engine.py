@@ -12,7 +12,9 @@ from rlhf_engine.contract.control import RunControl
 from rlhf_engine.contract.events import Envelope
 from rlhf_engine.contract.spec import Spec
 from rlhf_engine.launch.engine import new_run_id
-from rlhf_engine.launch.recorded import carry_out, require_resumable
+from rlhf_engine.launch.recorded import carry_out, delete_run, require_resumable
+from rlhf_engine.store.runs import RunsWriter
+from rlhf_engine.tasks import task_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,16 @@ class ThreadEngine:
             orders = [*self._waiting, *([self._current] if self._current else [])]
         return next((order.control for order in orders if order.run_id == run_id), RunControl())
 
+    def rename(self, run_id: str, name: str | None = None, note: str | None = None) -> None:
+        """Raises ProjectLocked while a kept run is going."""
+        with RunsWriter(self._root) as writer:
+            writer.rename(run_id, name, note)
+
+    def delete(self, run_id: str) -> None:
+        """Raises ProjectLocked while a kept run is going."""
+        with RunsWriter(self._root) as writer:
+            delete_run(self._root, run_id, writer)
+
     @property
     def running(self) -> str | None:
         current = self._current
@@ -75,6 +87,7 @@ class ThreadEngine:
         return not self._thread.is_alive()
 
     def _line_up(self, order: _Order) -> None:
+        task_of(order.spec)  # what is no spec is refused here, not on the engine's thread
         with self._changed:
             if self._closed:
                 raise RuntimeError("The engine has been closed.")

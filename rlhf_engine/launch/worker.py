@@ -19,24 +19,24 @@ import logging
 import os
 import platform
 import queue
-import shutil
 import signal
 import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from rlhf_engine import __version__
 from rlhf_engine.contract.control import RunControl
-from rlhf_engine.contract.errors import DeviceLost, EngineError, ProjectLocked, StoreError
+from rlhf_engine.contract.errors import DeviceLost, EngineError, ProjectLocked
 from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.contract.spec import Spec
-from rlhf_engine.launch.recorded import carry_out
+from rlhf_engine.launch.recorded import carry_out, delete_run
 from rlhf_engine.launch.worker_streams import AGAIN, keep_log_small, prepare_environment, take_pipe
 from rlhf_engine.store.runs import RunsReader, RunsWriter
 from rlhf_engine.tasks import spec_from_json, task_of
@@ -200,7 +200,9 @@ class Worker:
                     writer.rename(body["run"], body.get("name"), body.get("note"))
                 self.tell({"changed": body["run"]})
             case "delete":
-                self._delete(body["run"])
+                with self._writing() as writer:
+                    delete_run(self._root, body["run"], writer)
+                self.tell({"changed": body["run"]})
             case "close":
                 self._ending = True
                 for order in list(self._waiting):
@@ -244,34 +246,14 @@ class Worker:
         else:
             current.control.resume()
 
-    def _delete(self, run_id: str) -> None:
-        if not run_id.isalnum():
-            raise StoreError(f"{run_id!r} is not the id of a run.")
-        if self._current and self._current.run_id == run_id:
-            raise StoreError(f"Run {run_id} is still going.", "Cancel it first.")
-        with self._writing() as writer:
-            writer.delete(run_id)
-        shutil.rmtree(self._root / "runs" / run_id, ignore_errors=True)
-        self.tell({"changed": run_id})
-
-    def _writing(self) -> _Borrowed:
-        return _Borrowed(self._root, self._writer)
-
-
-class _Borrowed:
-    """The writer in use, or one for the moment."""
-
-    def __init__(self, root: Path, writer: RunsWriter | None) -> None:
-        self._ours = RunsWriter(root) if writer is None else None
-        self._writer = writer or self._ours
-
-    def __enter__(self) -> RunsWriter:
-        assert self._writer is not None
-        return self._writer
-
-    def __exit__(self, *_: object) -> None:
-        if self._ours is not None:
-            self._ours.close()
+    @contextmanager
+    def _writing(self) -> Iterator[RunsWriter]:
+        """The writer in use, or one for the moment."""
+        if self._writer is not None:
+            yield self._writer
+        else:
+            with RunsWriter(self._root) as writer:
+                yield writer
 
 
 def import_torch() -> dict[str, Any]:

@@ -51,9 +51,13 @@ class FileLock:
                 who = _written(path)
                 raise ProjectLocked(sentence.format(holder=who or "another process"), hint)
             time.sleep(0.02)
-        os.ftruncate(self._file, 0)
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        try:
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            os.write(self._file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        except OSError as error:
+            os.close(self._file)
+            raise StoreError(f"{path} cannot be written: {error.strerror}.", "Check the space on its disk.") from error
 
     def release(self) -> None:
         if self._file is not None:
@@ -68,9 +72,9 @@ def holder(path: Path) -> Holder | None:
     if who is None:
         return None
     try:
-        file = os.open(path, os.O_RDWR)
+        file = os.open(path, os.O_RDONLY)
     except OSError:
-        return who  # a read-only folder: what is written is all there is to know
+        return who  # not ours to open: what is written is all there is to know
     try:
         return None if _take(file, shared=True) else who
     finally:

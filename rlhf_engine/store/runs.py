@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,68 +17,21 @@ from rlhf_engine.contract.events import (
     CheckpointSaved,
     Envelope,
     Event,
-    Metrics,
     Produced,
     RunFinished,
-    RunPaused,
-    RunResumed,
     RunStarted,
     Sample,
 )
 from rlhf_engine.store.locks import FileLock, Holder, holder
+from rlhf_engine.store.run_row import GOING, RunRow, all_columns, changing_columns, row_of, storable
 from rlhf_engine.store.runs_schema import open_for_reading, open_for_writing, sqlite_errors
 
+__all__ = ["DATABASE", "GOING", "INTERRUPTED", "LOCK", "RunRow", "RunsReader", "RunsWriter"]
 DATABASE, LOCK = "runs.db", "runs.lock"
-GOING = ("running", "paused")
 INTERRUPTED = RunFinished(
     "failed", "The engine process ended before the run did.", "Resume the run from its last checkpoint."
 )
 _DURABLE = (RunStarted, CheckpointSaved, Produced, RunFinished)  # these survive a power cut, all else a kill -9
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """A run in the list. `state` is running, paused, completed, cancelled, suspended, failed or interrupted.
-
-    `created` and `ended` are seconds since 1970; `metrics` holds the last value of each.
-    """
-
-    id: str
-    task: str
-    name: str
-    spec_json: str
-    state: str
-    created: float
-    ended: float | None = None
-    step: int = 0
-    total: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    message: str = ""
-    hint: str = ""
-    note: str = ""
-
-    @property
-    def alive(self) -> bool:
-        return self.state in GOING
-
-    @property
-    def resumable(self) -> bool:
-        return self.state in ("cancelled", "suspended", "failed", "interrupted")
-
-    def after(self, envelope: Envelope) -> RunRow:
-        """The row once `envelope` has been said."""
-        match envelope.event:
-            case RunStarted(total_steps=total, from_step=step):
-                return replace(self, state="running", ended=None, step=step, total=total, message="", hint="")
-            case Metrics(step=step, values=values):
-                return replace(self, step=step, metrics={**self.metrics, **values})
-            case RunPaused():
-                return replace(self, state="paused")
-            case RunResumed():
-                return replace(self, state="running")
-            case RunFinished(outcome=outcome, message=message, hint=hint):
-                return replace(self, state=outcome, ended=envelope.time, message=message, hint=hint)
-        return self
 
 
 class RunsWriter:
@@ -129,7 +81,7 @@ class RunsWriter:
             row = _row(self._db, run_id) or RunRow(run_id, task, name, spec_json, "running", time.time())
             row = replace(row, state="running", name=name or row.name)
             with self._db.atomic():
-                self._db.table("runs").upsert(_columns(row), pk="id")
+                self._db.table("runs").upsert(all_columns(row), pk="id")
             self._rows[run_id] = row
             return _next_seq(self._db, run_id)
 
@@ -145,7 +97,7 @@ class RunsWriter:
 
     def rename(self, run_id: str, name: str | None = None, note: str | None = None) -> None:
         """Change what a person calls a run, or their note on it."""
-        changes = {key: value for key, value in (("name", name), ("note", note)) if value is not None}
+        changes = {key: storable(value) for key, value in (("name", name), ("note", note)) if value is not None}
         with self._guard, sqlite_errors(self._path):
             if _row(self._db, run_id) is None:
                 raise StoreError(f"There is no run {run_id}.")
@@ -176,7 +128,7 @@ class RunsWriter:
                     self._db.execute("insert into events values (?, ?, ?, ?)", _event(envelope))
                 for run_id in {envelope.run_id for envelope in envelopes}:
                     if rows[run_id] != self._rows[run_id]:
-                        self._db.execute(_UPDATE, _changing(rows[run_id]))
+                        self._db.execute(_UPDATE, changing_columns(rows[run_id]))
         finally:
             if durable:
                 self._db.execute("pragma synchronous=normal")
@@ -185,10 +137,10 @@ class RunsWriter:
     def _end_what_died(self) -> None:
         with sqlite_errors(self._path), self._db.atomic():
             for body in list(self._db["runs"].rows_where("state in (?, ?)", GOING)):
-                row = _revived(body)
+                row = row_of(body)
                 end = Envelope(row.id, _next_seq(self._db, row.id), time.time(), INTERRUPTED)
                 self._db.execute("insert into events values (?, ?, ?, ?)", _event(end))
-                self._db.execute(_UPDATE, _changing(replace(row.after(end), state="interrupted")))
+                self._db.execute(_UPDATE, changing_columns(replace(row.after(end), state="interrupted")))
 
 
 class RunsReader:
@@ -267,7 +219,7 @@ class RunsReader:
         It is asked twice: between reading the row and looking for its process, it may have ended like any other.
         """
         for _ in range(2):
-            rows = [_revived(body) for body in self._query(sql, *parameters)]
+            rows = [row_of(body) for body in self._query(sql, *parameters)]
             if not any(row.alive for row in rows) or self.at_work() is not None:
                 return rows
         lost = {"state": "interrupted", "message": INTERRUPTED.message, "hint": INTERRUPTED.hint}
@@ -287,51 +239,11 @@ _UPDATE = """
 
 
 def _event(envelope: Envelope) -> tuple[str, int, str, str]:
-    return envelope.run_id, envelope.seq, type(envelope.event).__name__, envelope.to_json()
-
-
-def _changing(row: RunRow) -> dict[str, Any]:
-    # A Metrics event knows how to write NaN and infinities, which SQLite and JSON do not.
-    metrics = json.loads(Envelope(row.id, 0, 0.0, Metrics(row.step, row.metrics)).to_json())["values"]
-    return {
-        "id": row.id,
-        "state": row.state,
-        "ended": row.ended,
-        "step": row.step,
-        "total": row.total,
-        "metrics": json.dumps(metrics),
-        "message": row.message,
-        "hint": row.hint,
-    }
-
-
-def _columns(row: RunRow) -> dict[str, Any]:
-    same = {"task": row.task, "name": row.name, "note": row.note, "spec": row.spec_json, "created": row.created}
-    return {**_changing(row), **same}
-
-
-def _revived(body: dict[str, Any]) -> RunRow:
-    metrics = json.loads(body["metrics"])
-    values = {name: float(value["float"]) if isinstance(value, dict) else value for name, value in metrics.items()}
-    return RunRow(
-        body["id"],
-        body["task"],
-        body["name"],
-        body["spec"],
-        body["state"],
-        body["created"],
-        body["ended"],
-        body["step"],
-        body["total"],
-        values,
-        body["message"] or "",
-        body["hint"] or "",
-        body["note"],
-    )
+    return envelope.run_id, envelope.seq, type(envelope.event).__name__, storable(envelope.to_json())
 
 
 def _row(db: Database, run_id: str) -> RunRow | None:
-    return next((_revived(body) for body in db["runs"].rows_where("id = ?", [run_id])), None)
+    return next((row_of(body) for body in db["runs"].rows_where("id = ?", [run_id])), None)
 
 
 def _next_seq(db: Database, run_id: str) -> int:

@@ -125,3 +125,9 @@ def test_a_complete_run_cannot_be_resumed_and_a_path_is_no_run(tmp_path):
         require_resumable(tmp_path, "../abc")
     with pytest.raises(Exception, match="no run 'other'"):
         require_resumable(tmp_path, "other")
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_run(tmp_path):
+    end = carry_out(tmp_path, "abc", TinySpec(end="\ud800"), lambda _: None, RunControl(), "\ud800")
+    assert end.outcome == "completed"
+    assert spec_of(tmp_path, "abc").end == "?"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.events import Metrics, RunStarted
 from rlhf_engine.launch.thread_engine import ThreadEngine
+from rlhf_engine.store.runs import RunsReader
 from tests.engine.launch.conftest import until
 from tests.engine.launch.tiny_task import TinySpec
 
@@ -60,3 +62,20 @@ def test_the_switches_of_a_run_that_has_ended_are_connected_to_nothing(engine, e
     ear.end(run_id)
     engine.control(run_id).cancel()
     assert ear.end(engine.submit(TinySpec())).outcome == "completed"
+
+
+def test_a_run_is_renamed_and_deleted(engine, ear, tmp_path):
+    run_id = engine.submit(TinySpec(), "old")
+    ear.end(run_id)
+    until(lambda: engine.running is None)
+    engine.rename(run_id, name="new")
+    reader = RunsReader(tmp_path)
+    assert reader.run(run_id).name == "new"
+    engine.delete(run_id)
+    assert reader.runs() == [] and not (tmp_path / "runs" / run_id).exists()
+    reader.close()
+
+
+def test_what_is_no_spec_is_refused_where_it_is_submitted(engine):
+    with pytest.raises(SpecError, match="No task takes a str"):
+        engine.submit("sft")
