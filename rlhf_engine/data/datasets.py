@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -122,6 +123,9 @@ def freeze(
     """
     datasets = Path(project_root) / "datasets"
     datasets.mkdir(parents=True, exist_ok=True)
+    for left_over in datasets.glob(".tmp-*"):  # of a freeze that was killed; a day is longer than any takes
+        if time.time() - left_over.stat().st_mtime > 86_400:
+            shutil.rmtree(left_over, ignore_errors=True)
     unfinished = datasets / f".tmp-{uuid.uuid4().hex}"
     unfinished.mkdir()
     try:

@@ -36,11 +36,13 @@ class Check:
     missing: list[Place] = field(default_factory=list)  # in the journal alone
     unjournaled: list[Place] = field(default_factory=list)  # in the database alone
     torn_lines: int = 0  # of the journal: cut short by a crash, or rotted
+    lost: list[Place] = field(default_factory=list)  # known since an earlier repair, and hidden
+    standings_wrong: bool = False  # what is worked out from the rows is not what the rows say
 
     @property
     def healthy(self) -> bool:
         """Rows that only the database has are no damage: a crash came between commit and journal."""
-        return not (self.structure or self.damaged or self.missing)
+        return not (self.structure or self.damaged or self.missing or self.standings_wrong)
 
     def __str__(self) -> str:
         if self.healthy:
@@ -49,6 +51,7 @@ class Check:
             f"{len(self.damaged)} rows have changed since they were written" if self.damaged else "",
             f"{len(self.missing)} rows are gone" if self.missing else "",
             f"SQLite reports: {self.structure[0]}" if self.structure else "",
+            "which judgements count is not what the rows say" if self.standings_wrong else "",
         ]
         return f"{'; '.join(filter(None, parts))}."
 
@@ -78,16 +81,22 @@ def check_labels(path: Path) -> Check:
         try:
             said = [str(next(iter(row.values()))) for row in db.query("PRAGMA quick_check(20)")]
             check.structure = [line for line in said if line != "ok"]
+            lost = {(row["kind"], row["record"]) for row in db.query("SELECT * FROM standings WHERE hidden = 'lost'")}
+            check.lost = sorted(lost)
             seen = set()
             for place, row in _rows(db):
                 check.rows += 1
                 seen.add(place)
                 told = journal.get(place)
+                if place in lost and told is None:
+                    continue
                 if row["hash"] != _hash(place[0], row) or (told is not None and told["hash"] != row["hash"]):
                     check.damaged.append(place)
                 elif told is None:
                     check.unjournaled.append(place)
             check.missing = sorted(journal.keys() - seen)
+            if check.healthy:
+                check.standings_wrong = _standings_differ(db, lost)
         except sqlite3.Error as error:
             check.structure.append(str(error))
             check.missing = sorted(journal)
@@ -122,7 +131,8 @@ def repair_labels(path: Path) -> Repair:
                     restored += 1
                 else:
                     lost.append((table, number))
-            gone = {table: {row for kind, row in lost if kind == table} | _gaps(db, table) for table in FACTS}
+            hidden = {place for place in check.lost if place not in journal} | set(lost)
+            gone = {table: {row for kind, row in hidden if kind == table} | _gaps(db, table) for table in FACTS}
             db.execute("REINDEX")
             work_out_again(db, gone)
         journal_file = Journal(labels.journal_path)
@@ -156,6 +166,26 @@ def _journal_by_place(path: Path, check: Check) -> dict[Place, dict[str, Any]]:
         table, row = entry
         found[table, int(row["row"])] = row
     return found
+
+
+def _standings_differ(db: Database, lost: set[Place]) -> bool:
+    """Work the standings out again in a copy in memory, and compare."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
+        db.conn.backup(memory)
+        copy = Database(memory)
+        before = _standings(copy)
+        copy.execute("BEGIN")
+        work_out_again(copy, {table: {row for kind, row in lost if kind == table} for table in FACTS})
+        copy.commit()
+        return _standings(copy) != before
+
+
+def _standings(db: Database) -> list[dict[str, Any]]:
+    return [
+        *db.query("SELECT * FROM standings WHERE hidden <> '' OR flagged <> 0 ORDER BY kind, record"),
+        *db.query("SELECT * FROM verdicts NOT INDEXED ORDER BY pair"),
+        *db.query("SELECT * FROM tallies WHERE pairs <> 0 ORDER BY winner"),
+    ]
 
 
 def _rows(db: Database) -> Iterator[tuple[Place, dict[str, Any]]]:
