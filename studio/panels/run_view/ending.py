@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
 from rlhf_engine.tasks.metric_help import about_metric
 from studio.panels.run_view.story import RunStory
-from studio.theme.tokens import S2, S6
+from studio.theme.tokens import S2, S8
 from studio.widgets import Card, ErrorCard, PlainLabel, button, primary_button
 
 Action = tuple[str, Callable[[], object]]
@@ -76,7 +76,7 @@ def _facts(facts: dict[str, object]) -> QWidget:
     made = QWidget()
     grid = QGridLayout(made)
     grid.setContentsMargins(0, 0, 0, 0)
-    grid.setHorizontalSpacing(S6)
+    grid.setHorizontalSpacing(S8)
     grid.setVerticalSpacing(2)
     shown = [(name, value) for name, value in facts.items() if isinstance(value, str | int | float)]
     for number, (name, value) in enumerate(shown[:MOST_FACTS]):

@@ -13,6 +13,7 @@ from studio.panels.run_view.story import RunStory
 from studio.theme.tokens import S2, S3
 from studio.widgets import Pill, PlainLabel, button, duration, set_tooltip
 
+LONGEST = 48  # characters of a name
 TONES = {
     "waiting": "muted",
     "running": "link",
@@ -36,7 +37,7 @@ class RunHeader(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.name = PlainLabel(size=1.2, bold=True, elide=Qt.TextElideMode.ElideRight)
+        self.name = PlainLabel(size=1.2, bold=True)
         self.pill = Pill()
         self.detail = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
         self.progress = QProgressBar()
@@ -53,9 +54,9 @@ class RunHeader(QWidget):
         self.knob = self._knob()
         top = QHBoxLayout()
         top.setSpacing(S3)
-        top.addWidget(self.name, 2)
+        top.addWidget(self.name)
         top.addWidget(self.pill)
-        top.addWidget(self.detail, 3)
+        top.addWidget(self.detail, 1)
         top.addWidget(self.knob)
         top.addWidget(self.pause)
         top.addWidget(self.stop)
@@ -78,7 +79,8 @@ class RunHeader(QWidget):
         self._story = story
         if story.state != "running":
             self._asked_pause = False
-        self.name.setText(name)
+        self.name.setText(name if len(name) <= LONGEST else name[: LONGEST - 1] + "…")
+        set_tooltip(self.name, name if len(name) > LONGEST else "")
         self.pill.set(self._word(story.state), TONES[story.state])
         self.detail.setText(self._detail(story, waits_for))
         self.pause.setVisible(story.going)

@@ -31,7 +31,7 @@ _PLAIN = "plain"
 
 
 class SamplesView(QWidget):
-    """`show_samples({step: samples})`. Left and right go through the steps, up and down through the prompts."""
+    """`show_samples({step: samples}, task)`. Left and right go through the steps, up and down through the prompts."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -63,9 +63,12 @@ class SamplesView(QWidget):
     def step(self) -> int:
         return self._steps[self._at] if self._steps else -1
 
-    def show_samples(self, samples: dict[int, list[Sample]]) -> None:
+    def show_samples(self, samples: dict[int, list[Sample]], task: str = "") -> None:
         """Take over what there is by now; the newest step is shown until someone has gone to an older one."""
         shown = self.step
+        answer, beside = self._titles(task)
+        self.answer_title.setText(answer)
+        self.beside_title.setText(beside)
         self._samples = samples
         self._steps = sorted(samples)
         self._stack.setCurrentIndex(1 if self._steps else 0)
@@ -113,6 +116,7 @@ class SamplesView(QWidget):
         bar.addWidget(self.legend)
         self.prompts = QListWidget()
         self.prompts.setWordWrap(False)
+        self.prompts.setSpacing(3)
         self.prompts.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.prompts.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.prompts.setAccessibleName(self.tr("Prompts"))
@@ -130,12 +134,14 @@ class SamplesView(QWidget):
         inside.addWidget(self.prompt)
         answers = QHBoxLayout()
         answers.setSpacing(S3)
-        self.answer_title = PlainLabel(self.tr("Answer now"), bold=True)
-        for title, extra, text in (
-            (self.answer_title, self.score, self.answer),
-            (self.beside_title, None, self.beside),
+        self.answer_title = PlainLabel(bold=True)
+        self._beside_column = QWidget()
+        for title, extra, text, place in (
+            (self.answer_title, self.score, self.answer, QWidget()),
+            (self.beside_title, None, self.beside, self._beside_column),
         ):
-            column = QVBoxLayout()
+            column = QVBoxLayout(place)
+            column.setContentsMargins(0, 0, 0, 0)
             column.setSpacing(S2)
             head = QHBoxLayout()
             head.addWidget(title)
@@ -144,7 +150,7 @@ class SamplesView(QWidget):
                 head.addWidget(extra)
             column.addLayout(head)
             column.addWidget(text, 1)
-            answers.addLayout(column, 1)
+            answers.addWidget(place, 1)
         inside.addLayout(answers, 1)
         split = QSplitter(Qt.Orientation.Horizontal)
         split.addWidget(self.prompts)
@@ -159,6 +165,16 @@ class SamplesView(QWidget):
         layout.addLayout(bar)
         layout.addWidget(split, 1)
         return page
+
+    def _titles(self, task: str) -> tuple[str, str]:
+        match task:
+            case "sft":
+                return self.tr("Answer now"), self.tr("Demonstration")
+            case "reward":
+                return self.tr("Chosen answer"), self.tr("Rejected answer, with its score")
+            case "ppo":
+                return self.tr("Answer now"), self.tr("The starting model's answer")
+        return self.tr("Answer now"), self.tr("To compare with")
 
     def _show_step(self) -> None:
         found = self._samples[self.step]
@@ -182,9 +198,7 @@ class SamplesView(QWidget):
             return
         self.prompt.set_text(sample.prompt)
         self.score.setText(self.tr("score {0}").format(f"{sample.score:+.3f}") if sample.score is not None else "")
-        self.beside_title.setText(
-            self.tr("To compare with") if sample.reference else self.tr("Nothing to compare with")
-        )
+        self._beside_column.setVisible(bool(sample.reference))
         self.beside.set_text(sample.reference)
         self._offer(sample)
         if sample.tokens:

@@ -21,8 +21,10 @@ from rlhf_engine.contract.events import (
     Sample,
     Stage,
 )
+from rlhf_engine.tasks.metric_help import about_metric
 
 MOST_LINES = 2000
+GOING = ("running", "paused")
 ENDED = ("completed", "cancelled", "suspended", "failed", "interrupted")
 
 
@@ -71,7 +73,7 @@ class RunStory:
 
     @property
     def going(self) -> bool:
-        return self.state in ("running", "paused")
+        return self.state in GOING
 
     @property
     def ended(self) -> bool:
@@ -173,7 +175,8 @@ class RunStory:
         for name, value in values.items():
             if not math.isfinite(value) and name not in self.lost:
                 self.lost.add(name)
-                self.alerts.append(self._note(now, "warning", f"{name} is {value} at step {step}.", "", step))
+                text = f"{about_metric(name).label} is not a finite number ({name}: {value})."
+                self.alerts.append(self._note(now, "warning", text, "", step))
 
     def _rest(self, now: float) -> None:
         if self._since is not None:

@@ -19,7 +19,7 @@ from studio.panels.run_view.header import RunHeader
 from studio.panels.run_view.log_view import LOOKS, LogView
 from studio.panels.run_view.naming import Setting, model_of, settings_of, title_of, values_of
 from studio.panels.run_view.samples import SamplesView
-from studio.panels.run_view.story import RunStory
+from studio.panels.run_view.story import GOING, RunStory
 from studio.theme.tokens import S2, S3
 from studio.widgets import Column, Icon, PlainLabel, RecordTable
 
@@ -157,12 +157,13 @@ class RunView(QWidget):
         story = self.story
         self.header.show_story(story, self._name or story.run_id[:6], self._waits_for)
         self._show_health()
-        self.samples.show_samples(story.samples)
+        self.samples.show_samples(story.samples, story.task)
         self.log.show_story(story)
         warnings = sum(line.level in ("warning", "danger") for line in story.alerts)
         count = self.tr("Samples ({0})").format(len(story.samples)) if story.samples else self.tr("Samples")
         self.tabs.setTabText(1, count)
-        self.tabs.setTabText(2, self.tr("Log ({0} warnings)").format(warnings) if warnings else self.tr("Log"))
+        words = self.tr("Log ({0} warnings)").format(warnings) if warnings > 1 else self.tr("Log (1 warning)")
+        self.tabs.setTabText(2, words if warnings else self.tr("Log"))
         self._show_ending()
         self.changed.emit()
 
@@ -214,7 +215,7 @@ class RunView(QWidget):
         """What is stored has been told: a story without an end is that of a process that died."""
         self._caught_up = True
         row = self._row()
-        if row is not None and row.state == "interrupted":
+        if row is not None and row.state == "interrupted" and self.story.state in ("waiting", *GOING, "failed"):
             self.story.interrupt(row.message, row.hint)
         self._queue_moved()
         self.redraw()

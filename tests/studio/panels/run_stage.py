@@ -1,15 +1,13 @@
-"""A session on a project of its own with an engine that does nothing but remember, and stories to tell it."""
+"""Stories of runs to tell to views, and to write into projects."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from rlhf_engine.contract.control import RunControl
 from rlhf_engine.contract.events import (
     Alert,
     CheckpointSaved,
@@ -23,86 +21,17 @@ from rlhf_engine.contract.events import (
     Sample,
     Stage,
 )
-from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.store.runs import RunsWriter
 from rlhf_engine.tasks import spec_to_json, task_of
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.reward.spec import RewardSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from studio.session import Session
-from studio.settings import Settings
 
 T0 = 1_700_000_000.0
 PPO = PPOSpec(policy="starter", reward_model="run:abc", dataset="dataset:0123456789abcdef", updates=4)
 SFT = SFTSpec(model="starter", dataset="dataset:0123456789abcdef")
 REWARD = RewardSpec(model="starter", dataset="dataset:fedcba9876543210")
-
-
-class RememberingControl(RunControl):
-    def __init__(self) -> None:
-        super().__init__()
-        self.thrown: list[Any] = []
-
-    def pause(self) -> None:
-        self.thrown.append("pause")
-
-    def resume(self) -> None:
-        self.thrown.append("resume")
-
-    def cancel(self) -> None:
-        self.thrown.append("cancel")
-
-    def suspend(self) -> None:
-        self.thrown.append("suspend")
-
-    def turn(self, knob: str, value: float) -> None:
-        self.thrown.append((knob, value))
-
-
-class StillEngine:
-    """Takes orders and carries none of them out."""
-
-    def __init__(self, publish: Callable[[Envelope], None]) -> None:
-        self.publish = publish
-        self.submitted: list[tuple[str, Any, str]] = []
-        self.resumed: list[str] = []
-        self.renamed: list[tuple[str, str | None, str | None]] = []
-        self.deleted: list[str] = []
-        self.controls: dict[str, RememberingControl] = {}
-
-    def submit(self, spec: Any, name: str = "") -> str:
-        run_id = new_run_id()
-        self.submitted.append((run_id, spec, name))
-        return run_id
-
-    def resume(self, run_id: str) -> None:
-        self.resumed.append(run_id)
-
-    def control(self, run_id: str) -> RememberingControl:
-        return self.controls.setdefault(run_id, RememberingControl())
-
-    def rename(self, run_id: str, name: str | None = None, note: str | None = None) -> None:
-        self.renamed.append((run_id, name, note))
-
-    def delete(self, run_id: str) -> None:
-        self.deleted.append(run_id)
-
-    def close(self, _timeout: float = 5.0, leave_running: bool = False) -> bool:
-        return not leave_running
-
-
-def open_session(folder: Path, starter: bool = False) -> Session:
-    """A session with a fresh project; `session.still` is its engine."""
-    made: list[StillEngine] = []
-
-    def factory(_root: Path, publish: Any, _on_state: Any) -> StillEngine:
-        made.append(StillEngine(publish))
-        return made[-1]
-
-    session = Session(Settings(), factory)
-    session.create_project(folder / "project", "Test", starter=starter)
-    session.still = made[-1]  # type: ignore[attr-defined]
-    return session
 
 
 class Feed(QObject):

@@ -17,15 +17,7 @@ from rlhf_engine.contract.events import (
 )
 from studio.panels.run_view import RunStory, RunView
 from studio.widgets import ErrorCard, PlainLabel
-from tests.studio.panels.run_stage import PPO, PPO_STORY, Feed, open_session, ppo_values, sample, store, told
-
-
-@pytest.fixture
-def session(tmp_path, monkeypatch, qapp):
-    monkeypatch.setenv("RLHF_STUDIO_HOME", str(tmp_path / "home"))
-    session = open_session(tmp_path)
-    yield session
-    session.close()
+from tests.studio.panels.run_stage import PPO, PPO_STORY, Feed, ppo_values, sample, store, told
 
 
 @pytest.fixture
@@ -176,8 +168,8 @@ def test_a_value_that_is_no_number_is_marked_and_said(view, qtbot):
     marks = view.charts.plot("train/loss")._curves[""].lost
     qtbot.waitUntil(lambda: marks.getData()[0].tolist() == [2.0])
     assert marks.isVisible()
-    assert "train/loss is nan at step 2." in view.health.text()
-    assert view.tabs.tabText(2) == "Log (1 warnings)"
+    assert view.health.text() == "Step 2: Training loss is not a finite number (train/loss: nan)."
+    assert view.tabs.tabText(2) == "Log (1 warning)"
 
 
 def test_warnings_are_in_the_health_line_with_what_to_try(view):
@@ -272,7 +264,7 @@ def test_a_run_whose_process_died_can_be_resumed(view, session):
     assert "Interrupted at step 2 of 4" in ending_text(view)
     assert "checkpoint of step 2 is safe" in ending_text(view)
     ending_buttons(view)["Resume"].click()
-    assert session.still.resumed == ["a1"]
+    assert session.quiet.resumed == ["a1"]
     assert view.header.pill.text() == "Waiting"
 
 
@@ -298,7 +290,7 @@ def test_pause_and_stop_reach_the_run(view, session):
     stop, keep = view.header.stop.menu().actions()[1], view.header.stop.menu().actions()[0]
     stop.trigger()
     keep.trigger()
-    assert session.still.control("a1").thrown == ["pause", "cancel", "suspend"]
+    assert session.quiet.control("a1").thrown == ["pause", "cancel", "suspend"]
 
 
 def test_a_paused_run_can_go_on(view, session):
@@ -306,16 +298,16 @@ def test_a_paused_run_can_go_on(view, session):
     assert view.header.pill.text() == "Paused"
     assert view.header.pause.text() == "Go on"
     view.header.pause.click()
-    assert session.still.control("a1").thrown == ["resume"]
+    assert session.quiet.control("a1").thrown == ["resume"]
 
 
 def test_the_learning_rate_can_be_turned_while_it_runs(view, session):
     feed = show(view, *PPO_STORY[:8])
     view.header.rate.setValue(0.5)
-    assert session.still.control("a1").thrown == [("learning_rate", 0.5)]
+    assert session.quiet.control("a1").thrown == [("learning_rate", 0.5)]
     feed.tell(told(*PPO_STORY[8:10], first=8), caught_up=False)
     view.redraw()
-    assert session.still.control("a1").thrown == [("learning_rate", 0.5)]  # the answer is not another wish
+    assert session.quiet.control("a1").thrown == [("learning_rate", 0.5)]  # the answer is not another wish
     assert any("Learning rate \u00d7 0.5" in view.log.list.item(i).text() for i in range(view.log.list.count()))
 
 

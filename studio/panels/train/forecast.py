@@ -1,0 +1,150 @@
+"""What can be said of a run before it starts: steps, time and memory, as far as files and earlier runs tell.
+
+No torch here: sizes are read from config.json and from the length of the weight files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QCoreApplication
+
+from studio.panels.run_view.naming import model_of, values_of
+from studio.widgets import duration
+
+if TYPE_CHECKING:
+    from rlhf_engine.store.runs import RunRow
+
+tr = QCoreApplication.translate
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_ROLES = {"ppo": 4}  # adapters of policy, reference, reward and value; other methods have one
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many records of a dataset are trained on, and how many only measured. `exact` is False for a guess."""
+
+    train: int
+    heldout: int
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """What config.json and the weight files say about a base model."""
+
+    weights: int  # bytes on disk
+    stored_as: str
+    vocabulary: int
+    hidden: int
+    layers: int
+
+    @property
+    def parameters(self) -> int:
+        return self.weights // _BYTES.get(self.stored_as, 2)
+
+
+def steps(task: str, values: dict[str, Any], size: Size | None) -> int:
+    """How many optimiser steps (or PPO updates) a run takes; 0 while the number of examples is not known."""
+    if task == "ppo":
+        return int(values.get("updates", 0))
+    if size is None or size.train < 1:
+        return 0
+    per_epoch = max(1, size.train // min(int(values["batch_size"]), size.train))
+    return max(1, round(float(values["epochs"]) * per_epoch))
+
+
+def pace(task: str, values: dict[str, Any], past: Sequence[RunRow]) -> float | None:
+    """Seconds a step, from the newest run of the same kind on the same model; None when there was none.
+
+    Another batch size is allowed for in proportion. Loading and evaluation count, as they will again.
+    """
+    model, batch = model_of(values), float(values.get("batch_size") or 1)
+    for row in past:
+        before = values_of(row.spec_json)
+        if row.task == task and row.ended and row.step > 2 and row.state == "completed" and model_of(before) == model:
+            seconds = max(0.0, row.ended - row.created) / row.step
+            return seconds * batch / float(before.get("batch_size") or batch)
+    return None
+
+
+def time_sentence(task: str, values: dict[str, Any], total: int, past: Sequence[RunRow]) -> str:
+    found = pace(task, values, past)
+    if not found or not total:
+        return tr("Forecast", "First run of this kind on this model: its speed is not known yet.")
+    text = tr("Forecast", "About {0}, going by the last such run ({1} s a step).")
+    return text.format(duration(found * total), f"{found:.2g}")
+
+
+def memory(task: str, values: dict[str, Any], model: ModelSize, on_gpu: bool) -> int:
+    """Bytes that the run may need at its peak, when every example is as long as allowed; an upper bound, roughly.
+
+    Weights once (adapters share them), logits with their gradient (they dominate for small models), activations
+    after Korthikanti et al. 2022 (34 bytes per token, layer and hidden unit in half precision), adapters with AdamW.
+    """
+    wanted = values.get("dtype", "auto")
+    half = wanted == "bf16" or (wanted == "auto" and on_gpu)
+    tokens = int(values.get("micro_batch_size", 16)) * int(values.get("max_tokens", 256))
+    tokens *= 2 if task == "reward" else 1  # both answers go through at once
+    weights = model.parameters * (2 if half else 4)
+    logits = 0 if task == "reward" else tokens * model.vocabulary * 4 * 3
+    activations = tokens * model.layers * model.hidden * (34 if half else 68)
+    lora = 7 * 2 * model.hidden * int(values.get("lora_rank", 16)) * model.layers * 16 * _ROLES.get(task, 1)
+    return weights + logits + activations + lora
+
+
+def memory_sentence(
+    task: str, values: dict[str, Any], model: ModelSize | None, device: dict[str, Any]
+) -> tuple[str, bool]:
+    """One sentence, and whether it is a warning."""
+    if model is None:
+        return tr("Forecast", "Memory: not known before the model has been downloaded."), False
+    free, name = int(device.get("memory_free") or 0), str(device.get("device") or "")
+    need = memory(task, values, model, bool(name) and not name.startswith("CPU") and values.get("device") != "cpu")
+    if not free:
+        return tr("Forecast", "Memory: at most about {0}.").format(gigabytes(need)), False
+    if need > free:
+        text = tr("Forecast", "Memory: at most about {0}, but only {1} are free. Lower the micro-batch size.")
+        return text.format(gigabytes(need), gigabytes(free)), True
+    return tr("Forecast", "Memory: at most about {0} of {1} free.").format(gigabytes(need), gigabytes(free)), False
+
+
+def gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{max(1, round(size / 1e6))} MB"
+
+
+def model_size(root: Path, ref: str) -> ModelSize | None:
+    """The base under a model reference, read from its folder; None for a Hub model or an unreadable one."""
+    folder = _folder(root, ref)
+    if folder is None:
+        return None
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        config = config.get("text_config", config)
+        stored = str(config.get("dtype") or config.get("torch_dtype") or "bfloat16")
+        numbers = (int(config[name]) for name in ("vocab_size", "hidden_size", "num_hidden_layers"))
+        return ModelSize(weights, stored, *numbers) if weights else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _folder(root: Path, ref: str) -> Path | None:
+    for _ in range(8):  # a run on a run on a base
+        if ref == "starter":
+            from resources.starter import MODEL
+
+            return MODEL
+        if not ref.startswith("run:"):
+            folder = Path(ref).expanduser()
+            return folder if ref and folder.is_dir() else None
+        spec = root / "runs" / ref.removeprefix("run:") / "spec.json"
+        try:
+            ref = model_of(json.loads(spec.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return None
+    return None

@@ -1,0 +1,383 @@
+"""Choosing what to train and how: method, preset, settings, and what can be said before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QHBoxLayout,
+    QInputDialog,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks.presets import Preset
+from studio.forms import LABELS, Combo, DatasetPicker, RewardModelPicker, SpecForm
+from studio.panels.run_view.naming import model_of, title_of, values_of
+from studio.panels.train.command import command, save_spec
+from studio.panels.train.forecast import Size, memory_sentence, model_size, steps, time_sentence
+from studio.panels.train.own_presets import OWN, all_presets, differs, inputs_of, remove_preset, save_preset
+from studio.session import sentence
+from studio.theme.tokens import S2, S3, S4
+from studio.widgets import Card, PlainLabel, button, ghost_button, icon_button, primary_button
+
+if TYPE_CHECKING:
+    from studio.session import Session
+
+METHODS = tuple(key for key, task in TASKS.items() if task.trains)
+
+
+class SetupView(QWidget):
+    """Signal: started(run_id, name) once a run has been handed to the engine."""
+
+    started = Signal(str, str)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._forms: dict[str, SpecForm] = {}
+        self._sizes: dict[str, Size] = {}
+        self._busy = ""
+        self.task = METHODS[0]
+        self._origin = ""
+        self._soon = QTimer(self, singleShot=True, interval=60)
+        self._soon.timeout.connect(self.redraw)
+        self._area = QScrollArea()
+        self._area.setWidgetResizable(True)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        content = QHBoxLayout()
+        content.setSpacing(S4)
+        content.addWidget(self._area, 1)
+        content.addWidget(self._side(), 0, Qt.AlignmentFlag.AlignTop)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(S3)
+        layout.addLayout(self._top())
+        layout.addWidget(self.about)
+        layout.addLayout(content, 1)
+        session.project_changed.connect(self._refresh)
+        session.datasets_changed.connect(self._refresh)
+        session.runs_changed.connect(self._soon.start)
+        session.activity.changed.connect(self._soon.start)
+        session.engine_changed.connect(lambda _: self._soon.start())
+        self.choose(str(session.recall("train.task", METHODS[0])))
+        self._refresh()
+
+    # --- what is chosen ------------------------------------------------------------------------------------------
+
+    @property
+    def form(self) -> SpecForm:
+        if self.task not in self._forms:
+            form = SpecForm(TASKS[self.task].spec, self._session)
+            form.changed.connect(self._soon.start)
+            self._forms[self.task] = form
+        return self._forms[self.task]
+
+    def choose(self, task: str) -> None:
+        """Show the form of a method."""
+        self.task = task if task in METHODS else METHODS[0]
+        self.methods[self.task].setChecked(True)
+        self._show_form(self.form)
+        self._session.remember("train.task", self.task)
+        self._offer_presets()
+        self.redraw()
+
+    def _show_form(self, form: SpecForm) -> None:
+        """One form at a time is in the scroll area: in a stack, the longest would stretch the others."""
+        if self._area.widget() is not form:
+            before = self._area.takeWidget()
+            if before is not None:
+                before.setParent(self)
+                before.hide()
+            self._area.setWidget(form)
+            form.show()
+
+    def clone(self, run_id: str) -> None:
+        """Take over all that was chosen for an earlier run."""
+        row = self._session.runs.run(run_id)
+        if row is None or row.task not in METHODS:
+            return
+        self.choose(row.task)
+        self.form.reset()
+        self.form.set_values(values_of(row.spec_json))
+        self._origin = self.tr("Settings of {0}").format(title_of(row))
+        self._offer_presets()
+        self.presets.setPlaceholderText(self._origin)
+        self.presets.setCurrentIndex(-1)
+        self._show_about()
+        self.redraw()
+
+    def take(self, **inputs: str) -> None:
+        """Choose inputs by what they are: model, reward or dataset references; others are left aside."""
+        for f in inputs_of(self.task):
+            editor = self.form.editor(f)
+            key = "reward" if isinstance(editor, RewardModelPicker) else "model"
+            key = "dataset" if isinstance(editor, DatasetPicker) else key
+            if inputs.get(key):
+                editor.set_value(inputs[key])
+
+    # --- presets -------------------------------------------------------------------------------------------------
+
+    def preset(self) -> Preset | None:
+        key = self.presets.currentData()
+        return next((found for found in all_presets(self._session, self.task) if found.key == key), None)
+
+    def use_preset(self) -> None:
+        found = self.preset()
+        if found is not None:
+            self._origin = ""
+            self.form.reset()
+            self.form.set_values(found.values)
+        self._show_about()
+
+    def keep_preset(self, title: str = "") -> None:
+        """Save the settings as they stand, without model and data."""
+        if not title:
+            title, ok = QInputDialog.getText(self, self.tr("Save preset"), self.tr("What to call these settings"))
+            if not ok:
+                return
+        if title.strip():
+            made = save_preset(self._session, self.task, title.strip(), self.form.changed_fields())
+            self._offer_presets(made.key)
+            self._session.toast(self.tr("Saved as “{0}”").format(made.title), "good")
+
+    def drop_preset(self) -> None:
+        found = self.preset()
+        if found is not None and found.key.startswith(OWN):
+            remove_preset(self._session, self.task, found.title)
+            self._offer_presets()
+
+    def _offer_presets(self, key: str = "") -> None:
+        key = key or str(self.presets.currentData() or "")
+        self.presets.blockSignals(True)
+        self.presets.clear()
+        for found in all_presets(self._session, self.task):
+            self.presets.addItem(found.title, found.key)
+        self.presets.setCurrentIndex(max(0, self.presets.findData(key)))
+        self.presets.blockSignals(False)
+        self._show_about()
+
+    def _show_about(self) -> None:
+        found = self.preset()
+        words = [TASKS[self.task].summary]
+        if found is None:
+            words.append(self._origin)
+        else:
+            words += [found.summary, found.source]
+            if differs(self.task, found, self.form.changed_fields()):
+                words.append(self.tr("(changed since)"))
+        self.about.setText("  ".join(word for word in words if word))
+        self.remove.setVisible(found is not None and found.key.startswith(OWN))
+
+    # --- before it starts ----------------------------------------------------------------------------------------
+
+    def blockers(self) -> list[str]:
+        """Why it cannot start, in sentences."""
+        if self._session.project is None:
+            return [self.tr("No project is open.")]
+        return [self._busy] if self._busy else self.form.blockers()
+
+    def forecast(self) -> list[tuple[str, str]]:
+        """(sentence, tone) of what can be foreseen."""
+        if self._session.root is None:
+            return []
+        values = self.form.values()
+        size = self._size(values)
+        total = steps(self.task, values, size)
+        lines = [(text, "") for text in self._amount(values, size, total)]
+        if size is not None and size.train and not size.heldout and self.task != "ppo":
+            lines.append((self.tr("No prompt is held out: there will be nothing to measure progress on."), "warn"))
+        if 0 < total < 20 and self.task != "ppo":
+            lines.append((self.tr("Fewer than 20 steps teach little: raise the epochs or lower the batch."), "warn"))
+        lines.append((time_sentence(self.task, values, total, self._session.runs.runs()), "muted"))
+        device = self._session.engine.device if self._session.engine else {}
+        model = model_size(self._session.root, model_of(values))
+        text, tight = memory_sentence(self.task, values, model, device)
+        lines.append((text, "warn" if tight else "muted"))
+        return lines
+
+    def redraw(self) -> None:
+        """Bring the column at the right up to date with the form."""
+        self._soon.stop()
+        blockers = self.blockers()
+        going = self._session.activity.kept()
+        self._say(self.forecast() if self._session.project else [], blockers)
+        self.start_button.setEnabled(not blockers)
+        self.start_button.setText(self.tr("Start after it") if going else self.tr("Start"))
+        self.start_button.setToolTip("")
+        self.copy.setEnabled(not blockers)
+        self.queued.setVisible(bool(going))
+        if going:
+            text = self.tr("{0} is running. Yours starts when it has ended.")
+            self.queued.setText(text.format(going[0].title))
+        self.name.setPlaceholderText(self.suggested_name())
+        self._show_about()
+
+    def suggested_name(self) -> str:
+        short = {"sft": "SFT", "reward": self.tr("Reward"), "ppo": "PPO"}.get(self.task, TASKS[self.task].title)
+        if self._session.project is None:
+            return short
+        return f"{short} {1 + sum(row.task == self.task for row in self._session.runs.runs())}"
+
+    def start(self) -> None:
+        """Freeze what must be frozen and hand the run to the engine."""
+        if not self.blockers():
+            self._prepare(self._submit)
+
+    def copy_command(self) -> None:
+        """Write the spec into the project and the command to the clipboard."""
+        if not self.blockers():
+            self._prepare(self._copy)
+
+    def _prepare(self, then: Callable[[Any], None]) -> None:
+        try:
+            self._busy = self.tr("Freezing the labels into a dataset…")
+            self.redraw()
+            self.form.prepare(lambda spec: self._prepared(then, spec), self._unprepared)
+        except SpecError as error:
+            self._busy = ""
+            self.form.mark(error)
+            self.redraw()
+
+    def _prepared(self, then: Callable[[Any], None], spec: Any) -> None:
+        self._busy = ""
+        then(spec)
+        self.redraw()
+
+    def _unprepared(self, error: BaseException) -> None:
+        self._busy = ""
+        self.redraw()
+        self._session.toast(sentence(error), "bad")
+
+    def _submit(self, spec: Any) -> None:
+        name = self.name.text().strip() or self.suggested_name()
+        going = self._session.activity.kept()
+        run_id = self._session.submit(spec, name)
+        self.name.clear()
+        if going:
+            self._session.toast(self.tr("{0} starts when {1} has ended.").format(name, going[0].title))
+        self.started.emit(run_id, name)
+
+    def _copy(self, spec: Any) -> None:
+        root = self._session.root
+        if root is not None:
+            QGuiApplication.clipboard().setText(command(root, save_spec(root, spec), self.name.text().strip()))
+            self._session.toast(self.tr("The command is in the clipboard; its spec is in the project's specs folder."))
+
+    # --- sizes ---------------------------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Ask again how large the datasets are."""
+        self._sizes = {}
+        if self._session.root is not None:
+            from rlhf_engine.data.datasets import list_datasets
+
+            self._sizes = {info.ref: Size(info.train, info.heldout) for info in list_datasets(self._session.root)}
+        self._soon.start()
+
+    def _size(self, values: dict[str, Any]) -> Size | None:
+        ref = str(values.get("dataset") or "")
+        if ref == LABELS:
+            editor = self.form.editor("dataset")
+            count = self._session.labels.count(editor.kind) if isinstance(editor, DatasetPicker) else 0
+            return Size(round(count * 0.9), round(count * 0.1), exact=False)
+        return self._sizes.get(ref)
+
+    def _amount(self, values: dict[str, Any], size: Size | None, total: int) -> list[str]:
+        if self.task == "ppo":
+            written = total * int(values["batch_size"])
+            lines = [self.tr("{0} updates, {1} answers written and scored.").format(f"{total:,}", f"{written:,}")]
+            return lines + ([self.tr("{0} prompts to practise on.").format(_about(size))] if size else [])
+        if size is None:
+            return [self.tr("How many examples there are is known once the file has been read.")]
+        text = self.tr("{0} steps: {1} examples, {2} times over; {3} held out for measuring.")
+        return [text.format(f"{total:,}", _about(size), f"{values['epochs']:g}", f"{size.heldout:,}")]
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def _top(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(S2)
+        group = QButtonGroup(self)
+        self.methods: dict[str, QPushButton] = {}
+        for key in METHODS:
+            made = button(TASKS[key].title, lambda key=key: self.choose(key), tip=TASKS[key].summary)
+            made.setCheckable(True)
+            group.addButton(made)
+            row.addWidget(made)
+            self.methods[key] = made
+        self.presets = Combo()
+        self.presets.setMinimumWidth(180)
+        self.presets.setAccessibleName(self.tr("Preset"))
+        self.presets.activated.connect(lambda _: self.use_preset())
+        self.remove = icon_button("trash-can-outline", self.tr("Remove this preset"), self.drop_preset)
+        row.addStretch()
+        row.addWidget(PlainLabel(self.tr("Preset"), tone="muted"))
+        row.addWidget(self.presets)
+        row.addWidget(self.remove)
+        row.addWidget(button(self.tr("Save preset…"), self.keep_preset))
+        self.about = PlainLabel(tone="muted", wrap=True)
+        return row
+
+    def _side(self) -> QWidget:
+        card = Card(self.tr("Before you start"))
+        card.setFixedWidth(316)
+        self._lines = QVBoxLayout()
+        self._lines.setSpacing(S2)
+        card.body.addLayout(self._lines)
+        card.body.addSpacing(S2)
+        self.name = QLineEdit()
+        self.name.setAccessibleName(self.tr("Name of the run"))
+        card.add(PlainLabel(self.tr("Name"), tone="muted"))
+        card.add(self.name)
+        self.start_button = primary_button(self.tr("Start"), self.start, icon="play")
+        card.add(self.start_button)
+        self.queued = PlainLabel(tone="muted", wrap=True)
+        card.add(self.queued)
+        card.add(PlainLabel(self.tr("Ctrl+Enter"), tone="muted", size=0.9))
+        self.copy = ghost_button(self.tr("Copy as command"), self.copy_command, icon="console")
+        card.body.addWidget(self.copy, 0, Qt.AlignmentFlag.AlignLeft)
+        return card
+
+    def _say(self, lines: list[tuple[str, str]], blockers: list[str]) -> None:
+        while self._lines.count():
+            old = self._lines.takeAt(0).widget()
+            if old is not None:
+                old.hide()
+                old.deleteLater()
+        for text, tone in lines:
+            self._lines.addWidget(PlainLabel(text, wrap=True, tone=tone))
+        for text in blockers:
+            self._lines.addWidget(PlainLabel(text, wrap=True, tone="muted" if self._busy else "bad"))
+        for made in self._ways_out() if blockers and not self._busy else ():
+            self._lines.addWidget(made, 0, Qt.AlignmentFlag.AlignLeft)
+
+    def _ways_out(self) -> list[QPushButton]:
+        """Links to where what is missing can be made."""
+        if self._session.project is None:
+            return []
+        found = []
+        for name in sorted(inputs_of(self.task)):
+            editor = self.form.editor(name)
+            if isinstance(editor, RewardModelPicker) and editor.missing():
+                text = self.tr("Train a reward model")
+                found.append(ghost_button(text, lambda: self.choose("reward"), icon="arrow-right"))
+            if isinstance(editor, DatasetPicker) and editor.missing():
+                kind = editor.kind
+                text = self.tr("Add {0} in Data").format(kind)
+                go = lambda kind=kind: self._session.go("data", kind=kind)  # noqa: E731
+                found.append(ghost_button(text, go, icon="arrow-right"))
+        return found
+
+
+def _about(size: Size) -> str:
+    return f"{size.train:,}" if size.exact else f"≈ {size.train:,}"

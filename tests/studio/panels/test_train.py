@@ -1,0 +1,288 @@
+"""Choosing, checking and starting a run, as a person meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QPushButton
+
+from rlhf_engine.contract.events import Metrics, RunFinished, RunStarted
+from rlhf_engine.data.datasets import open_dataset
+from rlhf_engine.data.records import Demonstration
+from rlhf_engine.tasks import spec_from_json
+from rlhf_engine.tasks.presets import presets_of
+from studio.panels.train import TrainPanel
+from studio.panels.train.forecast import ModelSize, Size, memory, model_size, pace, steps
+from studio.widgets import PlainLabel
+from tests.studio.panels.run_stage import PPO, PPO_STORY, SFT, store, told
+
+
+@pytest.fixture
+def panel(session, qtbot):
+    rows = [{"prompt": f"Question {i}?", "completion": f"Answer {i}."} for i in range(40)]
+    session.labels.add_many("demonstrations", rows, source="human", author="me")
+    panel = TrainPanel(session)
+    qtbot.addWidget(panel)
+    panel.resize(1180, 780)
+    panel.show()
+    panel.on_shown()
+    panel.setup.redraw()
+    yield panel
+    panel.view.close_run()
+
+
+def side(panel):
+    lines = panel.setup._lines
+    widgets = [lines.itemAt(i).widget() for i in range(lines.count())]
+    return [w.text() for w in widgets if isinstance(w, PlainLabel | QPushButton)]
+
+
+def test_the_labels_of_the_project_can_be_trained_on_at_once(panel):
+    assert panel.setup.start_button.isEnabled()
+    assert panel.setup.form.editor("dataset").combo.currentText() == "This project's demonstrations (40)"
+    # 36 to train on in batches of 16 are 2 whole batches, three times over
+    assert side(panel)[0] == "6 steps: ≈ 36 examples, 3 times over; 4 held out for measuring."
+    assert "First run of this kind on this model: its speed is not known yet." in side(panel)
+
+
+def test_start_freezes_the_labels_and_shows_the_run(panel, session, qtbot):
+    panel.setup.name.setText("My first")
+    panel.setup.start_button.click()
+    qtbot.waitUntil(lambda: bool(session.quiet.submitted), timeout=5000)
+    run_id, spec, name = session.quiet.submitted[0]
+    assert name == "My first"
+    assert spec.dataset.startswith("dataset:")
+    assert open_dataset(session.root, spec.dataset).info.rows == 40
+    assert panel.watching and panel.view.run_id == run_id
+    assert panel.view.header.name.text() == "My first"
+    assert panel.view.header.pill.text() == "Waiting"
+    panel.to_form.click()
+    assert not panel.watching
+
+
+def test_ctrl_enter_starts(panel, session, qtbot):
+    qtbot.keyClick(panel, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: bool(session.quiet.submitted), timeout=5000)
+    assert session.quiet.submitted[0][2] == "SFT 1"
+
+
+def test_without_data_it_says_what_is_missing_and_where_to_get_it(panel, session):
+    asked = []
+    session.panel_requested.connect(lambda where, hints: asked.append((where, hints)))
+    panel.setup.choose("reward")
+    assert not panel.setup.start_button.isEnabled()
+    assert "Comparisons: nothing has been chosen." in side(panel)
+    next(b for b in panel.setup.findChildren(QPushButton) if b.text() == "Add comparisons in Data").click()
+    assert asked == [("data", {"kind": "comparisons"})]
+
+
+def test_ppo_without_a_reward_model_leads_to_training_one(panel):
+    panel.setup.choose("ppo")
+    assert "Reward model: nothing has been chosen." in side(panel)
+    next(b for b in panel.setup.findChildren(QPushButton) if b.text() == "Train a reward model").click()
+    assert panel.setup.task == "reward"
+
+
+def test_settings_that_contradict_each_other_block_the_start(panel, session, qtbot):
+    session.labels.add_many("prompts", [{"prompt": "Why?"}], source="human", author="me")
+    (session.root / "runs" / "r1" / "adapter").mkdir(parents=True)
+    store(session, "r1", SFT, [RunStarted("sft", 1), RunFinished("completed")])
+    panel.setup.choose("ppo")
+    panel.setup.form.set_values({"reward_model": "run:r1", "dataset": "prompts.jsonl", "minibatch_size": 7})
+    panel.setup.redraw()
+    assert not panel.setup.start_button.isEnabled()
+    assert "64 answers per update do not divide into minibatches of 7." in side(panel)
+    panel.setup.form.set_value("minibatch_size", 16)
+    qtbot.waitUntil(panel.setup.start_button.isEnabled)
+
+
+def test_a_preset_sets_what_it_says_and_tells_when_something_else_was_changed(panel, qtbot):
+    panel.setup.choose("ppo")
+    for preset in presets_of("ppo"):
+        panel.setup.presets.setCurrentIndex(panel.setup.presets.findData(preset.key))
+        panel.setup.use_preset()
+        values = panel.setup.form.values()
+        assert {name: values[name] for name in preset.values} == preset.values
+        assert preset.summary in panel.setup.about.text()
+        assert "(changed since)" not in panel.setup.about.text()
+    panel.setup.form.set_value("updates", 33)
+    qtbot.waitUntil(lambda: "(changed since)" in panel.setup.about.text())
+
+
+def test_a_preset_keeps_model_and_data(panel):
+    panel.setup.form.set_value("model", "/models/mine")
+    panel.setup.presets.setCurrentIndex(1)
+    panel.setup.use_preset()
+    assert panel.setup.form.values()["model"] == "/models/mine"
+
+
+def test_ones_own_preset_is_kept_and_can_be_removed(panel, session, qtbot):
+    panel.setup.form.set_values({"epochs": 5.0, "lora_rank": 4})
+    panel.setup.keep_preset("Small and long")
+    assert panel.setup.presets.currentText() == "Small and long"
+    panel.setup.presets.setCurrentIndex(0)
+    panel.setup.use_preset()
+    assert panel.setup.form.values()["epochs"] == 3.0
+
+    again = TrainPanel(session)
+    qtbot.addWidget(again)
+    again.setup.presets.setCurrentIndex(again.setup.presets.findText("Small and long"))
+    again.setup.use_preset()
+    assert (again.setup.form.values()["epochs"], again.setup.form.values()["lora_rank"]) == (5.0, 4)
+    assert not again.setup.remove.isHidden()
+    again.setup.remove.click()
+    assert again.setup.presets.findText("Small and long") == -1
+
+
+def test_the_command_names_a_spec_that_gives_the_same_run(panel, session, qtbot):
+    panel.setup.copy.click()
+    qtbot.waitUntil(lambda: QGuiApplication.clipboard().text().startswith("rlhf run "), timeout=5000)
+    words = QGuiApplication.clipboard().text().split()
+    assert words[3:] == ["--project", str(session.root)]
+    spec = spec_from_json(Path(words[2]).read_text(encoding="utf-8"))
+    assert (spec.epochs, spec.model) == (3.0, "starter")
+    assert Path(words[2]).parent == session.root / "specs"
+    assert not session.quiet.submitted
+
+
+def test_a_second_start_waits_and_says_so(panel, session, qtbot):
+    said = []
+    session.toasted.connect(lambda _level, text, *_: said.append(text))
+    panel.setup.start()
+    qtbot.waitUntil(lambda: bool(session.quiet.submitted), timeout=5000)
+    first = session.quiet.submitted[0][0]
+    session._hear(told(RunStarted("sft", 6), run_id=first)[0])
+    panel.show_form()
+    assert panel.setup.start_button.text() == "Start after it"
+    assert panel.going.text().startswith("SFT 1 is running")
+    panel.setup.start()
+    qtbot.waitUntil(lambda: len(session.quiet.submitted) == 2, timeout=5000)
+    assert said[-1].endswith("starts when SFT 1 has ended.")
+    assert not panel.watching and panel.view.run_id == first
+    panel.watch.click()
+    assert panel.watching
+
+
+def test_what_a_run_says_is_shown_at_once(panel, session, qtbot):
+    panel.setup.start()
+    qtbot.waitUntil(lambda: bool(session.quiet.submitted), timeout=5000)
+    run_id = session.quiet.submitted[0][0]
+    for envelope in told(RunStarted("sft", 6), Metrics(1, {"train/loss": 2.5}), run_id=run_id):
+        session._hear(envelope)
+    qtbot.waitUntil(lambda: panel.view.header.pill.text() == "Running", timeout=5000)
+    qtbot.waitUntil(lambda: ("", "train/loss") in panel.view.charts.series(), timeout=5000)
+
+
+def test_clone_brings_back_everything_that_was_chosen(panel, session):
+    store(session, "p1", PPO, PPO_STORY, name="Good one")
+    panel.receive({"clone": "p1"})
+    values = panel.setup.form.values()
+    assert panel.setup.task == "ppo"
+    assert (values["updates"], values["reward_model"], values["policy"]) == (4, "run:abc", "starter")
+    assert "Settings of Good one" in panel.setup.about.text()
+
+
+def test_hints_choose_method_model_and_reward(panel):
+    panel.receive({"task": "ppo", "model": "/models/b", "reward": "run:r9"})
+    values = panel.setup.form.values()
+    assert (panel.setup.task, values["policy"], values["reward_model"]) == ("ppo", "/models/b", "run:r9")
+
+
+def test_a_hint_opens_a_run(panel, session, qtbot):
+    store(session, "p1", PPO, PPO_STORY, name="Good one")
+    panel.receive({"run": "p1"})
+    qtbot.waitUntil(lambda: panel.view.header.pill.text() == "Completed", timeout=5000)
+    assert panel.watching
+
+
+def test_a_run_that_went_on_without_the_window_is_shown(session, qtbot):
+    session._hear(told(RunStarted("sft", 6), run_id="zz")[0])
+    panel = TrainPanel(session)
+    qtbot.addWidget(panel)
+    panel.on_shown()
+    assert panel.watching and panel.view.run_id == "zz"
+    panel.view.close_run()
+
+
+def test_no_project_blocks_and_does_not_fail(session, qtbot):
+    session.close_project()
+    session.project_changed.emit()
+    panel = TrainPanel(session)
+    qtbot.addWidget(panel)
+    panel.setup.redraw()
+    assert side(panel) == ["No project is open."]
+
+
+def test_every_command_of_the_palette_works(panel, session):
+    asked = []
+    session.panel_requested.connect(lambda where, hints: asked.append((where, hints)))
+    for command in panel.commands()[:3]:
+        command.do()
+    assert [hints["task"] for _, hints in asked] == ["sft", "reward", "ppo"]
+
+
+# --- the forecast ----------------------------------------------------------------------------------------------------
+
+
+def test_steps_are_whole_batches_times_epochs():
+    values = {"batch_size": 16, "epochs": 3.0}
+    assert steps("sft", values, Size(100, 10)) == 18  # 6 whole batches of 16, three times
+    assert steps("sft", values, Size(5, 1)) == 3  # one smaller batch, three times
+    assert steps("sft", {**values, "epochs": 0.34}, Size(100, 10)) == 2
+    assert steps("sft", values, None) == 0
+    assert steps("ppo", {"updates": 40}, None) == 40
+
+
+def test_the_pace_comes_from_the_last_run_of_the_same_kind(session):
+    told_ = [RunStarted("sft", 10), Metrics(10, {}), RunFinished("completed")]
+    store(session, "s1", SFT, told_)
+    row = session.runs.run("s1")
+    from dataclasses import replace
+
+    rows = [replace(row, created=1000.0, ended=1020.0, step=10)]  # 2 s a step in batches of 16
+    assert pace("sft", {"model": "starter", "batch_size": 16}, rows) == pytest.approx(2.0)
+    assert pace("sft", {"model": "starter", "batch_size": 8}, rows) == pytest.approx(1.0)
+    assert pace("sft", {"model": "other", "batch_size": 16}, rows) is None
+    assert pace("reward", {"model": "starter", "batch_size": 16}, rows) is None
+
+
+def test_memory_adds_up_weights_logits_activations_and_adapters():
+    model = ModelSize(weights=4_000_000, stored_as="float32", vocabulary=1000, hidden=100, layers=2)
+    values = {"micro_batch_size": 2, "max_tokens": 50, "lora_rank": 8}
+    # 1 M parameters of 4 B; 100 tokens of 1000 logits, 12 B each; 100 tokens, 2 layers, 100 units of 68 B;
+    # 7 matrices, 2 factors of 100 x 8 in 2 layers, 16 B each
+    assert memory("sft", values, model, on_gpu=False) == 4_000_000 + 1_200_000 + 1_360_000 + 358_400
+    assert memory("sft", {**values, "dtype": "bf16"}, model, on_gpu=False) == 2_000_000 + 1_200_000 + 680_000 + 358_400
+
+
+def test_a_models_size_is_read_from_its_folder(session, tmp_path):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    config = {"vocab_size": 10, "hidden_size": 4, "num_hidden_layers": 2, "dtype": "bfloat16"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"x" * 500)
+    assert model_size(session.root, str(folder)) == ModelSize(500, "bfloat16", 10, 4, 2)
+    run = session.root / "runs" / "r7"
+    run.mkdir(parents=True)
+    (run / "spec.json").write_text(json.dumps({"task": "sft", "model": str(folder)}))
+    assert model_size(session.root, "run:r7") == ModelSize(500, "bfloat16", 10, 4, 2)
+    assert model_size(session.root, "owner/name") is None
+    starter = model_size(session.root, "starter")
+    assert starter is not None and 500_000 < starter.parameters < 5_000_000
+
+
+def test_too_large_for_the_machine_is_a_warning(panel, session):
+    session.engine.device.update(device="CPU, 2 threads", memory_free=1_000_000)
+    panel.setup.redraw()
+    assert any("but only 1 MB are free" in line for line in side(panel))
+
+
+def test_demonstrations_are_what_the_frozen_dataset_holds(panel, session, qtbot):
+    panel.setup.start()
+    qtbot.waitUntil(lambda: bool(session.quiet.submitted), timeout=5000)
+    records = open_dataset(session.root, session.quiet.submitted[0][1].dataset).records()
+    assert all(isinstance(record, Demonstration) for record in records)
