@@ -99,15 +99,36 @@ class LabelReader:
             return int(self._one(f"SELECT count(*) FROM {_FROM[kind]} WHERE {where}", like=_like(filter_text)))
         return self._last_row(kind) - self._hidden_between(kind, 1, self._last_row(kind), include_retired)
 
-    def next_pairs(self, limit: int = 1, skip_ids: tuple[str, ...] | list[str] = ()) -> list[dict[str, Any]]:
-        """Pairs without a standing judgement, oldest first; those in `skip_ids` are passed over."""
-        found = self._rows(
-            "SELECT p.* FROM verdicts AS v INDEXED BY verdicts_pending CROSS JOIN pairs AS p ON p.row = v.pair "
-            "WHERE v.judgement IS NULL AND v.hidden = 0 ORDER BY v.pair LIMIT :limit",
-            limit=limit + len(skip_ids),
-        )
+    def next_pairs(
+        self, limit: int = 1, skip_ids: tuple[str, ...] | list[str] = (), no_person_yet: bool = False
+    ) -> list[dict[str, Any]]:
+        """Pairs without a standing judgement, oldest first; those in `skip_ids` are passed over.
+
+        `no_person_yet` adds those that only a rule, a model or an import has judged; `said`, `said_strength` and
+        `said_source` tell what was said.
+        """
+        if no_person_yet:
+            sql = (
+                "SELECT p.*, c.winner AS said, c.strength AS said_strength, c.source AS said_source FROM verdicts AS v "
+                "JOIN pairs AS p ON p.row = v.pair LEFT JOIN comparisons AS c ON c.row = v.judgement "
+                "WHERE v.hidden = 0 AND (c.row IS NULL OR c.source <> 'human') ORDER BY v.pair LIMIT :limit"
+            )
+        else:
+            sql = (
+                "SELECT p.* FROM verdicts AS v INDEXED BY verdicts_pending CROSS JOIN pairs AS p ON p.row = v.pair "
+                "WHERE v.judgement IS NULL AND v.hidden = 0 ORDER BY v.pair LIMIT :limit"
+            )
+        found = self._rows(sql, limit=limit + len(skip_ids))
         passed = set(skip_ids)
         return [pair for pair in found if pair["id"] not in passed][:limit]
+
+    def judged_by_people(self) -> dict[str, int]:
+        """How many pairs stand at each winner because a person said so, and under "" how many no person has judged."""
+        found = self._rows(
+            "SELECT CASE WHEN c.source = 'human' THEN v.winner ELSE '' END AS winner, count(*) AS n "
+            "FROM verdicts AS v LEFT JOIN comparisons AS c ON c.row = v.judgement WHERE v.hidden = 0 GROUP BY 1"
+        )
+        return dict.fromkeys(("", *WINNERS), 0) | {row["winner"]: row["n"] for row in found}
 
     def tally(self) -> dict[str, int]:
         """How many pairs stand at each winner, and under "" how many wait to be judged."""

@@ -103,8 +103,7 @@ class PlainText(QFrame):
         if not self._fit:
             return
         line = self.view.fontMetrics().lineSpacing()
-        lines = max(1, int(self.view.document().size().height()))
-        self.view.setFixedHeight(min(lines, self._most_lines) * line + 18)
+        self.view.setFixedHeight(shown_lines(self.view, self._most_lines) * line + 18)
 
     def stored(self, start: int, end: int) -> str:
         """The stored text between two places of the displayed one."""
@@ -147,6 +146,19 @@ class _View(QPlainTextEdit):
             super().keyPressEvent(event)
         else:
             event.ignore()
+
+
+def shown_lines(view: QPlainTextEdit, most: int) -> int:
+    """How many lines, wrapped ones counted, a text takes at its width; at most `most`.
+
+    Asking for a block's place lays it out: after a resize the document still counts the lines of the old width.
+    """
+    layout, block, lines = view.document().documentLayout(), view.document().begin(), 0
+    while block.isValid() and lines < most:
+        layout.blockBoundingRect(block)
+        lines += max(1, block.layout().lineCount())
+        block = block.next()
+    return max(1, min(lines, most))
 
 
 def soft_break(text: str, already: int = 0) -> tuple[str, list[int]]:

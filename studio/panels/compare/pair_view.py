@@ -1,0 +1,127 @@
+"""A prompt and two answers side by side, as plain text, scrolled together."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QTextEdit, QVBoxLayout, QWidget
+
+from studio.panels.compare.differences import Span, differences
+from studio.panels.compare.queue import Shown
+from studio.theme import colors, theme
+from studio.theme.tokens import S1, S2, S3
+from studio.widgets import Pill, PlainLabel, PlainText
+
+
+class AnswerSide(QFrame):
+    """One of the two answers. Its source stays hidden."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setProperty("card", "true")
+        self.name = PlainLabel(name, bold=True)
+        self.words = PlainLabel(tone="muted")
+        self.body = PlainText()
+        self.body.view.setFrameShape(QFrame.Shape.NoFrame)
+        self.body.view.setStyleSheet("border: none; background: transparent; padding: 0;")
+        self.body.view.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        font = self.body.view.font()
+        font.setPointSizeF(font.pointSizeF() * 1.1)
+        self.body.view.setFont(font)
+        self.body.view.setAccessibleName(name)
+        head = QHBoxLayout()
+        head.addWidget(self.name)
+        head.addStretch()
+        head.addWidget(self.words)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(S3, S2, S3, S2)
+        layout.setSpacing(S1)
+        layout.addLayout(head)
+        layout.addWidget(self.body, 1)
+
+    def show_text(self, text: str) -> None:
+        self.body.set_text(text)
+        self.body.view.verticalScrollBar().setValue(0)
+        self.words.setText(self.tr("{0} words").format(f"{len(text.split()):,}"))
+
+    def mark(self, spans: list[Span]) -> None:
+        """Give these stretches of the displayed text another ground; the text stays as it is."""
+        made: list[QTextEdit.ExtraSelection] = []
+        shown = self.body.view.toPlainText()
+        ground = QColor(colors().warn)
+        ground.setAlpha(70)
+        look = QTextCharFormat()
+        look.setBackground(ground)
+        look.setFontUnderline(True)  # not by colour alone
+        for start, end in spans:
+            selection = QTextEdit.ExtraSelection()
+            cursor = QTextCursor(self.body.view.document())
+            cursor.setPosition(_utf16(shown[:start]))
+            cursor.setPosition(_utf16(shown[:end]), QTextCursor.MoveMode.KeepAnchor)
+            selection.cursor, selection.format = cursor, look
+            made.append(selection)
+        self.body.view.setExtraSelections(made)
+
+    def marked(self) -> list[str]:
+        """The texts that are marked."""
+        return [selection.cursor.selectedText() for selection in self.body.view.extraSelections()]
+
+
+class PairView(QWidget):
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.prompt = PlainText(fit=True, most_lines=9)
+        self.prompt.view.setFrameShape(QFrame.Shape.NoFrame)
+        self.prompt.view.setStyleSheet("border: none; background: transparent; padding: 0;")
+        self.prompt.view.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.prompt.view.setAccessibleName(self.tr("Prompt"))
+        self.flag = Pill(self.tr("flagged"), "warn")
+        self.flag.hide()
+        self.sides = (AnswerSide(self.tr("Answer 1")), AnswerSide(self.tr("Answer 2")))
+        self._differences = False
+        top = QFrame()
+        top.setProperty("card", "true")
+        head = QHBoxLayout()
+        head.addWidget(PlainLabel(self.tr("Prompt"), bold=True))
+        head.addStretch()
+        head.addWidget(self.flag)
+        card = QVBoxLayout(top)
+        card.setContentsMargins(S3, S2, S3, S2)
+        card.setSpacing(S1)
+        card.addLayout(head)
+        card.addWidget(self.prompt)
+        both = QHBoxLayout()
+        both.setSpacing(S3)
+        for side in self.sides:
+            both.addWidget(side, 1)
+            side.body.expanded.connect(self._paint)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(S3)
+        layout.addWidget(top)
+        layout.addLayout(both, 1)
+        left, right = (side.body.view.verticalScrollBar() for side in self.sides)
+        left.valueChanged.connect(right.setValue)
+        right.valueChanged.connect(left.setValue)
+        theme().changed.connect(self._paint)
+
+    def show_pair(self, shown: Shown) -> None:
+        self.prompt.set_text(str(shown.pair["prompt"]))
+        for side, text in zip(self.sides, shown.texts, strict=True):
+            side.show_text(text)
+        self._paint()
+
+    def show_differences(self, on: bool) -> None:
+        self._differences = on
+        self._paint()
+
+    def _paint(self) -> None:
+        spans: tuple[list[Span], list[Span]] = ([], [])
+        if self._differences:
+            spans = differences(*(side.body.view.toPlainText() for side in self.sides))
+        for side, own in zip(self.sides, spans, strict=True):
+            side.mark(own)
+
+
+def _utf16(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2

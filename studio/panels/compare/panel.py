@@ -1,0 +1,555 @@
+"""Judging: a prompt, two answers, one key; the next pair is shown only when the verdict is on the disk."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QDialog,
+    QFrame,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from rlhf_engine.contract.errors import EngineError
+from rlhf_engine.data.records import unpack_prompt
+from studio.commands import Command
+from studio.panels.compare.editing import EditCard
+from studio.panels.compare.generate_form import GenerateForm
+from studio.panels.compare.generating import PairMaker, Wish
+from studio.panels.compare.pair_view import PairView
+from studio.panels.compare.queue import PairQueue, Said
+from studio.panels.compare.telling import progress_line, verdict_line
+from studio.panels.compare.verdict_bar import VerdictBar
+from studio.session import Session, sentence
+from studio.theme.tokens import S2, S3, S4, S6
+from studio.widgets import EmptyState, PanelHeader, PlainLabel, PlainText, StageBar, button
+
+if TYPE_CHECKING:
+    from rlhf_engine.store.labels import Changed
+
+MEMORY = "compare"
+
+
+class ComparePanel(QWidget):
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.queue: PairQueue | None = None
+        self.maker: PairMaker | None = None
+        self._stale = True
+        self._announcing = False
+        self._unsaid: Changed | None = None
+        self._soon = QTimer(self, singleShot=True, interval=300)
+        self._soon.timeout.connect(self._announce)
+        self._ahead = QTimer(self, singleShot=True, interval=0)
+        self._ahead.timeout.connect(self._read_ahead)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._build()
+        session.project_changed.connect(self._project_changed)
+        session.labels_changed.connect(self._labels_changed)
+        session.runs_changed.connect(self._models_changed)
+        for keys, do in (("H", self.show_guidelines), ("Esc", self.close_cards)):
+            shortcut = QShortcut(QKeySequence(keys), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(do)
+        self.reload()
+
+    # --- the page ------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        header = PanelHeader(self.tr("Compare"), self.tr("Which answer would you rather have? Names stay hidden"))
+        header.add(button(self.tr("Guidelines   H"), self.show_guidelines, icon="book-open-variant"))
+        self.generate = button(self.tr("Generate pairs…"), self.open_generate, icon="auto-fix")
+        header.add(self.generate)
+        self.waiting = self._source(self.tr("Waiting"))
+        self.again = self._source(self.tr("Judge these yourself"))
+        self.waiting.setChecked(True)
+        sources = QButtonGroup(self)
+        sources.addButton(self.waiting)
+        sources.addButton(self.again)
+        self.again.toggled.connect(lambda _: self.reload())
+        self.progress = PlainLabel(tone="muted")
+        source_row = QHBoxLayout()
+        source_row.setSpacing(S2)
+        source_row.addWidget(self.waiting)
+        source_row.addWidget(self.again)
+        source_row.addStretch()
+        source_row.addWidget(self.progress)
+        self.making = StageBar()
+        self.making.cancelled.connect(self._stop_making)
+        self.making.hide()
+        self.form = GenerateForm(self._session)
+        self.form.hide()
+        self.form.wished.connect(self.make_pairs)
+        self.form.closed.connect(self.close_cards)
+
+        self.view = PairView()
+        self.edit = EditCard()
+        self.edit.hide()
+        self.edit.saved.connect(self._save_demonstration)
+        self.edit.closed.connect(self.close_cards)
+        self.note = QLineEdit()
+        self.note.setPlaceholderText(self.tr("A note that goes with your verdict. Enter keeps it"))
+        self.note.setAccessibleName(self.tr("Note"))
+        self.note.returnPressed.connect(self._keep_note)
+        self.note.hide()
+        self.noted = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
+        self.noted.hide()
+        self.error = self._error_bar()
+        self.bar = VerdictBar(
+            self,
+            self.judge,
+            {
+                "undo": self.undo,
+                "flag": self.toggle_flag,
+                "note": self.open_note,
+                "edit": self.open_edit,
+                "differences": self.toggle_differences,
+            },
+        )
+        self.last = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
+        self.judging = QWidget()
+        judging = QVBoxLayout(self.judging)
+        judging.setContentsMargins(0, 0, 0, 0)
+        judging.setSpacing(S3)
+        judging.addWidget(self.view, 1)
+        for widget in (self.edit, self.error, self.noted, self.note, self.bar, self.last):
+            judging.addWidget(widget)
+        self._stack = QStackedLayout()
+        self._stack.addWidget(self.judging)
+        page = QVBoxLayout()
+        page.setContentsMargins(S6, 0, S6, S4)
+        page.setSpacing(S3)
+        page.addLayout(source_row)
+        page.addWidget(self.making)
+        page.addWidget(self.form)
+        page.addLayout(self._stack, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(header)
+        layout.addLayout(page, 1)
+
+    def _source(self, text: str) -> QPushButton:
+        made = button(text)
+        made.setCheckable(True)
+        return made
+
+    def _error_bar(self) -> QFrame:
+        bar = QFrame()
+        bar.setProperty("card", "bad")
+        self.cause = PlainLabel(tone="bad", wrap=True, selectable=True)
+        row = QHBoxLayout(bar)
+        row.setContentsMargins(S3, S2, S3, S2)
+        row.addWidget(self.cause, 1)
+        self.retry = button(self.tr("Try again"))
+        row.addWidget(self.retry)
+        self._again: tuple[str, int] = ("tie", 1)
+        self.retry.clicked.connect(lambda: self.judge(*self._again))
+        bar.hide()
+        return bar
+
+    # --- judging -------------------------------------------------------------------------------------------------
+
+    def judge(self, side: str, strength: int) -> None:
+        """Commit a verdict on the pair shown, and only then show the next one."""
+        queue = self.queue
+        if queue is None or queue.current is None or self._stack.currentWidget() is not self.judging:
+            return
+        try:
+            said = queue.judge(side, strength, self._comment())
+        except EngineError as error:
+            self._again = (side, strength)
+            self.bar.keep(self._again)
+            self.cause.setText(self.tr("Your verdict is not saved yet: {0} The pair stays until it is.").format(error))
+            self.error.show()
+            return
+        self._unsay(self._session.labels.last_change)
+        self._forget_failure()
+        self._set_note("")
+        self._show_current()
+        self._show_last(said)
+        self._ahead.start()
+
+    def undo(self) -> None:
+        if self.queue is None or not self.bar.others["undo"].isEnabled():
+            return
+        try:
+            undone = self.queue.undo()
+        except EngineError as error:
+            self._session.say(error)
+            return
+        if undone is None:
+            self._session.toast(self.tr("There is nothing to undo."))
+            return
+        self._unsay(self._session.labels.last_change)
+        self._forget_failure()
+        self._show_current()
+        self.last.setText(self.tr("Taken back: judge this pair again."))
+
+    def toggle_flag(self) -> None:
+        if self.queue is None or self.queue.current is None:
+            return
+        on = self.view.flag.isHidden()
+        try:
+            changed = self._session.labels.flag("pairs", self.queue.current.id, on, self.queue.author)
+        except EngineError as error:
+            self._session.say(error)
+            return
+        self._show_flag(on)
+        self._unsay(changed)
+
+    def toggle_differences(self) -> None:
+        on = not self.bar.others["differences"].property("on")
+        self.bar.others["differences"].setProperty("on", on)
+        self.bar.others["differences"].setChecked(on)
+        self.view.show_differences(on)
+        self._session.remember(MEMORY, {"differences": on, "again": self.again.isChecked()})
+
+    def open_note(self) -> None:
+        self.note.show()
+        self.note.setFocus()
+
+    def open_edit(self) -> None:
+        if self.queue is not None and self.queue.current is not None:
+            self.edit.open(self.queue.current)
+
+    def close_cards(self) -> None:
+        """Close what was opened over the pair, and give the keys back to judging."""
+        self.edit.hide()
+        self.form.hide()
+        self.note.hide()
+        self.setFocus()
+
+    def show_guidelines(self) -> None:
+        dialog = QDialog(self)
+        dialog.setWindowTitle(self.tr("How to judge"))
+        dialog.resize(640, 520)
+        layout = QVBoxLayout(dialog)
+        layout.setContentsMargins(S4, S4, S4, S4)
+        layout.addWidget(PlainText(guidelines(self._session)))
+        layout.addWidget(button(self.tr("Close"), dialog.accept), 0, Qt.AlignmentFlag.AlignRight)
+        QShortcut(QKeySequence("H"), dialog).activated.connect(dialog.accept)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _comment(self) -> str:
+        return self.note.text().strip()
+
+    def _keep_note(self) -> None:
+        self._set_note(self.note.text())
+        self.setFocus()
+
+    def _set_note(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.hide()
+        self.noted.setText(self.tr("Note: {0}").format(text.strip()))
+        self.noted.setVisible(bool(text.strip()))
+
+    def _save_demonstration(self, text: str) -> None:
+        if self.queue is None or self.queue.current is None:
+            return
+        pair = self.queue.current.pair
+        try:
+            prompt = unpack_prompt(pair["prompt"], pair["turns"])
+            _, changed = self._session.labels.add_demonstration(prompt, text, author=self.queue.author)
+        except EngineError as error:
+            self._session.say(error)
+            return
+        self._unsay(changed)
+        self._session.toast(self.tr("Saved as a demonstration."), "good")
+        self.close_cards()
+
+    def _forget_failure(self) -> None:
+        if not self.error.isHidden():
+            self.bar.keep(None)
+            self.error.hide()
+
+    # --- generating ----------------------------------------------------------------------------------------------
+
+    def open_generate(self) -> None:
+        self.form.refresh()
+        self.form.show()
+        self.form.first.setFocus()
+
+    def make_pairs(self, wish: Wish) -> None:
+        if self.maker is not None or self._session.project is None:
+            return
+        self.form.hide()
+        self.generate.setEnabled(False)
+        self.maker = PairMaker(self._session, wish, self)
+        self.maker.stage.connect(self._show_making)
+        self.maker.added.connect(self._pair_added)
+        self.maker.ended.connect(self._made)
+        self._show_making(self.tr("Reading the prompts"), 0, 0)
+        self.setFocus()
+
+    def _show_making(self, text: str, done: int, total: int) -> None:
+        made = self.maker.made if self.maker else 0
+        training = next(iter(self._session.activity.kept()), None)
+        if training is not None:
+            text = self.tr("Waits until “{0}” has ended").format(training.title)
+        self.making.show_stage(self.tr("{0} · {1} pairs so far").format(text, made), done, total)
+        self.making.show()
+
+    def _pair_added(self, _pair: str) -> None:
+        self._unsay(self._session.labels.last_change)
+        if self.queue is not None:
+            self.queue.tally.total += 1
+            if self.queue.current is None:
+                self.queue.start()
+                self._show_current()
+            self._show_progress()
+
+    def _made(self, error: BaseException | None) -> None:
+        maker, self.maker = self.maker, None
+        self.making.hide()
+        self.generate.setEnabled(self._session.project is not None)
+        self.form.next_seed()
+        if maker is not None:
+            maker.deleteLater()
+        if error is not None:
+            self.open_generate()
+            self.form.say(sentence(error))
+        elif maker is not None:
+            told = self.tr("{0} pairs to judge.").format(maker.made)
+            if maker.same:
+                told += " " + self.tr("{0} left out: the same answer twice.").format(maker.same)
+            self._session.toast(told, "good" if maker.made else "warn")
+        self._show_current()
+
+    def _stop_making(self) -> None:
+        if self.maker is not None:
+            self.maker.stop()
+
+    # --- what is shown -------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the pairs anew."""
+        self._stale = False
+        self._set_note("")
+        self._forget_failure()
+        if self._session.project is None:
+            self.queue = None
+        else:
+            said = self.queue.said if self.queue is not None else []
+            self.queue = PairQueue(self._session.labels, author(), self.again.isChecked(), said=said)
+            try:
+                self.queue.start()
+            except EngineError as error:
+                self.queue = None
+                self._session.say(error)
+        self._show_sources()
+        self._show_current()
+
+    def _show_current(self) -> None:
+        shown = self.queue.current if self.queue else None
+        if shown is None:
+            self._show_nothing()
+        else:
+            if self._stack.currentWidget() is not self.judging:
+                self._stack.setCurrentWidget(self.judging)
+            self.view.show_pair(shown)
+            self._show_flag(bool(shown.pair.get("flagged")))
+            if not self.edit.isHidden():
+                self.edit.hide()
+        self._show_progress()
+
+    def _show_nothing(self) -> None:
+        """No pair is left, or there never was one."""
+        old = self._stack.currentWidget()
+        if old is not None and old is not self.judging:
+            self._stack.removeWidget(old)
+            old.deleteLater()
+        state = self._nothing()
+        self._stack.addWidget(state)
+        self._stack.setCurrentWidget(state)
+
+    def _nothing(self) -> EmptyState:
+        queue, session = self.queue, self._session
+        if queue is None:
+            return EmptyState(
+                "scale-balance",
+                self.tr("Open a project to judge its pairs of answers."),
+                (self.tr("Go to Home"), lambda: session.go("home")),
+            )
+        generate = (self.tr("Generate pairs…"), self.open_generate)
+        import_ = (self.tr("Import comparisons…"), lambda: session.go("data", kind="comparisons"))
+        if not queue.tally.total:
+            return EmptyState(
+                "scale-balance",
+                self.tr("Nothing to judge yet. Two answers to one prompt make a pair."),
+                generate,
+                [import_],
+            )
+        train = (self.tr("Train a reward model"), lambda: session.go("train", task="reward"))
+        told = self.tr("All {0} pairs are judged.").format(f"{queue.tally.total:,}")
+        detail = [self.tr("{0} of them skipped.").format(queue.tally.skipped)] if queue.tally.skipped else []
+        share = queue.left_share
+        if share is not None and len(queue.said) >= 10:
+            detail.append(self.tr("In this sitting the left answer won {0} of the time.").format(f"{share:.0%}"))
+        others = [generate]
+        if not queue.no_person_yet and self._unjudged_by_people():
+            others.insert(0, (self.tr("Judge these yourself"), lambda: self.again.setChecked(True)))
+            detail.append(
+                self.tr("A rule or an import judged some of them; your own verdict would stand in its place.")
+            )
+        return EmptyState("check-circle-outline", told, train, others, detail=" ".join(detail))
+
+    def _unjudged_by_people(self) -> int:
+        return self._session.labels.judged_by_people()[""] if self._session.project is not None else 0
+
+    def _show_sources(self) -> None:
+        if self._session.project is None:
+            for made in (self.waiting, self.again, self.generate):
+                made.setEnabled(False)
+            return
+        waiting, by_people = self._session.labels.tally()[""], self._unjudged_by_people()
+        self.waiting.setText(self.tr("Waiting  {0}").format(f"{waiting:,}"))
+        self.again.setText(self.tr("Judge these yourself  {0}").format(f"{by_people:,}"))
+        self.waiting.setEnabled(True)
+        self.again.setEnabled(by_people > 0 or self.again.isChecked())
+        self.generate.setEnabled(self.maker is None)
+
+    def _show_progress(self) -> None:
+        self.progress.setText(progress_line(self.queue) if self.queue else "")
+        waiting = self.queue.tally.left if self.queue else 0
+        if self.queue is not None:
+            text = self.tr("Judge these yourself  {0}") if self.queue.no_person_yet else self.tr("Waiting  {0}")
+            (self.again if self.queue.no_person_yet else self.waiting).setText(text.format(f"{waiting:,}"))
+            if not self.queue.no_person_yet:
+                self._session.set_badge("compare", waiting)
+
+    def _show_last(self, said: Said) -> None:
+        self.last.setText(verdict_line(said, self.queue.agreement if self.queue else (0, 0)))
+
+    def _show_flag(self, on: bool) -> None:
+        self.view.flag.setVisible(on)
+        self.bar.others["flag"].setChecked(on)
+
+    def _read_ahead(self) -> None:
+        if self.queue is not None:
+            try:
+                self.queue.refill()
+            except EngineError as error:
+                self._session.say(error)
+
+    # --- what others say -----------------------------------------------------------------------------------------
+
+    def _unsay(self, changed: Changed) -> None:
+        """Remember a change to announce a moment later: the next pair comes first."""
+        self._unsaid = changed if self._unsaid is None else self._unsaid | changed
+        self._soon.start()
+
+    def _announce(self) -> None:
+        changed, self._unsaid = self._unsaid, None
+        if changed:
+            self._announcing = True
+            self._session.announce(changed)
+            self._announcing = False
+
+    def _labels_changed(self, changed: Changed) -> None:
+        if self._announcing or not changed & (type(changed).PAIRS | type(changed).COMPARISONS):
+            return
+        self._stale = True
+        if self.isVisible():
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what changed elsewhere; the pair on the screen stays while it still waits."""
+        self._stale = False
+        if self.queue is None or self.queue.current is None:
+            self.reload()
+            return
+        here = self.queue.current
+        pair = self._session.labels.get("pairs", here.id)
+        if pair is None or pair["hidden"]:
+            self.reload()
+            return
+        self.queue.start(keep=here)
+        self._show_sources()
+        self._show_progress()
+
+    def _models_changed(self) -> None:
+        if self.form.isVisible():
+            self.form.refresh()
+
+    def _project_changed(self) -> None:
+        self._unsaid = None
+        self._soon.stop()
+        if self.maker is not None:
+            self.maker.deleteLater()
+            self.maker = None
+        self.making.hide()
+        self.close_cards()
+        self._set_note("")
+        self.last.setText("")
+        self.queue = None
+        self.reload()
+
+    def on_shown(self) -> None:
+        if self._stale:
+            self.refresh()
+        self.setFocus()
+
+    def on_hidden(self) -> None:
+        self._soon.stop()
+        self._announce()
+
+    def receive(self, hints: dict[str, Any]) -> None:
+        """`generate=True` opens the form for new pairs; `again=True` asks for those a rule has judged."""
+        if hints.get("generate"):
+            self.open_generate()
+        if "again" in hints:
+            (self.again if hints["again"] else self.waiting).setChecked(True)
+
+    def commands(self) -> list[Command]:
+        return [
+            Command(self.tr("Generate pairs to judge"), self.open_generate),
+            Command(self.tr("Show the guidelines"), self.show_guidelines, "H"),
+            Command(self.tr("Undo the last verdict"), self.undo, "Backspace"),
+            Command(self.tr("Mark the differences of two answers"), self.toggle_differences, "D"),
+        ]
+
+    def keys(self) -> list[tuple[str, str]]:
+        return [
+            ("1 / Left", self.tr("Answer 1 is better; with Shift much better")),
+            ("2 / Right", self.tr("Answer 2 is better; with Shift much better")),
+            ("3 / Down", self.tr("Tie")),
+            ("4", self.tr("Both are bad")),
+            ("S", self.tr("Skip")),
+            ("F", self.tr("Flag for a second look")),
+            ("E", self.tr("Write a better answer as a demonstration")),
+            ("N", self.tr("Note")),
+            ("D", self.tr("Mark the differences")),
+            ("H", self.tr("Guidelines")),
+            ("Backspace / Ctrl+Z", self.tr("Undo the last verdict")),
+        ]
+
+
+def author() -> str:
+    """Who judges: the name of the account."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # an account without a name, as in some containers
+        return ""
+
+
+def guidelines(session: Session) -> str:
+    """The project's own guidelines.md, else those that come with the sample project."""
+    from resources.starter import PROJECT
+
+    own = session.root / "guidelines.md" if session.root is not None else Path()
+    for file in (own, PROJECT / "guidelines.md"):
+        if file.is_file():
+            return file.read_text(encoding="utf-8", errors="replace")
+    return ""

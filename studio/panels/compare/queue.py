@@ -1,0 +1,185 @@
+"""The pairs that wait, one after the other: what comes next, what was said, and taking it back. No Qt in this file."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rlhf_engine.contract.errors import StoreError
+
+if TYPE_CHECKING:
+    from rlhf_engine.store.labels import Labels
+
+AHEAD = 20  # pairs read before they are needed
+IDLE = 60.0  # seconds; whoever takes longer was away
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A pair as it is on the screen. `left` is the answer ("a" or "b") that stands on the left."""
+
+    pair: dict[str, Any]
+    left: str
+
+    @property
+    def id(self) -> str:
+        return str(self.pair["id"])
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        a, b = str(self.pair["a"]), str(self.pair["b"])
+        return (a, b) if self.left == "a" else (b, a)
+
+    def winner(self, side: str) -> str:
+        """The answer on a side ("left" or "right"); other verdicts are what they are."""
+        if side not in ("left", "right"):
+            return side
+        return self.left if side == "left" else ("b" if self.left == "a" else "a")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A judgement that has been written down."""
+
+    shown: Shown
+    winner: str
+    strength: int
+    seconds: float
+
+
+@dataclass
+class Tally:
+    """Pairs judged, all pairs, and skipped ones."""
+
+    judged: int = 0
+    total: int = 0
+    skipped: int = 0
+
+    @property
+    def left(self) -> int:
+        return max(0, self.total - self.judged - self.skipped)
+
+    def count(self, winner: str, by: int) -> None:
+        if winner == "skip":
+            self.skipped += by
+        else:
+            self.judged += by
+
+
+@dataclass
+class PairQueue:
+    """`current` is the pair to judge, None when there is none left.
+
+    With `no_person_yet`, pairs that a rule or a model has judged are asked again; their verdict is not shown before.
+    """
+
+    labels: Labels
+    author: str = ""
+    no_person_yet: bool = False
+    draw: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
+    current: Shown | None = None
+    said: list[Said] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    _ahead: deque[Shown] = field(default_factory=deque)
+    _since: float = 0.0
+
+    def start(self, keep: Shown | None = None) -> None:
+        """Read everything anew; `keep` stays on the screen."""
+        self._ahead.clear()
+        self.current = keep
+        self.recount()
+        self.refill()
+        if keep is None:
+            self.advance()
+
+    def recount(self) -> None:
+        counts = self.labels.judged_by_people() if self.no_person_yet else self.labels.tally()
+        total = sum(counts.values())
+        self.tally = Tally(total - counts[""] - counts["skip"], total, counts["skip"])
+
+    def refill(self) -> None:
+        """Read ahead. Called when the next pair is on the screen, so that nobody waits for it."""
+        if len(self._ahead) > AHEAD // 2:
+            return
+        here = [self.current.id] if self.current else []
+        known = [*here, *(shown.id for shown in self._ahead)]
+        for pair in self.labels.next_pairs(AHEAD - len(self._ahead), known, no_person_yet=self.no_person_yet):
+            self._ahead.append(Shown(pair, "a" if self.draw() < 0.5 else "b"))
+
+    def advance(self) -> None:
+        if not self._ahead:
+            self.current = None
+            self.refill()
+        self.current = self._ahead.popleft() if self._ahead else None
+        self._since = self.clock()
+
+    def judge(self, side: str, strength: int, comment: str = "") -> Said:
+        """Write down what was said of the current pair, then go on to the next.
+
+        `side` is left, right, tie, both_bad or skip.
+
+        Raises:
+            EngineError: it could not be written; the pair stays.
+        """
+        shown = self.current
+        if shown is None:
+            raise StoreError("There is no pair to judge.")
+        seconds = max(0.0, self.clock() - self._since)
+        winner = shown.winner(side)
+        self.labels.judge(shown.id, winner, strength, shown.left, seconds, self.author, "human", comment)
+        made = Said(shown, winner, strength, seconds)
+        self.said.append(made)
+        self.tally.count(winner, 1)
+        self.advance()
+        return made
+
+    def undo(self) -> Said | None:
+        """Take back the last judgement of this author, of this sitting or an earlier one; its pair is shown again."""
+        undone = self.labels.undo_last(self.author)
+        if undone is None:
+            return None
+        known = next((said for said in reversed(self.said) if said.shown.id == undone["pair_id"]), None)
+        if known is not None:
+            self.said.remove(known)
+            shown = known.shown
+        else:
+            pair = self.labels.get("pairs", undone["pair_id"])
+            if pair is None or pair["hidden"]:
+                self.recount()
+                return None
+            shown = Shown({"said": None, "said_strength": None, "said_source": None, **pair}, undone["left_side"])
+        if self.current is not None:
+            self._ahead.appendleft(self.current)
+        self.current = shown
+        self._since = self.clock()
+        self.tally.count(undone["winner"], -1)
+        return known or Said(shown, undone["winner"], undone["strength"], undone["seconds"])
+
+    # --- what can be told of the sitting ------------------------------------------------------------------------
+
+    @property
+    def per_minute(self) -> float:
+        """Judgements a minute in this sitting, time away left out; 0 before the first."""
+        seconds = sum(min(IDLE, said.seconds) for said in self.said)
+        return 60.0 * len(self.said) / seconds if seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self.tally.left / self.per_minute * 60.0 if self.per_minute and len(self.said) >= 3 else None
+
+    @property
+    def agreement(self) -> tuple[int, int]:
+        """(agreed, compared) with what a rule, a model or an import had said of the same pairs; skips do not count."""
+        both = [said for said in self.said if said.shown.pair.get("said") and said.winner not in ("skip", "both_bad")]
+        return sum(said.winner == said.shown.pair["said"] for said in both), len(both)
+
+    @property
+    def left_share(self) -> float | None:
+        """How often the left answer won, of all that had a winner: far from a half is a habit of the hand."""
+        won = [said for said in self.said if said.winner in ("a", "b")]
+        return sum(said.winner == said.shown.left for said in won) / len(won) if won else None

@@ -1,0 +1,64 @@
+"""How far the judging is, and what the last verdict was, in words. Sources are told only here: after judging."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from PySide6.QtCore import QCoreApplication
+
+from studio.panels.compare.queue import PairQueue, Said
+from studio.widgets import duration
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Compare", text)
+
+
+def progress_line(queue: PairQueue) -> str:
+    """137 of 500 judged · 5.2 a minute · 1 h 10 min left"""
+    tally = queue.tally
+    parts = [_tr("{0} of {1} judged").format(f"{tally.judged:,}", f"{tally.total:,}")]
+    if tally.skipped:
+        parts.append(_tr("{0} skipped").format(f"{tally.skipped:,}"))
+    left = queue.seconds_left
+    if left is not None and tally.left:
+        parts.append(_tr("{0} a minute").format(f"{queue.per_minute:.1f}"))
+        parts.append(_tr("{0} left").format(duration(left)))
+    return " · ".join(parts)
+
+
+def verdict_line(said: Said, agreement: tuple[int, int]) -> str:
+    """What was said, where the answers came from, and whether a rule had said the same."""
+    parts = [_verdict(said)]
+    names = source_names(said.shown.pair)
+    if names:
+        order = ("a", "b") if said.shown.left == "a" else ("b", "a")
+        parts.append(_tr("1: {0}, 2: {1}").format(*(names[side] for side in order)))
+    before, source = said.shown.pair.get("said"), said.shown.pair.get("said_source")
+    if before in ("a", "b", "tie") and said.winner in ("a", "b", "tie"):
+        who = {"rule": _tr("The rule"), "import": _tr("The import"), "model": _tr("A model")}.get(
+            str(source), _tr("It")
+        )
+        told = _tr("{0} says the same") if before == said.winner else _tr("{0} says otherwise")
+        agreed, of = agreement
+        parts.append(told.format(who) + (f" ({agreed / of:.0%} · {agreed}/{of})" if of else ""))
+    return " · ".join(parts)
+
+
+def _verdict(said: Said) -> str:
+    if said.winner in ("a", "b"):
+        side = "1" if said.winner == said.shown.left else "2"
+        strong = said.strength == 3
+        return (_tr("Answer {0} is much better") if strong else _tr("Answer {0} is better")).format(side)
+    return {"tie": _tr("Tie"), "both_bad": _tr("Both bad"), "skip": _tr("Skipped")}[said.winner]
+
+
+def source_names(pair: dict[str, Any]) -> dict[str, str]:
+    """Who wrote answer a and answer b, where the pair says so; empty otherwise."""
+    try:
+        meta = json.loads(pair.get("meta") or "{}")
+        found = {side: str(meta[side].get("title") or meta[side]["model"]) for side in ("a", "b")}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return found
