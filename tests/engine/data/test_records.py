@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 
 from rlhf_engine.data.records import (
@@ -32,12 +30,13 @@ def test_a_text_and_one_user_turn_with_other_spacing_are_the_same_prompt():
     assert canonical(TURNS) != canonical("Be brief. Hi")
 
 
-def test_the_side_of_a_prompt_follows_from_its_hash_alone():
-    digest = hashlib.sha256(b'[["user","Hi there"]]').hexdigest()
-    expected = "heldout" if int(digest[:16], 16) % 100 < 10 else "train"
+def test_the_side_of_a_prompt_follows_from_its_hash_alone_and_never_changes():
+    # The first 64 bits of sha256('[["user","prompt 1"]]') and so on, modulo 100: 9, 9, 10, 10. Below 10 is held out.
+    sides = [split_of(f"prompt {i}") for i in (1, 155, 14, 111)]
 
-    assert split_of("Hi there") == expected
-    assert split_of([{"role": "user", "content": " Hi  there"}]) == expected
+    assert sides == ["heldout", "heldout", "train", "train"]
+    assert split_of([{"role": "user", "content": " prompt  1"}]) == "heldout"
+    assert split_of("prompt 14", heldout=11) == "heldout"
 
 
 def test_about_a_tenth_of_all_prompts_is_held_out():

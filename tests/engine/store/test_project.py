@@ -246,7 +246,8 @@ def test_a_snapshot_of_an_open_project_is_complete(tmp_path):
 def test_opening_a_project_imports_neither_torch_nor_pandas(tmp_path):
     Project.create(tmp_path / "mine").close()
     code = (
-        "import sys, rlhf_engine.data.reading, rlhf_engine.data.datasets; from rlhf_engine.store.project import Project;"
+        "import sys, rlhf_engine.data.reading, rlhf_engine.data.datasets\n"
+        "from rlhf_engine.store.project import Project\n"
         "Project.open(sys.argv[1]); sys.exit(bool({'torch', 'transformers', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "mine")], cwd=ROOT).returncode == 0
