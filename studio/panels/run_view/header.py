@@ -9,21 +9,12 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QProgressBar, QVBoxLayout, QWidget
 
 from studio.forms import FloatSpin
+from studio.panels.run_view.naming import STATES, state_word
 from studio.panels.run_view.story import RunStory
 from studio.theme.tokens import S2, S3
 from studio.widgets import Pill, PlainLabel, button, duration, set_tooltip
 
 LONGEST = 48  # characters of a name
-TONES = {
-    "waiting": "muted",
-    "running": "link",
-    "paused": "warn",
-    "completed": "good",
-    "cancelled": "muted",
-    "suspended": "warn",
-    "interrupted": "warn",
-    "failed": "bad",
-}
 
 
 class RunHeader(QWidget):
@@ -81,7 +72,7 @@ class RunHeader(QWidget):
             self._asked_pause = False
         self.name.setText(name if len(name) <= LONGEST else name[: LONGEST - 1] + "…")
         set_tooltip(self.name, name if len(name) > LONGEST else "")
-        self.pill.set(self._word(story.state), TONES[story.state])
+        self.pill.set(state_word(story.state), STATES[story.state])
         self.detail.setText(self._detail(story, waits_for))
         self.pause.setVisible(story.going)
         self.stop.setVisible(story.going or story.state == "waiting")
@@ -130,19 +121,6 @@ class RunHeader(QWidget):
         if story.left is not None:
             parts.append(self.tr("{0} left").format(duration(story.left)))
         self.numbers.setText("  ·  ".join(filter(None, parts)))
-
-    def _word(self, state: str) -> str:
-        words = {
-            "waiting": self.tr("Waiting"),
-            "running": self.tr("Running"),
-            "paused": self.tr("Paused"),
-            "completed": self.tr("Completed"),
-            "cancelled": self.tr("Stopped"),
-            "suspended": self.tr("Suspended"),
-            "interrupted": self.tr("Interrupted"),
-            "failed": self.tr("Failed"),
-        }
-        return words[state]
 
     def _pause(self) -> None:
         if self._story.state == "paused":

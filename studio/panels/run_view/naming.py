@@ -1,4 +1,4 @@
-"""What a stored run is called and what was chosen for it, read from its spec. No Qt here."""
+"""What a stored run is called and what was chosen for it, read from its row and its spec."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from dataclasses import MISSING, dataclass, fields
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
@@ -28,6 +30,33 @@ class Setting:
     @property
     def changed(self) -> bool:
         return self.default is not MISSING and self.value != self.default
+
+
+STATES = {  # the tone of each state's word
+    "waiting": "muted",
+    "running": "link",
+    "paused": "warn",
+    "completed": "good",
+    "cancelled": "muted",
+    "suspended": "warn",
+    "interrupted": "warn",
+    "failed": "bad",
+}
+
+
+def state_word(state: str) -> str:
+    """What a state is called on screen."""
+    words = {
+        "waiting": QT_TRANSLATE_NOOP("RunState", "Waiting"),
+        "running": QT_TRANSLATE_NOOP("RunState", "Running"),
+        "paused": QT_TRANSLATE_NOOP("RunState", "Paused"),
+        "completed": QT_TRANSLATE_NOOP("RunState", "Completed"),
+        "cancelled": QT_TRANSLATE_NOOP("RunState", "Stopped"),
+        "suspended": QT_TRANSLATE_NOOP("RunState", "Suspended"),
+        "interrupted": QT_TRANSLATE_NOOP("RunState", "Interrupted"),
+        "failed": QT_TRANSLATE_NOOP("RunState", "Failed"),
+    }
+    return QCoreApplication.translate("RunState", str(words.get(state, state)))
 
 
 def values_of(spec_json: str) -> dict[str, Any]:
@@ -67,15 +96,24 @@ def title_of(row: RunRow) -> str:
     return row.name or f"{method} {row.id[:4]}"
 
 
-def short_model(session: Session, ref: str, titles: dict[str, str] | None = None) -> str:
-    """A model reference in few words."""
-    known = titles if titles is not None else {choice.ref: choice.title for choice in session.models()}
-    return known.get(ref) or _last(ref)
+def titles(session: Session) -> dict[str, str]:
+    """What the project's models and datasets are called, by their references."""
+    found = {choice.ref: choice.title for choice in session.models()}
+    return found | {choice.ref: choice.title for choice in session.datasets()}
 
 
-def short_dataset(ref: str, titles: dict[str, str]) -> str:
-    return titles.get(ref) or _last(ref.removeprefix("dataset:"))
+def short(ref: str, known: dict[str, str]) -> str:
+    """A model or dataset reference in few words: its title where it has one, else the end of its path."""
+    if ref in known:
+        return known[ref]
+    bare = ref.removeprefix("dataset:")
+    return PurePath(bare).name if "/" in bare else bare
 
 
-def _last(ref: str) -> str:
-    return PurePath(ref).name if "/" in ref and not ref.startswith("run:") else ref
+def plain(value: Any) -> str:
+    """A setting's value on one line."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

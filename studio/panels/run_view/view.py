@@ -17,7 +17,7 @@ from studio.panels.run_view.curves import CurveFeed
 from studio.panels.run_view.ending import ending
 from studio.panels.run_view.header import RunHeader
 from studio.panels.run_view.log_view import LOOKS, LogView
-from studio.panels.run_view.naming import Setting, model_of, settings_of, title_of, values_of
+from studio.panels.run_view.naming import Setting, model_of, plain, settings_of, title_of, values_of
 from studio.panels.run_view.samples import SamplesView
 from studio.panels.run_view.story import GOING, RunStory
 from studio.theme.tokens import S2, S3
@@ -312,12 +312,3 @@ def _shown(setting: Setting, number: int) -> dict[str, Any]:
         "group": setting.group,
         "changed": setting.changed or setting.group == "Inputs",
     }
-
-
-def plain(value: Any) -> str:
-    """A setting's value on one line."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
@@ -88,7 +89,7 @@ class TrainPanel(QWidget):
     def commands(self) -> list[Command]:
         titles = {"sft": self.tr("Train by demonstrations (SFT)"), "reward": self.tr("Train a reward model")}
         made = [
-            Command(titles.get(key, self.tr("Train with {0}").format(key.upper())), lambda key=key: self._go(key))
+            Command(titles.get(key, self.tr("Train with {0}").format(key.upper())), partial(self._go, key))
             for key in METHODS
         ]
         return [*made, Command(self.tr("Start the run"), self._start, "Ctrl+Return")]

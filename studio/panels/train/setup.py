@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -310,7 +311,7 @@ class SetupView(QWidget):
         group = QButtonGroup(self)
         self.methods: dict[str, QPushButton] = {}
         for key in METHODS:
-            made = button(TASKS[key].title, lambda key=key: self.choose(key), tip=TASKS[key].summary)
+            made = button(TASKS[key].title, partial(self.choose, key), tip=TASKS[key].summary)
             made.setCheckable(True)
             group.addButton(made)
             row.addWidget(made)
@@ -349,8 +350,8 @@ class SetupView(QWidget):
         return card
 
     def _say(self, lines: list[tuple[str, str]], blockers: list[str]) -> None:
-        while self._lines.count():
-            old = self._lines.takeAt(0).widget()
+        while (place := self._lines.takeAt(0)) is not None:
+            old = place.widget()
             if old is not None:
                 old.hide()
                 old.deleteLater()
@@ -372,9 +373,8 @@ class SetupView(QWidget):
                 text = self.tr("Train a reward model")
                 found.append(ghost_button(text, lambda: self.choose("reward"), icon="arrow-right"))
             if isinstance(editor, DatasetPicker) and editor.missing():
-                kind = editor.kind
-                text = self.tr("Add {0} in Data").format(kind)
-                go = lambda kind=kind: self._session.go("data", kind=kind)  # noqa: E731
+                text = self.tr("Add {0} in Data").format(editor.kind)
+                go = partial(self._session.go, "data", kind=editor.kind)
                 found.append(ghost_button(text, go, icon="arrow-right"))
         return found
 
