@@ -10,7 +10,6 @@ import csv
 import gzip
 import io
 import json
-import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rlhf_engine.contract.errors import DataError
+from rlhf_engine.data.strict_json import StrictJson
 
 MAX_LINE = 16 * 2**20  # bytes
 MAX_WHOLE = 2 * 2**30  # bytes of a file that can only be read as a whole
@@ -159,50 +159,8 @@ def _too_large(path: Path) -> DataError:
     )
 
 
-class _Json:
-    """JSON without what the standard library lets pass: NaN, infinities, and two values under one name."""
-
-    def __init__(self) -> None:
-        self.flaws: list[str] = []
-        self._decoder = json.JSONDecoder(
-            object_pairs_hook=self._object,
-            parse_constant=self._constant,
-            parse_float=self._float,
-            parse_int=self._int,
-        )
-
-    def value(self, text: str, start: int = 0) -> tuple[Any, int]:
-        """The value that begins at `start` and where it ends; `flaws` then holds what is wrong with it."""
-        self.flaws = []
-        value, end = self._decoder.raw_decode(text, start)
-        return value, end
-
-    def _object(self, pairs: list[tuple[str, Any]]) -> Row:
-        body = dict(pairs)
-        if len(body) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            self.flaws.append(f"names {twice[:40]!r} twice")
-        return body
-
-    def _constant(self, word: str) -> None:
-        self.flaws.append(f"contains {word}, which is not JSON")
-
-    def _float(self, digits: str) -> float:
-        number = float(digits)
-        if not math.isfinite(number):
-            self.flaws.append(f"contains the number {digits[:20]}, which is too large")
-        return number
-
-    def _int(self, digits: str) -> int:
-        if len(digits) > 1000:
-            self.flaws.append(f"contains a number of {len(digits)} digits")
-            return 0
-        return int(digits)
-
-
 def _jsonl(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
-    reader = _Json()
+    reader = StrictJson()
     for found in _lines(path):
         if isinstance(found, Rejected):
             yield found
@@ -224,7 +182,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
 def _json(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
     """The elements of an array; or of the first list of an object, such as {"data": [...]}."""
     text = _whole(path)
-    reader = _Json()
+    reader = StrictJson()
     space = re.compile(r"[ \t\r\n]*")
     at = space.match(text).end()  # type: ignore[union-attr]  # it matches nothing too
     line, counted = 1, 0
@@ -293,7 +251,7 @@ def _one_object_a_line(path: Path) -> bool:
         for seen, found in enumerate(_lines(path)):
             if isinstance(found, Rejected):
                 return False
-            _, end = _Json().value(found[1].strip())
+            _, end = StrictJson().value(found[1].strip())
             if seen or end < len(found[1].strip()):
                 return bool(seen)
     return False

@@ -6,11 +6,7 @@ appended to the journal. Ids are made by the caller or here, so that saying the 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-import time
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Flag, auto
@@ -18,29 +14,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.contract.errors import DataError, StoreError
-from rlhf_engine.data.records import (
-    STRENGTHS,
-    Comparison,
-    Demonstration,
-    Prompt,
-    PromptRecord,
-    canonical,
-    fault_in,
-    pack_prompt,
-    unpack_prompt,
-)
+from rlhf_engine.data.records import Prompt, PromptRecord, fault_in, unpack_prompt
 from rlhf_engine.store.database import open_database, transaction
+from rlhf_engine.store.facts import (
+    Fact,
+    demonstration_fact,
+    facts_of,
+    judgement_fact,
+    mark_fact,
+    model_fact,
+    pair_fact,
+    prompt_fact,
+    same_key,
+)
 from rlhf_engine.store.journal import Journal
-from rlhf_engine.store.label_pages import TABLES, WINNERS, LabelReader
+from rlhf_engine.store.label_pages import TABLES, LabelReader
 from rlhf_engine.store.migrations import migrate
-from rlhf_engine.store.schema import STEPS, insert_sql, row_hash
+from rlhf_engine.store.schema import STEPS, insert_sql
 from rlhf_engine.store.standings import await_verdict, hide_replaced, restate_mark, restate_pair
 
 if TYPE_CHECKING:
     from rlhf_engine.store.repair import Check
 
 SOURCES = ("human", "rule", "import", "model")
-Fact = tuple[str, dict[str, Any]]
 
 
 class Changed(Flag):
@@ -105,7 +101,7 @@ class Labels(LabelReader):
         """Returns its id; for a prompt that is there already (whatever its spacing), that one's id and no change."""
         if known := self._known_prompt(prompt):
             return known, self._note(Changed(0))
-        fact = _prompt_fact(prompt, source, author, id)
+        fact = prompt_fact(prompt, source, author, id)
         return str(fact[1]["id"]), self._write([fact], Changed.PROMPTS)
 
     def add_demonstration(
@@ -117,7 +113,7 @@ class Labels(LabelReader):
         replaces: str | None = None,
         id: str = "",
     ) -> tuple[str, Changed]:
-        fact = _demonstration_fact(prompt, completion, source, author, replaces or "", id)
+        fact = demonstration_fact(prompt, completion, source, author, replaces or "", id)
         return str(fact[1]["id"]), self._write([fact], Changed.DEMONSTRATIONS)
 
     def add_pair(
@@ -131,7 +127,7 @@ class Labels(LabelReader):
         id: str = "",
     ) -> str:
         """Two answers to be judged; `meta` says where each came from. Raises DataError for two that are the same."""
-        fact = _pair_fact(prompt, a, b, meta or {}, source, author, "", id)
+        fact = pair_fact(prompt, a, b, meta or {}, source, author, "", id)
         self._write([fact], Changed.PAIRS)
         return str(fact[1]["id"])
 
@@ -153,7 +149,7 @@ class Labels(LabelReader):
         """
         if not self._rows("SELECT 1 FROM pairs WHERE id = :id", id=pair_id):
             raise StoreError(f"There is no pair {pair_id!r} to judge.")
-        fact = _judgement_fact(pair_id, winner, strength, left, seconds, author, source, comment, id)
+        fact = judgement_fact(pair_id, winner, strength, left, seconds, author, source, comment, id)
         self._write([fact], Changed.COMPARISONS)
         return str(fact[1]["id"])
 
@@ -169,7 +165,7 @@ class Labels(LabelReader):
         if not found:
             return None
         undone = self.get("comparisons", found[0]["id"])
-        fact = _judgement_fact(found[0]["pair_id"], "undo", 2, "a", 0.0, author, "human", "", "", found[0]["id"])
+        fact = judgement_fact(found[0]["pair_id"], "undo", 2, "a", 0.0, author, "human", "", "", found[0]["id"])
         self._write([fact], Changed.COMPARISONS)
         return undone
 
@@ -192,13 +188,13 @@ class Labels(LabelReader):
             return self.judge(old["pair_id"], left=old["left_side"], author=author, **said)
         prompt = fields.get("prompt", unpack_prompt(old["prompt"], old["turns"]))
         if kind == "prompts":
-            fact = _prompt_fact(prompt, old["source"], author, "", replaces=id)
+            fact = prompt_fact(prompt, old["source"], author, "", replaces=id)
         elif kind == "demonstrations":
             completion = fields.get("completion", old["completion"])
-            fact = _demonstration_fact(prompt, completion, old["source"], author, id, "")
+            fact = demonstration_fact(prompt, completion, old["source"], author, id, "")
         else:
             meta = fields.get("meta", json.loads(old["meta"]))
-            fact = _pair_fact(
+            fact = pair_fact(
                 prompt, fields.get("a", old["a"]), fields.get("b", old["b"]), meta, old["source"], author, id, ""
             )
         self._write([fact], _touched(kind))
@@ -233,7 +229,7 @@ class Labels(LabelReader):
         for number, given in enumerate(rows, 1):
             body = asdict(given) if is_dataclass(given) and not isinstance(given, type) else dict(given)  # type: ignore[call-overload]
             try:
-                made = _facts_of(kind, body, body.get("source") or source, author)
+                made = facts_of(kind, body, body.get("source") or source, author)
             except KeyError as error:
                 raise DataError(f"Record {number} has no {error.args[0]!r}.") from error
             except DataError as error:
@@ -251,18 +247,17 @@ class Labels(LabelReader):
         """Remember a folder or Hub id, so that it can be chosen."""
         if any(model["ref"] == ref for model in self.models()):
             return self._note(Changed(0))
-        row = {"id": _new_id(), "ref": _short(ref, "ref"), "title": _short(title or ref, "title")}
-        return self._write([_fact("models", {**row, "created": time.time()})], Changed.MODELS)
+        return self._write([model_fact(ref, title or ref)], Changed.MODELS)
 
     def remove_model(self, ref: str) -> Changed:
         """Forget a model; runs that used it are not touched."""
-        marks = [_mark_fact("models", model["id"], "removed", "") for model in self.models() if model["ref"] == ref]
+        marks = [mark_fact("models", model["id"], "removed", "") for model in self.models() if model["ref"] == ref]
         return self._write(marks, Changed.MODELS if marks else Changed(0))
 
     def _mark(self, kind: str, id: str, mark: str, author: str) -> Changed:
         if kind not in TABLES or self.get(kind, id) is None:
             raise StoreError(f"There is no record {id!r} among the {kind}.")
-        return self._write([_mark_fact(kind, id, mark, author)], _touched(kind))
+        return self._write([mark_fact(kind, id, mark, author)], _touched(kind))
 
     def _visible(self, kind: str, id: str) -> dict[str, Any]:
         record = self.get(kind, id)
@@ -276,7 +271,7 @@ class Labels(LabelReader):
         found = self._rows(
             "SELECT t.id FROM prompts AS t LEFT JOIN standings AS s ON s.kind = 'prompts' AND s.record = t.row "
             "WHERE t.same = :same AND coalesce(s.hidden, '') = '' LIMIT 1",
-            same=_same(prompt),
+            same=same_key(prompt),
         )
         return str(found[0]["id"]) if found else ""
 
@@ -324,106 +319,3 @@ class Labels(LabelReader):
 
 def _touched(kind: str) -> Changed:
     return Changed.COMPARISONS | Changed.PAIRS if kind in ("pairs", "comparisons") else Changed[kind.upper()]
-
-
-def _facts_of(kind: str, body: dict[str, Any], source: str, author: str) -> list[Fact]:
-    if kind == "prompts":
-        return [_prompt_fact(body["prompt"], source, author, "")]
-    if kind == "demonstrations":
-        return [_demonstration_fact(body["prompt"], body["completion"], source, author, "", "")]
-    if kind == "pairs":
-        return [_pair_fact(body["prompt"], body["a"], body["b"], body.get("meta") or {}, source, author, "", "")]
-    if kind != "comparisons":
-        raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(TABLES)}.")
-    chosen = "chosen" in body
-    a, b, winner = (body["chosen"], body["rejected"], "a") if chosen else (body["a"], body["b"], body["winner"])
-    pair = _pair_fact(body["prompt"], a, b, body.get("meta") or {}, source, author, "", "")
-    strength, comment = body.get("strength", 2), body.get("comment", "")
-    return [pair, _judgement_fact(pair[1]["id"], winner, strength, "a", 0.0, author, source, comment, "")]
-
-
-def _prompt_fact(prompt: Prompt, source: str, author: str, id: str, replaces: str = "") -> Fact:
-    _require(PromptRecord(prompt))
-    row = {**_who(source, author, id), **_prompt_columns(prompt), "same": _same(prompt), "replaces": replaces}
-    return _fact("prompts", row)
-
-
-def _demonstration_fact(prompt: Prompt, completion: str, source: str, author: str, replaces: str, id: str) -> Fact:
-    _require(Demonstration(prompt, completion))
-    row = {**_who(source, author, id), **_prompt_columns(prompt), "completion": completion, "replaces": replaces}
-    return _fact("demonstrations", row)
-
-
-def _pair_fact(
-    prompt: Prompt, a: str, b: str, meta: Mapping[str, Any], source: str, author: str, replaces: str, id: str
-) -> Fact:
-    _require(Comparison(prompt, a, b), {"chosen": "answer A", "rejected": "answer B"})
-    try:
-        told = json.dumps(meta, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"Where a pair came from must be told in JSON values: {error}.") from error
-    row = {**_who(source, author, id), **_prompt_columns(prompt), "a": a, "b": b, "meta": told, "replaces": replaces}
-    return _fact("pairs", row)
-
-
-def _judgement_fact(
-    pair_id: str,
-    winner: str,
-    strength: int,
-    left: str,
-    seconds: float,
-    author: str,
-    source: str,
-    comment: str,
-    id: str,
-    undoes: str = "",
-) -> Fact:
-    if winner not in WINNERS and not undoes:
-        raise DataError(f"The winner {winner!r} is not one of {', '.join(WINNERS)}.")
-    if isinstance(strength, bool) or strength not in STRENGTHS:
-        raise DataError(f"The strength {strength!r} is not 1, 2 or 3.")
-    if left not in ("a", "b") or not math.isfinite(seconds) or seconds < 0:
-        raise DataError(f"A judgement cannot have {left!r} on the left and take {seconds} seconds.")
-    said = {"winner": winner, "strength": strength, "comment": _short(comment, "comment"), "undoes": undoes}
-    seen = {"pair_id": pair_id, "left_side": left, "seconds": float(seconds)}
-    return _fact("comparisons", {**_who(source, author, id), **seen, **said})
-
-
-def _mark_fact(kind: str, record_id: str, mark: str, author: str) -> Fact:
-    row = {"id": _new_id(), "kind": kind, "record_id": record_id, "mark": mark, "author": _short(author, "author")}
-    return _fact("marks", {**row, "created": time.time()})
-
-
-def _fact(table: str, row: dict[str, Any]) -> Fact:
-    return table, {**row, "hash": row_hash(table, row)}
-
-
-def _who(source: str, author: str, id: str) -> dict[str, Any]:
-    origin = {"source": _short(source, "source"), "author": _short(author, "author")}
-    return {"id": id or _new_id(), **origin, "created": time.time()}
-
-
-def _prompt_columns(prompt: Prompt) -> dict[str, str]:
-    text, turns = pack_prompt(prompt)
-    return {"prompt": text, "turns": turns}
-
-
-def _require(record: PromptRecord | Demonstration | Comparison, names: Mapping[str, str] | None = None) -> None:
-    if fault := fault_in(record):
-        field, why = fault
-        raise DataError(f"The {(names or {}).get(field, field)} cannot be used: {why}.")
-
-
-def _short(text: str, what: str) -> str:
-    """A remark or a name: any text that is valid Unicode and no book."""
-    if not isinstance(text, str) or len(text) > 100_000 or any("\ud800" <= c <= "\udfff" for c in text):
-        raise DataError(f"The {what} is not valid text.")
-    return text
-
-
-def _same(prompt: Prompt) -> str:
-    return hashlib.sha256(canonical(prompt).encode("utf-8")).hexdigest()[:32]
-
-
-def _new_id() -> str:
-    return uuid.uuid4().hex
