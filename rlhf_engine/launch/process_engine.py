@@ -9,18 +9,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rlhf_engine.contract.errors import EngineError
-from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted
-from rlhf_engine.contract.reporter import Reporter
+from rlhf_engine.contract.events import Envelope, RunFinished
 from rlhf_engine.contract.spec import Spec
 from rlhf_engine.launch.control_file import throw
 from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.launch.follow import Follower
 from rlhf_engine.launch.recorded import require_resumable
 from rlhf_engine.launch.remote import RESUME, RemoteRun, RemoteSwitches, ending_with
+from rlhf_engine.launch.stories import Stories
 from rlhf_engine.launch.worker_process import WorkerProcess
 from rlhf_engine.launch.worker_streams import AGAIN
 from rlhf_engine.store.runs import RunsReader
@@ -44,7 +45,6 @@ class ProcessEngine:
         command: Sequence[str] = (),
     ) -> None:
         self._root = project_root.absolute()
-        self._publish = publish
         self._on_state = on_state or (lambda _state, _facts: None)
         self._command = command
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -52,6 +52,7 @@ class ProcessEngine:
         self._orders: list[RemoteRun] = []  # submitted and not ended, in order
         self._worker: WorkerProcess | None = None
         self._reader = RunsReader(self._root)
+        self._stories = Stories(self._reader, publish)
         self._follower = Follower(self._root, self._reader)
         self._closing = self._over = self._restarting = False
         self._deadline = 0.0
@@ -67,7 +68,9 @@ class ProcessEngine:
         return order.run_id
 
     def resume(self, run_id: str) -> None:
-        self._line_up(RemoteRun(run_id, require_resumable(self._root, run_id), resume=True))
+        spec = require_resumable(self._root, run_id)
+        self._stories.go_on(run_id)
+        self._line_up(RemoteRun(run_id, spec, resume=True))
 
     def control(self, run_id: str) -> RemoteSwitches:
         return RemoteSwitches(lambda command, value: self._inbox.put(lambda: self._throw(run_id, command, value)))
@@ -208,11 +211,12 @@ class ProcessEngine:
     def _pass_on(self, envelope: Envelope) -> None:
         order = next((order for order in self._orders if order.run_id == envelope.run_id), None)
         if order is not None:
-            order.next_seq = envelope.seq + 1
             order.started = True
+            if order.kept:
+                self._stories.catch_up(order.run_id, envelope.seq)
             if isinstance(envelope.event, RunFinished):
                 self._forget(order.run_id)
-        self._publish(envelope)
+        self._stories.say(envelope)
 
     def _refused(self, run_id: str, message: str, hint: str) -> None:
         """The worker could not even read an order: its story is told here."""
@@ -240,23 +244,17 @@ class ProcessEngine:
         self._tell_state("died", {"message": end.message, "hint": end.hint, "log": str(worker.log) if worker else ""})
         if self._orders:  # the one it was doing, or could not begin: never try that one again unasked
             first = next((order for order in self._orders if order.started), self._orders[0])
-            self._tell_story(first, end)
+            self._tell_story(first, end if first.kept and first.started else replace(end, hint="Start it again."))
         for order in list(self._orders):
             self._send(order)
 
     def _tell_story(self, order: RemoteRun, end: RunFinished) -> None:
         """Bring the story of a run that our worker will not finish to its end."""
-        if order.kept and (order.started or order.resume):
-            for envelope in self._reader.story(order.run_id, order.next_seq - 1 if order.started else -1):
-                if order.started:  # stored, but the pipe broke before it got here
-                    self._pass_on(envelope)
-                order.next_seq = envelope.seq + 1
-        if order.ended:
-            return
-        reporter = Reporter(order.run_id, self._pass_on, order.next_seq)
-        if not order.started:
-            reporter.emit(RunStarted(task_of(order.spec).key, order.spec.total_steps))
-        reporter.emit(end)
+        if order.kept:
+            self._stories.catch_up(order.run_id)  # stored, but the pipe broke before it got here
+        self._forget(order.run_id)
+        if not self._stories.end(order.run_id, order.spec, end):
+            self._tell_state("dropped", {"run": order.run_id})  # it was to be resumed, and has the end that it had
 
     def _forget(self, run_id: str) -> None:
         with self._guard:
@@ -269,7 +267,7 @@ class ProcessEngine:
         ours = self._worker.pid if self._worker else None
         for news in self._follower.news(ours):
             if isinstance(news, Envelope):
-                self._publish(news)
+                self._stories.say(news)
             else:
                 self._tell_state(*news)
 

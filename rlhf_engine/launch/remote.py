@@ -1,4 +1,4 @@
-"""What an engine knows of a run that its worker does: how far its story has come, and how its switches are thrown."""
+"""What an engine knows of a run that its worker does, how its switches are thrown, and what its death is called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ class RemoteRun:
     name: str = ""
     resume: bool = False
     started: bool = False
-    next_seq: int = 0
     ended: bool = False
     sent_to: int = 0  # the worker that has it, by process id
 

@@ -186,6 +186,11 @@ class RunsReader:
         found = self._query("select max(seq) + 1 as next from events where run_id = ?", run_id)
         return int(found[0]["next"] or 0) if found else 0
 
+    def ended(self, run_id: str) -> bool:
+        """Whether the last event stored is an end."""
+        kinds = self._query("select kind from events where run_id = ? order by seq desc limit 1", run_id)
+        return bool(kinds) and kinds[0]["kind"] == "RunFinished"
+
     def metrics(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
         """The curves of a run as (step, value) points, without the steps that a resumed run did again."""
         curves: dict[str, list[tuple[int, float]]] = {}

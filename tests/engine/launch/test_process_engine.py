@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -321,3 +322,21 @@ def test_a_restart_ends_the_run_in_progress_and_keeps_what_waits(engine, ear):
     engine.restart()
     assert ear.end(going).message == "The engine was restarted."
     assert ear.end(next_one).outcome == "completed"
+
+
+def test_a_worker_killed_again_and_again_leaves_one_story_without_a_gap(engine, ear, tmp_path):
+    run_id = engine.submit(TinySpec(steps=100_000, pause=0.002))
+    until(lambda: ear.events(run_id, Metrics))
+    for wait in (0.0, 0.05, 0.3, 0.0, 0.15, 0.45, 0.02, 0.25):
+        pid = until(lambda: engine.worker_pid)
+        time.sleep(wait)
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: run_id not in (engine.running, *engine.waiting))
+        engine.resume(run_id)
+    until(lambda: engine.running == run_id)
+    engine.control(run_id).cancel()
+    until(lambda: engine.running is None)
+    story, row = stored(tmp_path, run_id)
+    assert [envelope.seq for envelope in ear.of(run_id)] == list(range(len(story)))
+    assert [str(envelope.event)[:20] for envelope in ear.of(run_id)] == [str(e.event)[:20] for e in story]
+    assert row.state == "cancelled"
