@@ -62,11 +62,23 @@ class DatasetInfo:
         return f"dataset:{self.hash}"
 
 
-class Dataset:
-    """An open dataset; reads its rows when asked."""
+SERVES = {  # what a dataset of one kind can also be read as
+    "prompts": ("prompts",),
+    "demonstrations": ("demonstrations", "prompts"),
+    "comparisons": ("comparisons", "demonstrations", "prompts"),
+}
 
-    def __init__(self, info: DatasetInfo) -> None:
+
+class Dataset:
+    """An open dataset; reads its rows when asked.
+
+    `kind` reads richer records as plainer ones: the preferred answer of a comparison is a demonstration, and both have
+    a prompt. The same prompt is then given once.
+    """
+
+    def __init__(self, info: DatasetInfo, kind: str = "") -> None:
         self.info = info
+        self.kind = kind or info.kind
 
     @cached_property
     def _file(self) -> Path:
@@ -87,11 +99,12 @@ class Dataset:
         """All records in their order, or those of "train" or "heldout". Raises DataError for a damaged file."""
         import pyarrow.parquet as parquet
 
-        return [
+        found = [
             _record(self.info.kind, row)
             for row in parquet.read_table(self._file).to_pylist()
             if split is None or row["split"] == split
         ]
+        return found if self.kind == self.info.kind else _plainer(found, self.kind)
 
     def page(self, offset: int, limit: int) -> list[Record]:
         """Records `offset` to `offset + limit`, without reading the others' row groups."""
@@ -170,12 +183,24 @@ def resolve(project_root: Path | str, ref: str, kind: str) -> Dataset:
         dataset = open_dataset(project_root, ref)
     else:
         dataset = _from_file(project_root, Path(ref).expanduser(), kind)
-    if dataset.info.kind != kind:
+    if kind not in SERVES[dataset.info.kind]:
         raise DataError(
             f"The dataset {dataset.info.name!r} ({ref}) holds {dataset.info.kind}, but {kind} are needed.",
             f"Choose a dataset of {kind}.",
         )
-    return dataset
+    return Dataset(dataset.info, kind)
+
+
+def _plainer(records: list[Record], kind: str) -> list[Record]:
+    """Comparisons or demonstrations as demonstrations or prompts; equal ones once, in their order."""
+    found: dict[str, Record] = {}
+    for record in records:
+        plain: Record = PromptRecord(record.prompt, record.source, record.id)
+        if kind == "demonstrations":
+            answer = record.chosen if isinstance(record, Comparison) else getattr(record, "completion", "")
+            plain = Demonstration(record.prompt, answer, record.source, record.id)
+        found.setdefault(content_of(plain), plain)
+    return list(found.values())
 
 
 def _from_file(project_root: Path | str, path: Path, kind: str) -> Dataset:

@@ -119,3 +119,24 @@ def test_a_file_without_one_good_row_is_refused_with_the_first_reason(tmp_path):
     file.write_text('{"prompt": ""}\n')
     with pytest.raises(DataError, match=r"None of the 1 rows of .*bad\.jsonl can be used as prompts\. .* line 1"):
         resolve(tmp_path, str(file), "prompts")
+
+
+def test_richer_records_also_serve_as_plainer_ones(tmp_path):
+    pairs = [
+        Comparison("Why?", "Because.", "No."),
+        Comparison("Why?", "Because.", "Hm."),
+        Comparison("How?", "So.", "No."),
+    ]
+    ref = freeze(tmp_path, "comparisons", pairs, "pairs", "test", {}).ref
+
+    shown = resolve(tmp_path, ref, "demonstrations").records()
+    asked = resolve(tmp_path, ref, "prompts").records()
+
+    assert [(d.prompt, d.completion) for d in shown] == [("Why?", "Because."), ("How?", "So.")]
+    assert [p.prompt for p in asked] == ["Why?", "How?"]
+
+
+def test_plainer_records_do_not_serve_as_richer_ones(tmp_path):
+    ref = freeze(tmp_path, "demonstrations", [Demonstration("Why?", "Because.")], "d", "test", {}).ref
+    with pytest.raises(DataError, match="holds demonstrations, but comparisons are needed"):
+        resolve(tmp_path, ref, "comparisons")
