@@ -41,13 +41,17 @@ def ending(story: RunStory, name: str, actions: list[Action]) -> QWidget:
 def words(story: RunStory, name: str) -> tuple[str, str, str]:
     """Title, cause and hint of an ending."""
     tr = QCoreApplication.translate
-    at = tr("Ending", "step {0} of {1}").format(story.step, story.total) if story.total else f"step {story.step}"
+    at = (
+        tr("Ending", "step {0} of {1}").format(story.step, story.total)
+        if story.total
+        else tr("Ending", "step {0}").format(story.step)
+    )
     message, hint = (story.end.message, story.end.hint) if story.end else ("", "")
     saved = max(story.checkpoints, default=0)
     kept = (
         tr("Ending", "The checkpoint of step {0} is safe: Resume goes on exactly from there.").format(saved)
         if saved
-        else tr("Ending", "There is no checkpoint: Resume starts again from the beginning.")
+        else tr("Ending", "There is no checkpoint: it would start again from the beginning.")
     )
     match story.state:
         case "completed":
@@ -58,6 +62,8 @@ def words(story: RunStory, name: str) -> tuple[str, str, str]:
             return tr("Ending", "Stopped at {0}").format(at), message, kept
         case "interrupted":
             return tr("Ending", "Interrupted at {0}").format(at), message, kept
+    if not story.step:
+        return tr("Ending", "{0} failed before its first step").format(name), message, hint
     return tr("Ending", "{0} failed at {1}").format(name, at), message, hint
 
 

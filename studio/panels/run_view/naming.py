@@ -11,6 +11,7 @@ from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
+from studio.forms.editors import number
 
 if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunRow
@@ -92,8 +93,7 @@ def model_of(values: dict[str, Any]) -> str:
 
 def title_of(row: RunRow) -> str:
     """A run's own name, else its method with a piece of its id."""
-    method = TASKS[row.task].title if row.task in TASKS else row.task
-    return row.name or f"{method} {row.id[:4]}"
+    return row.name or f"{method_of(row.task)} {row.id[:4]}"
 
 
 def titles(session: Session) -> dict[str, str]:
@@ -102,12 +102,20 @@ def titles(session: Session) -> dict[str, str]:
     return found | {choice.ref: choice.title for choice in session.datasets()}
 
 
+def method_of(task: str) -> str:
+    """A method in as few words as people use."""
+    titles_ = {"sft": "SFT", "ppo": "PPO"}
+    return titles_.get(task) or (TASKS[task].title if task in TASKS else task)
+
+
 def short(ref: str, known: dict[str, str]) -> str:
     """A model or dataset reference in few words: its title where it has one, else the end of its path."""
     if ref in known:
         return known[ref]
-    bare = ref.removeprefix("dataset:")
-    return PurePath(bare).name if "/" in bare else bare
+    kind, _, rest = ref.partition(":")
+    if kind in ("dataset", "run"):
+        return rest[:8]
+    return PurePath(ref).name if "/" in ref else ref
 
 
 def plain(value: Any) -> str:
@@ -115,5 +123,5 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        return number(value, 1e-3)
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -21,6 +21,7 @@ from studio.panels.run_view.token_heat import HeatLegend, TokenHeat
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import EmptyState, PlainLabel, PlainText, icon_button, set_tooltip
 
+_TITLES = {"kl": "Drift (KL)", "logprob": "Log-probability"}
 _MEASURES = {
     "advantage": "Advantage: how much better than expected the answer went on from this token; what PPO rewards.",
     "kl": "Drift: how much more likely the token is now than it was to the starting model, in nats.",
@@ -216,7 +217,7 @@ class SamplesView(QWidget):
         self.measure.clear()
         self.measure.addItem(self.tr("Nothing"), "")
         for name in names:
-            self.measure.addItem(name.replace("_", " ").capitalize(), name)
+            self.measure.addItem(_TITLES.get(name, name.replace("_", " ").capitalize()), name)
         self.measure.setCurrentIndex(max(0, self.measure.findData(self._shown)))
         self.measure.blockSignals(False)
         set_tooltip(self.measure, _MEASURES.get(self._shown, ""))

@@ -21,6 +21,7 @@ from rlhf_engine.contract.events import (
     Sample,
     Stage,
 )
+from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.metric_help import about_metric
 
 MOST_LINES = 2000
@@ -144,11 +145,12 @@ class RunStory:
         self.end = RunFinished("failed", message, hint)
 
     def facts(self) -> dict[str, Any]:
-        """What the run said about what it made, else the last values of its metrics."""
+        """What the run said about what it made, else the last values of its main metrics."""
         told: dict[str, Any] = {}
         for made in self.produced:
             told |= made.facts
-        return told or dict(self.metrics)
+        charts = TASKS[self.task].charts if self.task in TASKS else tuple(self.metrics)
+        return told or {name: self.metrics[name] for name in charts if name in self.metrics}
 
     def _start(self, event: RunStarted, now: float) -> None:
         again = self.going

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.contract.events import Envelope, KnobChanged, Metrics, RunFinished, RunStarted
@@ -21,7 +21,7 @@ from studio.panels.run_view.naming import Setting, model_of, plain, settings_of,
 from studio.panels.run_view.samples import SamplesView
 from studio.panels.run_view.story import GOING, RunStory
 from studio.theme.tokens import S2, S3
-from studio.widgets import Column, Icon, PlainLabel, RecordTable
+from studio.widgets import Column, EmptyState, Icon, PlainLabel, RecordTable
 
 if TYPE_CHECKING:
     from studio.session import Session
@@ -63,6 +63,9 @@ class RunView(QWidget):
         health.addWidget(self.health, 1)
         self.charts = ChartGrid(remote=session.settings.is_remote)
         self.curves = CurveFeed(self.charts, self)
+        self._curves_or_why = QStackedWidget()
+        self._curves_or_why.addWidget(EmptyState("chart-line", self.tr("Curves begin with the first step")))
+        self._curves_or_why.addWidget(self.charts)
         self.samples = SamplesView()
         self.log = LogView()
         self.settings = RecordTable(
@@ -76,8 +79,9 @@ class RunView(QWidget):
         )
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
         for widget, title in (
-            (_padded(self.charts), self.tr("Curves")),
+            (_padded(self._curves_or_why), self.tr("Curves")),
             (self.samples, self.tr("Samples")),
             (self.log, self.tr("Log")),
             (_padded(self.settings), self.tr("Settings")),
@@ -164,6 +168,7 @@ class RunView(QWidget):
         self.tabs.setTabText(1, count)
         words = self.tr("Log ({0} warnings)").format(warnings) if warnings > 1 else self.tr("Log (1 warning)")
         self.tabs.setTabText(2, words if warnings else self.tr("Log"))
+        self._curves_or_why.setCurrentIndex(1 if story.metrics else 0)
         self._show_ending()
         self.changed.emit()
 
@@ -174,7 +179,7 @@ class RunView(QWidget):
         story, run_id = self.story, self.run_id
         ref = f"run:{run_id}"
         found: list[tuple[str, Callable[[], object]]] = []
-        resume = (self.tr("Resume"), self.resume_run)
+        resume = (self.tr("Resume") if story.checkpoints else self.tr("Start again"), self.resume_run)
         if story.state in ("suspended", "interrupted", "cancelled"):
             found.append(resume)
         if self._has_adapter():

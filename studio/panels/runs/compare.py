@@ -95,6 +95,7 @@ class CompareView(QWidget):
         self._answers: QWidget | None = None
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
         samples = QVBoxLayout()
         samples.setSpacing(S2)
         samples.addWidget(self.prompts)

@@ -93,6 +93,8 @@ class RunsPanel(QWidget):
 
     def on_shown(self) -> None:
         self.reload()
+        if self._pages.currentWidget() is self.table:
+            self.table.view.setFocus()
 
     def commands(self) -> list[Command]:
         return [
@@ -151,16 +153,16 @@ class RunsPanel(QWidget):
 
     def _table(self) -> RecordTable:
         columns = [
-            Column("state", self.tr("State"), 104, tone=lambda row: STATES.get(row["run"].state, "")),
-            Column("name", self.tr("Name"), 190),
-            Column("method", self.tr("Method"), 150),
-            Column("model", self.tr("Model"), 130),
-            Column("data", self.tr("Data"), 130),
-            Column("step", self.tr("Steps"), 64, write=lambda value: f"{value:,}" if value else "", right=True),
+            Column("state", self.tr("State"), 96, tone=lambda row: STATES.get(row["run"].state, "")),
+            Column("name", self.tr("Name"), 170),
+            Column("method", self.tr("Method"), 104),
+            Column("model", self.tr("Model"), 110),
+            Column("data", self.tr("Data"), 110),
+            Column("step", self.tr("Steps"), 60, write=lambda value: f"{value:,}" if value else "", right=True),
             Column("metrics", self.tr("Last values"), sortable=False),
-            Column("took", self.tr("Took"), 96, write=duration, right=True),
-            Column("started", self.tr("Started"), 116, write=_when),
-            Column("note", self.tr("Note"), 120),
+            Column("took", self.tr("Took"), 92, write=duration, right=True),
+            Column("started", self.tr("Started"), 104, write=_when),
+            Column("note", self.tr("Note"), 80),
         ]
         table = RecordTable(
             columns,

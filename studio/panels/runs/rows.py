@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.metric_help import about_metric
-from studio.panels.run_view.naming import model_of, plain, short, state_word, title_of, values_of
+from studio.panels.run_view.naming import method_of, model_of, plain, short, state_word, title_of, values_of
 
 if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunRow
@@ -27,12 +27,11 @@ _ALIASES = {
 def row_of(run: RunRow, known: dict[str, str], now: float) -> Row:
     """What the table shows of a run, and under "run" the run itself. `known` are the titles of models and datasets."""
     values = values_of(run.spec_json)
-    task = TASKS.get(run.task)
     return {
         "id": run.id,
         "state": state_word(run.state),
         "name": title_of(run),
-        "method": task.title if task else run.task,
+        "method": method_of(run.task),
         "model": short(model_of(values), known),
         "data": short(str(values.get("dataset") or ""), known),
         "step": run.step,

@@ -23,7 +23,7 @@ from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.presets import Preset
 from studio.forms import LABELS, Combo, DatasetPicker, RewardModelPicker, SpecForm
-from studio.panels.run_view.naming import model_of, title_of, values_of
+from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
 from studio.panels.train.forecast import Size, memory_sentence, model_size, steps, time_sentence
 from studio.panels.train.own_presets import OWN, all_presets, differs, inputs_of, remove_preset, save_preset
@@ -224,10 +224,9 @@ class SetupView(QWidget):
         self._show_about()
 
     def suggested_name(self) -> str:
-        short = {"sft": "SFT", "reward": self.tr("Reward"), "ppo": "PPO"}.get(self.task, TASKS[self.task].title)
         if self._session.project is None:
-            return short
-        return f"{short} {1 + sum(row.task == self.task for row in self._session.runs.runs())}"
+            return method_of(self.task)
+        return f"{method_of(self.task)} {1 + sum(row.task == self.task for row in self._session.runs.runs())}"
 
     def start(self) -> None:
         """Freeze what must be frozen and hand the run to the engine."""

@@ -57,7 +57,7 @@ def choose(panel, *run_ids):
 def test_runs_are_listed_newest_first_with_what_they_are(panel):
     assert cells(panel, "name") == ["Cut short", "Second PPO", "First PPO", "Base"]
     assert cells(panel, "state") == ["Interrupted", "Failed", "Completed", "Completed"]
-    assert cells(panel, "method")[-1] == "Supervised fine-tuning"
+    assert cells(panel, "method")[-1] == "SFT"
     assert cells(panel, "model")[-1] == "Starter model"
     assert cells(panel, "metrics")[2] == "Score 0.4  ·  Drift per answer 0.2"
     assert cells(panel, "metrics")[3] == "Training loss 1.5"
@@ -247,7 +247,7 @@ def test_an_eye_hides_a_run(compared):
 
 def test_only_settings_that_differ_are_listed(compared):
     rows = {row["label"]: (row["p1"], row["p2"]) for row in compared.settings._memory}
-    assert rows == {"KL penalty": ("0.05", "0.2"), "Learning rate": ("0.0001", "3e-05")}
+    assert rows == {"KL penalty": ("0.05", "0.2"), "Learning rate": ("1e-4", "3e-5")}
 
 
 def test_runs_of_different_methods_differ_in_what_one_lacks():
