@@ -10,15 +10,17 @@ from rlhf_engine.contract.errors import DataError
 T = TypeVar("T")
 
 
-def within(rows: Sequence[T], length: Callable[[T], int], limit: int, what: str) -> tuple[list[T], str]:
+def within(
+    rows: Sequence[T], length: Callable[[T], int], limit: int, what: str, needed: bool = True
+) -> tuple[list[T], str]:
     """The rows of at most `limit` tokens, and a sentence about the others ("" when there are none).
 
     Raises:
-        DataError: nothing is left to train on.
+        DataError: nothing is left, and it is `needed`.
     """
     kept = [row for row in rows if length(row) <= limit]
     left_out = len(rows) - len(kept)
-    if rows and not kept:
+    if rows and not kept and needed:
         shortest = min(length(row) for row in rows)
         raise DataError(
             f"All {len(rows)} {what} are longer than {limit} tokens; the shortest has {shortest}.",

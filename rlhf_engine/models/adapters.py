@@ -60,15 +60,22 @@ def load_adapter(backbone: Backbone, name: str, source: ModelSource, trainable: 
         raise ModelError(
             f"{source.ref} was trained on another version of {source.base}.", "Put the base model's old weights back."
         )
-    try:
-        tensors = load_file(source.adapter / WEIGHTS)
-    except Exception as error:  # safetensors raises its own class, and OSError for a missing file
-        raise ModelError(f"{source.adapter / WEIGHTS} cannot be read: {error}") from error
+    tensors = _tensors(source.adapter / WEIGHTS)
     backbone.add(name, open_folder(source.adapter), trainable)
     backbone.load_state(name, tensors)
     if (source.adapter / HEAD).is_file():
         head = backbone.add_head(name, trainable=trainable)
-        head.load_state_dict(load_file(source.adapter / HEAD, device=str(backbone.device)))
+        try:
+            head.load_state_dict(_tensors(source.adapter / HEAD))
+        except RuntimeError as error:  # names or shapes that are not the head's
+            raise ModelError(f"{source.adapter / HEAD} is no head for this base: {error}") from error
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises its own class, and OSError for a missing file
+        raise ModelError(f"{path} cannot be read: {error}", "Copy the adapter again, or train it again.") from error
 
 
 def start_adapter(backbone: Backbone, name: str, source: ModelSource, new: LoraConfig, trainable: bool = True) -> None:

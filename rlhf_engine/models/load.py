@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from resources import starter
 from rlhf_engine.contract.errors import ModelError
-from rlhf_engine.models.folders import check_folder
+from rlhf_engine.models.folders import check_model
 from rlhf_engine.models.hub import download
 
 transformers_logging.disable_progress_bar()
@@ -68,12 +68,18 @@ def resolve(ref: str, project_root: Path) -> ModelSource:
     else:
         return ModelSource(ref, ref, None, {})
     try:
-        about = json.loads((adapter / "model.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = (adapter / "model.json").read_text(encoding="utf-8")
+    except OSError as error:
         raise ModelError(
             f"{ref} has no adapter yet ({adapter}).", "Choose a run that has completed, or that has a checkpoint."
         ) from error
-    return ModelSource(ref, about["base"], adapter, about)
+    try:
+        about = json.loads(text)
+        return ModelSource(ref, str(about["base"]), adapter, about)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{adapter / 'model.json'} is damaged.", "Copy the adapter again, or train it again."
+        ) from error
 
 
 def folder_of(base: str, progress: Progress | None = None) -> Path:
@@ -93,7 +99,7 @@ def folder_of(base: str, progress: Progress | None = None) -> Path:
                 f"There is no folder {base}.", "Choose a folder with a config.json, or a Hub id: owner/name."
             )
         path = download(base, progress)
-    check_folder(path, base)
+    check_model(path, base)
     return path
 
 

@@ -6,7 +6,7 @@ An observer: it draws from a generator of its own and leaves no trace in the run
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -37,12 +37,16 @@ class Previews:
         self.fixed: list[Fixed] = []
 
     def choose(self, prompts: list[Prompt], references: list[str], template: str, limit: int = 4) -> None:
-        """Fix the first `limit` prompts. Empty references are filled with what the role answers now."""
+        """Fix the first `limit` prompts that leave room for an answer. Empty references are filled with what the
+        role answers now."""
         tokenizer = self._backbone.base.tokenizer
-        ids = [render(tokenizer, prompt, template=template).ids for prompt in prompts[:limit]]
-        if ids and not references:
-            references = [answer_text(tokenizer, a.tokens) for a in self._write(ids)]
-        self.fixed = [Fixed(*row) for row in zip(prompts[:limit], ids, references[:limit], strict=True)]
+        room = self._backbone.base.context - self._sampler.max_new_tokens
+        rendered = [Fixed(p, render(tokenizer, p, template=template).ids, "") for p in prompts]
+        fitting = [i for i, fixed in enumerate(rendered) if len(fixed.ids) <= room][:limit]
+        self.fixed = [rendered[i] for i in fitting]
+        if self.fixed:
+            said = [references[i] for i in fitting] if references else self._answers()
+            self.fixed = [replace(fixed, reference=text) for fixed, text in zip(self.fixed, said, strict=True)]
 
     def samples(self, step: int) -> list[Sample]:
         """What the role answers now. The same random numbers every time: differences come from learning."""
@@ -63,6 +67,10 @@ class Previews:
             )
             for fixed, answer, (score, per_token) in zip(self.fixed, answers, explained, strict=True)
         ]
+
+    def _answers(self) -> list[str]:
+        tokenizer = self._backbone.base.tokenizer
+        return [answer_text(tokenizer, a.tokens) for a in self._write([fixed.ids for fixed in self.fixed])]
 
     def _write(self, ids: list[list[int]]) -> list[Answer]:
         rng = torch.Generator(device=self._backbone.device).manual_seed(self._seed)

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rlhf_engine.contract.errors import CheckpointError, DiskFull
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "MANIFEST.json"
 _TENSOR = "__tensor__"
 _PAIRS = "__pairs__"
 
@@ -31,8 +34,8 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any]:
         """The state that was saved. Tensors come back on the CPU."""
-        tensors = load_file(self.folder / "tensors.safetensors")
-        body = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(self.folder / _TENSORS)
+        body = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
         state: dict[str, Any] = _join(body, tensors)
         return state
 
@@ -52,9 +55,9 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
             final.rename(folder / f".del-{step:08d}")
         aside.rename(final)
         _sync_folder(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if _no_space(error):
             free = shutil.disk_usage(folder).free / 1e6
             raise DiskFull(f"The checkpoint of step {step} could not be written: {free:.0f} MB are free.") from error
         raise
@@ -113,14 +116,20 @@ def write_folder(final: Path, files: dict[str, bytes | dict[str, Tensor]]) -> No
     _sync_folder(final.parent)
 
 
+def _no_space(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return any(f"(os error {number})" in str(error) for number in _FULL)  # safetensors has only words
+
+
 def _write(folder: Path, state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     body = _split(state, "", tensors)
     folder.mkdir()
-    save_file(tensors, folder / "tensors.safetensors")
-    (folder / "state.json").write_text(json.dumps(body), encoding="utf-8")
+    save_file(tensors, folder / _TENSORS)
+    (folder / _STATE).write_text(json.dumps(body), encoding="utf-8")
     manifest = {path.name: {"size": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(folder.iterdir())}
-    (folder / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (folder / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     for path in folder.iterdir():
         _sync_file(path)
     _sync_folder(folder)
@@ -132,22 +141,22 @@ def _all(folder: Path) -> list[Checkpoint]:
 
 def _whole(folder: Path) -> bool:
     try:
-        manifest = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        return all(
+            (folder / name).stat().st_size == manifest[name]["size"]
+            and _sha256(folder / name) == manifest[name]["sha256"]
+            for name in (_TENSORS, _STATE)
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # a file is missing, or the manifest itself is damaged
         return False
-    return all(
-        (folder / name).is_file()
-        and (folder / name).stat().st_size == about["size"]
-        and _sha256(folder / name) == about["sha256"]
-        for name, about in manifest.items()
-    )
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """`value` with every tensor moved to `tensors` and replaced by its name; other values must be plain JSON."""
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().cpu().contiguous().clone()
-        return {_TENSOR: path}
+        name = f"{len(tensors)}{path}"  # numbered: {"a": {"b": x}, "a/b": y} holds two
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {_TENSOR: name}
     if isinstance(value, dict):
         if all(isinstance(key, str) for key in value):
             return {key: _split(inner, f"{path}/{key}", tensors) for key, inner in value.items()}

@@ -67,6 +67,7 @@ class RunContext:
         self._checkpoint_every, self._keep = 0, 2
         self._first_step = 1
         self._alerted: dict[str, int] = {}
+        self._between_steps = False
         torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
@@ -104,6 +105,8 @@ class RunContext:
         self._restore_randomness(state["random"])
         self.learning_rate_factor = state["learning_rate_factor"]
         self._first_step = checkpoint.step + 1
+        if not self.world.leads:  # the leader's was saved; the others must not draw the same numbers
+            self.sampling_rng.manual_seed((self.seed * 1_000_003 + self.world.rank) ^ (checkpoint.step << 32))
 
     def begin(self, total: int) -> None:
         """Announce the real number of steps and where they begin, once both are known."""
@@ -113,8 +116,10 @@ class RunContext:
         """The steps still to do, counted from 1, with a checkpoint after each that is due, and one at the end."""
         self.begin(total)
         for step in range(self._first_step, total + 1):
+            self._between_steps = True
             self.safe_point()
             self._turn_knobs(step)
+            self._between_steps = False
             yield step
             suspended = self.world.agree(self._control.suspended)
             if suspended or step == total or step % self._checkpoint_every == 0:
@@ -165,7 +170,12 @@ class RunContext:
     # Being listened to and listening ------------------------------------------------------------------------------
 
     def safe_point(self) -> None:
-        """Wait here while paused; raise RunCancelled if asked to stop. Call it wherever nothing is half done."""
+        """Wait here while paused; raise RunCancelled if asked to stop. Call it wherever nothing is half done.
+
+        A run of several processes stops only between two steps.
+        """
+        if self.world.size > 1 and not self._between_steps:
+            return  # the processes are not in step here, and must stop together
         if self._control.paused:
             self.emit(RunPaused())
             self._control.wait_until_going()
@@ -195,6 +205,7 @@ class RunContext:
             if name == "learning_rate":
                 self.learning_rate_factor = value
             self.emit(KnobChanged(step, name, value))
+        self.learning_rate_factor = self.world.leaders(self.learning_rate_factor)
 
     # Learning -----------------------------------------------------------------------------------------------------
 
@@ -205,7 +216,10 @@ class RunContext:
             NotFinite: the gradient is NaN or infinite; nothing was changed.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.world.sum_([p.grad for p in parameters if p.grad is not None])
+        if self.world.size > 1:
+            for p in parameters:  # a process without rows has no gradient, and must still add nothing
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            self.world.sum_([p.grad for p in parameters if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
         if not bool(torch.isfinite(norm)):
             optimizer.zero_grad(set_to_none=True)

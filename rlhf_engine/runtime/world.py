@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -15,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+PATIENCE = timedelta(days=7)  # a run may be paused for a weekend while the others wait for the leader
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,9 @@ class World:
         rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if device.type == "cuda":
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+            torch.cuda.set_device(device)
         if size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
         return cls(rank, size, device)
 
     @property
@@ -68,6 +71,14 @@ class World:
         word = torch.tensor([number], device=self.device)
         dist.all_reduce(word, op=dist.ReduceOp.MAX)
         return int(word.item())
+
+    def leaders(self, number: float) -> float:
+        """The leader's number, on every process."""
+        if self.size == 1:
+            return number
+        word = torch.tensor([number], device=self.device, dtype=torch.float64)
+        dist.broadcast(word, src=0)
+        return float(word.item())
 
     def agree(self, flag: bool) -> bool:
         """True on every process if it is True on the leader, so that all stop at the same step."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_engine.contract.errors import DataError
+from rlhf_engine.contract.errors import DataError, SpecError
 from rlhf_engine.contract.events import Alert, Produced
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.datasets import resolve as open_dataset
@@ -30,9 +30,14 @@ from rlhf_engine.tasks.ppo.rollout import Question, Rollout, require_identities,
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tensors import masked_mean, whiten
 
+CANDIDATES = 32  # held-out prompts among which the previews look for some that fit
+
 
 def train(spec: PPOSpec, run: RunContext) -> None:
     """Write answers, score them, work out which tokens helped, and make those likelier; `spec.updates` times."""
+    if spec.batch_size % run.world.size:
+        text = f"{spec.batch_size} answers per update cannot be shared evenly by {run.world.size} processes."
+        raise SpecError("batch_size", text, f"Choose a multiple of {run.world.size}.")
     actors = Actors.load(spec, run)
     questions, heldout, dataset_hash = read(spec, run, actors)
     backbone = actors.backbone
@@ -108,7 +113,8 @@ def train(spec: PPOSpec, run: RunContext) -> None:
             run.emit(as_sample(actors, found, advantages, 0, text_of(asked[0].prompt), update))
 
     facts = {name: values[name] for name in ("objective/score", "objective/kl_sequence")} if spec.updates else {}
-    save_adapter(backbone, POLICY, run.folder / "adapter", {**about, "facts": facts})
+    if run.world.leads:
+        save_adapter(backbone, POLICY, run.folder / "adapter", {**about, "facts": facts})
     run.emit(Produced("adapter", f"runs/{run.run_id}/adapter", facts))
 
 
@@ -125,7 +131,7 @@ def read(spec: PPOSpec, run: RunContext, actors: Actors) -> tuple[list[Question]
         run.emit(Alert("warning", left_out, "Raise the longest example, or lower the response length."))
     if not questions:
         raise DataError(f"{dataset.info.name} has no prompts to practise on.", "Add some in Data, or import a file.")
-    heldout = [r.prompt for r in dataset.records("heldout")[:4]] or [q.prompt for q in questions[:4]]
+    heldout = [r.prompt for r in dataset.records("heldout")[:CANDIDATES]] or [q.prompt for q in questions[:4]]
     return questions, heldout, dataset.info.hash
 
 
@@ -185,7 +191,7 @@ class Learner:
         learns_policy = update > spec.value_warmup
         sums = torch.zeros(7, device=run.device)
         peak = torch.zeros((), device=run.device)
-        mine = torch.tensor(run.world.share(rows.tolist()), device=run.device)
+        mine = torch.tensor(run.world.share(rows.tolist()), device=run.device, dtype=torch.int64)
         for part in mine.split(spec.micro_batch_size):
             batch, mask = found.batch.rows(part), found.mask[part]
             now = actors.logprobs(POLICY, batch, spec.temperature)

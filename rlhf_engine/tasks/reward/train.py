@@ -87,7 +87,8 @@ def train(spec: RewardSpec, run: RunContext) -> None:
 
     facts = normalise(backbone, source, dataset, spec, run) if spec.normalise_on else {}
     facts |= evaluate(backbone, heldout, spec.micro_batch_size) if heldout else {}
-    save_adapter(backbone, "reward", run.folder / "adapter", {**about, "facts": facts})
+    if run.world.leads:
+        save_adapter(backbone, "reward", run.folder / "adapter", {**about, "facts": facts})
     run.emit(Produced("reward_model", f"runs/{run.run_id}/adapter", facts))
 
 
@@ -105,7 +106,7 @@ def read(backbone: Backbone, dataset: Dataset, split: str, spec: RewardSpec, run
         if isinstance(r, Comparison)
     ]
     limit = min(spec.max_tokens, backbone.base.context)
-    kept, left_out = within(pairs, lambda pair: pair.longest, limit, f"comparisons ({split})")
+    kept, left_out = within(pairs, lambda pair: pair.longest, limit, f"comparisons ({split})", split == "train")
     if left_out:
         run.emit(Alert("warning", left_out, "Raise the longest example to include them."))
     return kept

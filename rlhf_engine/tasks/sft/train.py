@@ -28,6 +28,7 @@ from rlhf_engine.tensors import masked_mean
 
 EVALUATED = 256  # held-out demonstrations measured each time
 PREVIEW_TOKENS = 64
+CANDIDATES = 32  # held-out prompts among which the previews look for some that fit
 
 
 def train(spec: SFTSpec, run: RunContext) -> None:
@@ -42,7 +43,7 @@ def train(spec: SFTSpec, run: RunContext) -> None:
             render(backbone.base.tokenizer, r.prompt, r.completion, spec.template)
             for r in demonstrations(dataset, split)
         ]
-        kept, left_out = within(rows, lambda row: len(row.ids), limit, f"demonstrations ({split})")
+        kept, left_out = within(rows, lambda row: len(row.ids), limit, f"demonstrations ({split})", split == "train")
         if left_out:
             run.emit(Alert("warning", left_out, "Raise the longest example to include them."))
         return kept
@@ -58,7 +59,7 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     total = max(1, round(spec.epochs * order.batches_per_epoch))
     optimizer = adamw(backbone.parameters_of("policy"), spec.weight_decay)
     previews = Previews(backbone, "policy", Sampler(PREVIEW_TOKENS), run.seed)
-    shown = demonstrations(dataset, "heldout")[:4]
+    shown = demonstrations(dataset, "heldout")[:CANDIDATES]
     previews.choose([r.prompt for r in shown], [r.completion for r in shown], spec.template)
     about = lineage(source, "sft", run, dataset=dataset.info.ref, template=spec.template)
     run.keep(
@@ -87,7 +88,8 @@ def train(spec: SFTSpec, run: RunContext) -> None:
                 run.emit(sample)
 
     facts = evaluate(backbone, heldout, spec.micro_batch_size) if heldout else {}
-    save_adapter(backbone, "policy", run.folder / "adapter", {**about, "facts": facts})
+    if run.world.leads:
+        save_adapter(backbone, "policy", run.folder / "adapter", {**about, "facts": facts})
     run.emit(Produced("adapter", f"runs/{run.run_id}/adapter", facts))
 
 
