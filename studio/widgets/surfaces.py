@@ -60,7 +60,8 @@ class PanelHeader(QWidget):
         words.setSpacing(2)
         words.addWidget(self.title)
         words.addWidget(self.about)
-        self.about.setVisible(bool(about))
+        if not about:  # showing it here would make a window of it: it has no parent yet
+            self.about.hide()
         self._actions = QHBoxLayout()
         self._actions.setSpacing(S2)
         layout = QHBoxLayout(self)

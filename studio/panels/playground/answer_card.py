@@ -27,8 +27,7 @@ class AnswerCard(QFrame):
         self.finish: str | None = None  # None while it is written, "" when it was interrupted
         self.score: float | None = None
         self.tokens: list[Token] = []
-        self.title = PlainLabel(title, tone="muted", bold=True)
-        self.title.setVisible(bool(title))
+        self.title = PlainLabel(title, self, tone="muted", bold=True)
         self.body = PlainText(fit=True, most_lines=40)
         self.heat = TokenView()
         self.heat.hide()
@@ -50,7 +49,8 @@ class AnswerCard(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(S3, S2, S2, S2)
         layout.setSpacing(S1)
-        layout.addWidget(self.title)
+        if title:
+            layout.addWidget(self.title)
         layout.addWidget(self.body)
         layout.addWidget(self.heat)
         layout.addLayout(actions)
