@@ -103,7 +103,7 @@ class PlainText(QFrame):
         if not self._fit:
             return
         line = self.view.fontMetrics().lineSpacing()
-        self.view.setFixedHeight(shown_lines(self.view, self._most_lines) * line + 18)
+        self.view.setFixedHeight(shown_lines(self.view, self._most_lines) * line + 20)
 
     def stored(self, start: int, end: int) -> str:
         """The stored text between two places of the displayed one."""

@@ -101,6 +101,13 @@ class RecordModel(QAbstractTableModel):
         rows = self._pages[start]
         return rows[number - start] if number - start < len(rows) else None
 
+    def refresh_page(self, offset: int) -> None:
+        """Ask again for the page that begins at `offset`: its rows have come in the meantime."""
+        self._pages.pop(offset, None)
+        if offset < self._rows:
+            last = min(offset + PAGE, self._rows) - 1
+            self.dataChanged.emit(self.index(offset, 0), self.index(last, len(self.columns) - 1))
+
     def rowCount(self, parent: _At | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else self._rows
 

@@ -1,0 +1,257 @@
+"""The project's datasets, what is known of each, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from rlhf_engine.data.datasets import Dataset, DatasetInfo, list_datasets
+from rlhf_engine.data.records import Record, split_of, text_of
+from studio.panels.data.adding import AddToProject
+from studio.panels.data.files import ask_where, export_records
+from studio.panels.data.record_detail import RecordDetail
+from studio.panels.data.sources import BackgroundSource
+from studio.panels.data.words import COLUMNS, FIELDS, KINDS, LAYOUTS, SPLITS, when, word
+from studio.session import Session
+from studio.theme.tokens import S2, S3, S4
+from studio.widgets import Column, EmptyState, PlainLabel, Query, RecordTable, button, ghost_button
+
+Row = dict[str, Any]
+_TRAINS = {"demonstrations": "sft", "comparisons": "reward", "prompts": "ppo"}
+
+
+class DatasetsPage(QWidget):
+    """Signals: importing() when the person wants a file read; added(kind, count) when rows became records."""
+
+    importing = Signal()
+    added = Signal(str, int)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._shown: DatasetInfo | None = None
+        self._infos: dict[str, DatasetInfo] = {}
+        self.table = RecordTable(_columns(), multiple=False)
+        self.table.set_empty(
+            EmptyState(
+                "database-outline",
+                self.tr(
+                    "Immutable sets of records belong here: imported files, and the labels that runs were made of."
+                ),
+                (self.tr("Import a file…"), self.importing.emit),
+                detail=self.tr("Starting a run on this project's records makes a dataset of them by itself."),
+            )
+        )
+        self.table.selected.connect(self._show_selected)
+        self.name = PlainLabel(bold=True, size=1.1, elide=Qt.TextElideMode.ElideMiddle)
+        self.facts = PlainLabel(tone="muted", wrap=True, selectable=True)
+        self.viewer: RecordTable | None = None
+        self._viewer_place = QVBoxLayout()
+        self._viewer_place.setContentsMargins(0, 0, 0, 0)
+        self.detail = RecordDetail()
+        self.adding = AddToProject(session)
+        self.adding.added.connect(self.added)
+        self._lay_out()
+
+    def reload(self) -> None:
+        """Read the list of datasets again, on another thread: each has a file that says what it is."""
+        if self._session.project is None:
+            self._show_list([])
+            return
+        self._session.in_background(partial(list_datasets, self._session.project.root), self._show_list)
+
+    def select(self, ref: str) -> None:
+        """Show the dataset that "dataset:<hash>" names, as soon as it is in the list."""
+        self._wanted = ref.removeprefix("dataset:")
+        if self.table.select(self._wanted):
+            self._wanted = ""
+
+    _wanted = ""
+
+    def _show_list(self, infos: list[DatasetInfo]) -> None:
+        self._infos = {info.hash: info for info in infos}
+        self.table.set_rows([{**asdict(info), "id": info.hash} for info in infos])
+        if self._wanted:
+            self.select(self._wanted)
+        elif not self.table.selection():
+            self._show_selected([])
+
+    def _show_selected(self, rows: list[Row]) -> None:
+        info = self._infos.get(rows[0]["id"]) if rows else None
+        if info is None:
+            self._shown = None
+            self.side.setCurrentIndex(0)
+            return
+        self.side.setCurrentIndex(1)
+        if self._shown is not None and info.hash == self._shown.hash:
+            return
+        self._shown = info
+        self.name.setText(info.name or info.hash)
+        parts = [
+            self.tr("{0}: {1} to train on, {2} held out").format(
+                word(KINDS[info.kind]), f"{info.train:,}", f"{info.heldout:,}"
+            ),
+            self.tr("from {0}, {1}").format(info.origin, when(info.created)),
+        ]
+        if layout := info.facts.get("layout"):
+            parts.append(word(LAYOUTS.get(str(layout), str(layout))))
+        self.facts.setText("  ·  ".join(parts) + f"\n{info.hash}")
+        self.adding.offer(info.ref, info.kind, info.rows)
+        self._show_rows(info)
+
+    def _show_rows(self, info: DatasetInfo) -> None:
+        if self.viewer is not None:
+            self._viewer_place.removeWidget(self.viewer)
+            self.viewer.hide()
+            self.viewer.deleteLater()
+        rows = DatasetRows(info)
+        self.viewer = RecordTable(_row_columns(info.kind), multiple=False)
+        source = BackgroundSource(self._session, self.viewer, rows.page, rows.count)
+        self.viewer.set_source(source.page, source.count)
+        self.viewer.selected.connect(self._show_record)
+        self._viewer_place.addWidget(self.viewer)
+        self.detail.hide()
+
+    def _show_record(self, rows: list[Row]) -> None:
+        self.detail.setVisible(bool(rows))
+        if rows:
+            self.detail.show_record(rows[0]["record"])
+
+    def _export(self) -> None:
+        info = self._shown
+        if info is None:
+            return
+        path = ask_where(self, self.tr("Export the dataset"), info.name.rsplit(".", 1)[0] or info.hash)
+        if path is not None:
+            export_records(self._session, path, partial(Dataset(info).records))
+
+    def _train(self) -> None:
+        if self._shown is not None:
+            self._session.go("train", task=_TRAINS[self._shown.kind], dataset=self._shown.ref)
+
+    def _lay_out(self) -> None:
+        hint = PlainLabel(self.tr("Select a dataset to see its rows."), tone="muted", wrap=True)
+        hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        shown = QWidget()
+        actions = QHBoxLayout()
+        actions.setSpacing(S2)
+        actions.addWidget(button(self.tr("Export…"), self._export, icon="export"))
+        actions.addWidget(ghost_button(self.tr("Train with it"), self._train, icon="school-outline"))
+        actions.addStretch()
+        self._viewer_frame = QWidget()
+        self._viewer_frame.setLayout(self._viewer_place)
+        rows = QSplitter(Qt.Orientation.Vertical)
+        rows.addWidget(self._viewer_frame)
+        rows.addWidget(self.detail)
+        rows.setChildrenCollapsible(False)
+        rows.setSizes([340, 300])
+        rows.setStretchFactor(0, 1)
+        rows.setStretchFactor(1, 1)
+        self._viewer_frame.setMinimumHeight(200)
+        self.detail.hide()
+        inner = QVBoxLayout(shown)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(S3)
+        inner.addWidget(self.name)
+        inner.addWidget(self.facts)
+        inner.addWidget(rows, 1)
+        inner.addWidget(self.adding)
+        inner.addLayout(actions)
+        self.side = QStackedWidget()
+        self.side.addWidget(hint)
+        self.side.addWidget(shown)
+        frame = QWidget()
+        framed = QVBoxLayout(frame)
+        framed.setContentsMargins(S4, 0, 0, 0)
+        framed.addWidget(self.side)
+        frame.setMinimumWidth(340)
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.addWidget(self.table)
+        splitter.addWidget(frame)
+        splitter.setSizes([470, 640])
+        splitter.setStretchFactor(0, 1)
+        splitter.setStretchFactor(1, 1)
+        splitter.setChildrenCollapsible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(splitter)
+
+
+class DatasetRows:
+    """Rows of one dataset for a table; called on other threads. All are read only once something is searched for."""
+
+    def __init__(self, info: DatasetInfo) -> None:
+        self._dataset = Dataset(info)
+        self._all: list[Row] = []
+
+    def page(self, query: Query) -> Sequence[Row]:
+        if not query.text and not query.sort:
+            records = self._dataset.page(query.offset, query.limit)
+            return [_row(number, record) for number, record in enumerate(records, query.offset + 1)]
+        found = self._found(query.text)
+        if query.sort:
+            found = sorted(found, key=lambda row: _order(row[query.sort]), reverse=query.descending)
+        return found[query.offset : query.offset + query.limit]
+
+    def count(self, query: Query) -> int:
+        return len(self._found(query.text)) if query.text else self._dataset.info.rows
+
+    def _found(self, text: str) -> list[Row]:
+        if not self._all:
+            self._all = [_row(number, record) for number, record in enumerate(self._dataset.records(), 1)]
+        words = text.casefold().split()
+        return [row for row in self._all if all(word_ in row["all"] for word_ in words)]
+
+
+def _row(number: int, record: Record) -> Row:
+    texts = {name: getattr(record, name, "") for name in ("completion", "chosen", "rejected")}
+    prompt = text_of(record.prompt)
+    return {
+        "id": number,
+        "record": record,
+        "prompt": prompt,
+        **texts,
+        "strength": getattr(record, "strength", 0),
+        "split": split_of(record.prompt),
+        "source": record.source,
+        "all": " ".join((prompt, *texts.values(), record.source)).casefold(),
+    }
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    return (0, value) if isinstance(value, int) else (1, str(value).casefold())
+
+
+def _columns() -> list[Column]:
+    def title(key: str) -> str:
+        return word(COLUMNS[key])
+
+    def kind_word(kind: Any) -> str:
+        return word(KINDS.get(str(kind), str(kind)))
+
+    def number(value: Any) -> str:
+        return f"{value:,}"
+
+    return [
+        Column("name", title("name")),
+        Column("kind", title("kind"), 116, kind_word),
+        Column("rows", title("rows"), 64, number, right=True),
+        Column("train", title("train"), 64, number, right=True),
+        Column("heldout", title("heldout"), 76, number, right=True),
+        Column("created", title("created"), 104, when),
+    ]
+
+
+def _row_columns(kind: str) -> list[Column]:
+    texts = {"prompts": (), "demonstrations": ("completion",), "comparisons": ("chosen", "rejected")}[kind]
+    return [
+        Column("id", "#", 60, right=True),
+        Column("prompt", word(FIELDS["prompt"])),
+        *(Column(name, word(FIELDS[name])) for name in texts),
+        Column("split", word(COLUMNS["split"]), 76, lambda side: word(SPLITS.get(str(side), ""))),
+    ]

@@ -1,0 +1,174 @@
+"""How a file is to be understood: what it holds, its layout, and which of its columns is which of our fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout, QWidget
+
+from rlhf_engine.data.reading import Preview
+from rlhf_engine.data.records import KINDS as RECORD_KINDS
+from rlhf_engine.tasks.import_data.spec import ImportSpec
+from studio.forms import Combo
+from studio.panels.data.words import FIELDS, KINDS, LAYOUTS, word
+from studio.theme.tokens import CONTROL, S2, S3
+from studio.widgets import Card, PlainLabel, ghost_button
+
+_ASKED = {
+    "native": ("prompt", "completion", "chosen", "rejected", "strength", "source"),
+    "hh": ("chosen", "rejected"),
+    "trl": ("prompt", "chosen", "rejected", "strength"),
+    "sharegpt": ("conversations", "chosen", "rejected", "system", "tools"),
+    "messages": ("messages", "system", "tools"),
+    "kto": ("messages", "prompt", "completion", "label"),
+    "alpaca": ("instruction", "input", "output", "chosen", "rejected", "history", "system"),
+    "text": ("prompt",),
+}
+_NOT_ASKED = {  # by a kind: its records have no such part
+    "prompts": {"completion", "output", "chosen", "rejected", "strength"},
+    "demonstrations": {"rejected", "strength"},
+    "comparisons": {"completion", "output"},
+}
+_ALWAYS = {"hh", "sharegpt", "kto"}  # whose parts cannot be told apart without the others
+
+
+class ImportChoices(QWidget):
+    """`begin(path, preview)` fills it from what was recognised; `spec()` is what a person made of it."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._path = Path()
+        self._preview: Preview | None = None
+        self._filling = False
+        self.kind, self.layout_ = Combo(), Combo()
+        for combo in (self.kind, self.layout_):
+            combo.setMinimumContentsLength(10)
+            combo.setSizeAdjustPolicy(Combo.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.name = QLineEdit()
+        self.columns: dict[str, Combo] = {}
+        self._form = _Form()
+        self._form.add(self.tr("Holds"), self.kind)
+        self._form.add(self.tr("Layout"), self.layout_)
+        self._form.add(self.tr("Name"), self.name)
+        what = Card(self.tr("What it is"))
+        what.body.addLayout(self._form)
+        self._columns_card = Card(self.tr("Which column is what"))
+        self._columns_form = _Form()
+        self._columns_card.body.addLayout(self._columns_form)
+        self.recognise = ghost_button(self.tr("As recognised"), self._as_recognised)
+        self._columns_card.add_action(self.recognise)
+        self.unknown = PlainLabel(
+            self.tr("The layout was not recognised. Say which column is what."), tone="warn", wrap=True
+        )
+        self._columns_card.add(self.unknown)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(S3)
+        layout.addWidget(what)
+        layout.addWidget(self._columns_card)
+        layout.addStretch()
+        self.kind.currentIndexChanged.connect(lambda _: self._choice_changed())
+        self.layout_.currentIndexChanged.connect(lambda _: self._choice_changed())
+
+    def begin(self, path: Path, preview: Preview) -> None:
+        self._path, self._preview = path, preview
+        self._filling = True
+        self.kind.clear()
+        found = word(KINDS[preview.kind]) if preview.kind else self.tr("not recognised")
+        self.kind.addItem(self.tr("Recognised: {0}").format(found) if preview.kind else self.tr("Choose…"), "auto")
+        for kind in RECORD_KINDS:
+            self.kind.addItem(word(KINDS[kind]), kind)
+        self.layout_.clear()
+        known = word(LAYOUTS[preview.layout]) if preview.layout else self.tr("by the columns below")
+        self.layout_.addItem(self.tr("Recognised: {0}").format(known) if preview.layout else known, "auto")
+        for layout, title in LAYOUTS.items():
+            self.layout_.addItem(word(title), layout)
+        self.name.setText(path.name)
+        self._filling = False
+        self._show_columns(dict(preview.mapping))
+
+    def spec(self) -> ImportSpec:
+        return ImportSpec(
+            path=str(self._path),
+            kind=self.kind.currentData() or "auto",
+            layout=self.layout_.currentData() or "auto",
+            columns=self._mapping(),
+            name=self.name.text().strip(),
+        )
+
+    def _mapping(self) -> dict[str, str]:
+        """Our fields with the file's columns; empty as long as they are as recognised."""
+        assert self._preview is not None
+        chosen = {field: combo.currentData() for field, combo in self.columns.items()}
+        kept = {field: name for field, name in self._preview.mapping.items() if field not in chosen}
+        mapping = kept | {field: name for field, name in chosen.items() if name}
+        return {} if mapping == self._preview.mapping else mapping
+
+    def _asked(self) -> list[str]:
+        assert self._preview is not None
+        layout = self.layout_.currentData()
+        layout = (self._preview.layout or "native") if layout in (None, "auto") else layout
+        kind = self.kind.currentData()
+        kind = self._preview.kind if kind in (None, "auto") else kind
+        fields = list(_ASKED[layout])
+        if layout == "native":
+            fields += [field for field in self._preview.mapping if field in ("a", "b", "winner") and field in FIELDS]
+        if layout in _ALWAYS or not kind:
+            return fields
+        return [field for field in fields if field not in _NOT_ASKED[kind]]
+
+    def _show_columns(self, mapping: dict[str, str]) -> None:
+        assert self._preview is not None
+        self._filling = True
+        while self._columns_form.rowCount():
+            self._columns_form.removeRow(0)
+        self.columns = {}
+        for field in self._asked():
+            combo = Combo()
+            combo.addItem(self.tr("None"), "")
+            for column in self._preview.columns:
+                combo.addItem(column[:80], column)
+            combo.setCurrentIndex(max(0, combo.findData(mapping.get(field, ""))))
+            combo.setMinimumContentsLength(10)
+            combo.setSizeAdjustPolicy(Combo.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo.currentIndexChanged.connect(lambda _: self._say_changed())
+            self.columns[field] = combo
+            self._columns_form.add(word(FIELDS[field]), combo)
+        self.unknown.setVisible(not self._preview.layout)
+        self._filling = False
+        self._say_changed()
+
+    def _choice_changed(self) -> None:
+        if not self._filling and self._preview is not None:
+            chosen = {field: combo.currentData() for field, combo in self.columns.items() if combo.currentData()}
+            self._show_columns(dict(self._preview.mapping) | chosen)
+
+    def _as_recognised(self) -> None:
+        if self._preview is not None:
+            self.begin(self._path, self._preview)
+
+    def _say_changed(self) -> None:
+        if not self._filling:
+            self.recognise.setVisible(bool(self._mapping()) and bool(self._preview and self._preview.mapping))
+            self.changed.emit()
+
+
+class _Form(QFormLayout):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setHorizontalSpacing(S2)
+        self.setVerticalSpacing(S2)
+        self.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+
+    def add(self, words: str, field: Any) -> None:
+        label = PlainLabel(words)
+        label.setMinimumHeight(CONTROL)
+        label.setFixedWidth(112)
+        label.setBuddy(field)
+        field.setAccessibleName(words)
+        self.addRow(label, field)
