@@ -44,7 +44,8 @@ def obstacle() -> str:
     """Why no window can be opened here, with what to do about it; empty when one can."""
     from rlhf_engine import qt_libraries
 
-    if not qt_libraries.has_display(os.environ, sys.platform):
+    chosen = os.environ.get("QT_QPA_PLATFORM", "")  # tests and screenshots choose offscreen on purpose
+    if not chosen and not qt_libraries.has_display(os.environ, sys.platform):
         return (
             "There is no display here: neither DISPLAY nor WAYLAND_DISPLAY is set.\n"
             "Work in the terminal with `rlhf --help`, or log in with a desktop (ssh -X, a remote desktop)."

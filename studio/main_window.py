@@ -294,7 +294,7 @@ class MainWindow(QMainWindow):
         for number, row in enumerate(PANELS.values(), 1):
             title = self.tr("Go to {0}").format(row.shown_title())
             found.append(Command(title, partial(self.show_panel, row.key), f"Ctrl+{number}"))
-        for key, panel in self._panels.items():
+        for key, panel in sorted(self._panels.items(), key=lambda pair: pair[0] != self.current):
             asked = getattr(panel, "commands", None)
             for command in asked() if asked else ():
                 shown = command.panel or PANELS[key].shown_title()

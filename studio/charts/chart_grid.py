@@ -54,6 +54,7 @@ class ChartGrid(QWidget):
         self._marks: list[tuple[float, str]] = []
         self._big = ""
         self._layout = "2x2"
+        self._places: tuple[list[str], int] = ([], 0)  # what lies in the grid, and in how many columns
         self._grid_host = QWidget()
         self._grid_host.setObjectName("plain")
         self._grid = QGridLayout(self._grid_host)
@@ -198,7 +199,7 @@ class ChartGrid(QWidget):
             plot.widget.viewport().installEventFilter(self)
             for step, text in self._marks:
                 plot.mark(step, text)
-            card = QFrame()
+            card = QFrame(self._grid_host)  # without a parent it would flash up as a window
             card.setProperty("card", "true")
             inside = QVBoxLayout(card)
             inside.setContentsMargins(S2, S2, S2, S1)
@@ -218,22 +219,25 @@ class ChartGrid(QWidget):
         return (len(self._primary), metric.partition("/")[0], metric)
 
     def _arrange(self) -> None:
-        while self._grid.count():
-            self._grid.takeAt(0)
         rows, columns = LAYOUTS["1"] if self._big else LAYOUTS[self._layout]
         wanted = [self._big] if self._big else [name for name in self.metrics() if name not in self._off]
         if not self._big and len(wanted) < columns:
             columns = max(1, len(wanted))
         height = max(150, (self._area.viewport().height() - (rows - 1) * S2) // rows)
-        for metric, card in self._cards.items():
-            card.setVisible(metric in wanted)
-        for place, metric in enumerate(wanted):
-            card = self._cards[metric]
-            card.setFixedHeight(height)
-            self._grid.addWidget(card, place // columns, place % columns)
-        for column in range(3):
-            self._grid.setColumnStretch(column, 1 if column < columns else 0)
-        self._grid.setRowStretch(len(wanted) // columns + 1, 1)
+        for metric in wanted:
+            if self._cards[metric].maximumHeight() != height:
+                self._cards[metric].setFixedHeight(height)
+        if (wanted, columns) != self._places:
+            self._places = (wanted, columns)
+            while self._grid.count():
+                self._grid.takeAt(0)
+            for metric, card in self._cards.items():
+                card.setVisible(metric in wanted)
+            for place, metric in enumerate(wanted):
+                self._grid.addWidget(self._cards[metric], place // columns, place % columns)
+            for column in range(3):
+                self._grid.setColumnStretch(column, 1 if column < columns else 0)
+            self._grid.setRowStretch(len(wanted) // columns + 1, 1)
         self.redraw()
 
     # --- the toolbar ---------------------------------------------------------------------------------------------

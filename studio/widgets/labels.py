@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 
-from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QLabel, QSizePolicy, QWidget
+
+from studio.theme import theme
 
 
 class PlainLabel(QLabel):
@@ -37,7 +39,9 @@ class PlainLabel(QLabel):
         if elide is not None:
             self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._size, self._bold = size, bold
-        self._set_font()
+        self._own_font = False
+        if size != 1.0 or bold:
+            self._set_font()
         self.setText(text)
 
     def set_bold(self, yes: bool) -> None:
@@ -46,15 +50,14 @@ class PlainLabel(QLabel):
             self._set_font()
 
     def _set_font(self) -> None:
+        """A font of its own does not follow the application's by itself."""
+        if not self._own_font:
+            self._own_font = True
+            theme().changed.connect(self._set_font)
         font = QApplication.font()
         font.setPointSizeF(font.pointSizeF() * self._size)
         font.setBold(self._bold)
         self.setFont(font)
-
-    def changeEvent(self, event: QEvent) -> None:
-        if event.type() == QEvent.Type.ApplicationFontChange and hasattr(self, "_size"):
-            self._set_font()
-        super().changeEvent(event)
 
     def set_tone(self, tone: str) -> None:
         if self.property("tone") != tone:

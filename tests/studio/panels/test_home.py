@@ -43,8 +43,7 @@ def test_steps_are_ticked_by_what_there_is(panel: HomePanel, session: Any) -> No
     session.labels.add_prompt("hello")
     session.labels.add_demonstration("hello", "hi")
     rows = [Comparison(f"q{n}", "good", "bad") for n in range(20)]
-    session.labels.add_many("comparisons", [vars(r) if hasattr(r, "__dict__") else r.__class__.__slots__ and {
-        "prompt": r.prompt, "chosen": r.chosen, "rejected": r.rejected, "strength": r.strength} for r in rows])  # fmt: skip
+    session.labels.add_many("comparisons", rows)
     panel.reload()
     assert done(panel) == [False, True, True, True, False, False, False]
 
