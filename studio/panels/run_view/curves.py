@@ -15,11 +15,14 @@ from studio.widgets import set_tooltip
 Points = deque[tuple[float, float]]
 
 
+PLOT_FRAMES = 3  # between plots that are further down the page
+
+
 class CurveFeed(QObject):
     """Points wait here until a frame has room for them; those of `primary` metrics go first.
 
-    A metric's first point makes its plot, which takes longer than a thousand points: at most one new plot a frame.
-    Signal: drained() when nothing waits any more.
+    A metric's first point makes its plot, which takes longer than a thousand points: at most one new plot a frame,
+    and those further down the page more slowly. Signal: drained() when nothing waits any more.
     """
 
     drained = Signal()
@@ -32,6 +35,7 @@ class CurveFeed(QObject):
         self._primary: tuple[str, ...] = ()
         self._waiting: dict[tuple[str, str], Points] = {}  # (metric, run)
         self._known: set[str] = set()
+        self._rest = 0  # frames until there is time for another plot
         self._frame = QTimer(self, interval=self.FRAME_MS)
         self._frame.timeout.connect(self._bring)
 
@@ -83,12 +87,13 @@ class CurveFeed(QObject):
 
     def _bring(self, budget: float = BUDGET_S) -> None:
         deadline = time.perf_counter() + budget
-        made = False
+        hurry = budget == float("inf")
+        self._rest = max(0, self._rest - 1)
         for metric, run in sorted(self._waiting, key=self._rank):
             if metric not in self._known:
-                if made and budget != float("inf"):
+                if self._rest and not hurry:
                     break
-                made = True
+                self._rest = 1 if metric in self._primary else PLOT_FRAMES
             points = self._waiting[metric, run]
             while points:
                 step, value = points.popleft()

@@ -358,3 +358,21 @@ def test_a_checkpoint_is_said_in_the_log(view):
     show(view, RunStarted("sft", 3), Metrics(1, {"train/loss": 2.0}), CheckpointSaved(1, "runs/a1/checkpoints/1"))
     last = view.log.list.item(view.log.list.count() - 1).text()
     assert "Checkpoint of step 1 saved." in last
+
+
+def test_a_long_run_is_brought_to_the_screen_a_piece_at_a_time(view):
+    names = [f"group{i % 5}/metric{i}" for i in range(30)]
+    story = [RunStarted("ppo", 3000), *(Metrics(step, dict.fromkeys(names, 0.5)) for step in range(1, 3001))]
+    feed = Feed()
+    view.show_run(feed)
+    feed.tell(told(*story))
+    assert view.charts.series() == {}  # hearing of 90,000 points draws none
+    plots, frames = 0, 0
+    while view.curves.busy:
+        view.curves._bring()
+        made = len(view.charts.metrics())
+        assert made - plots <= 1
+        plots, frames = made, frames + 1
+    assert (plots, view.header.pill.text()) == (30, "Running")
+    assert frames >= 30
+    assert {len(steps) for steps, _ in view.charts.series().values()} == {3000}
