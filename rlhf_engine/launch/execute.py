@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,8 @@ def _work(run_id: str, spec: Spec, reporter: Reporter, control: RunControl, proj
     from rlhf_engine.runtime.device import device_errors
 
     with device_errors():
+        if task.trains:
+            _make_room()
         device = getattr(spec, "device", "auto")
         run = RunContext(project_root, run_id, reporter, control, spec.seed, resume, task.key, device)
         task.function()(spec, run)
@@ -99,6 +102,13 @@ def ending_of(error: BaseException) -> RunFinished:
     if known is not None:
         return RunFinished("failed", str(known), known.hint, trace)
     return RunFinished("failed", f"{type(error).__name__}: {error}", BUG, trace)
+
+
+def _make_room() -> None:
+    """Models that stay in memory between questions give it back before a training run begins."""
+    asked = sys.modules.get("rlhf_engine.tasks.generate.work")  # not imported: nothing can be kept then
+    if asked is not None:
+        asked.forget()
 
 
 def _started(run_id: str, spec: Spec, project_root: Path, resume: bool) -> RunStarted:

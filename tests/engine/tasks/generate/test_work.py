@@ -20,6 +20,7 @@ from rlhf_engine.models.backbone import Backbone, lora
 from rlhf_engine.models.load import load_base
 from rlhf_engine.tasks.generate import loaded, work
 from rlhf_engine.tasks.generate.spec import GenerateSpec
+from rlhf_engine.tasks.sft.spec import SFTSpec
 from tests.engine.tiny import tiny_model
 
 torch = pytest.importorskip("torch")
@@ -291,3 +292,11 @@ def test_the_starter_model_answers_in_words(tmp_path: Path) -> None:
     told = ask(tmp_path, models=("starter",), prompts=(prompt,), temperature=0.0, max_new_tokens=40)
     assert told.end == RunFinished("completed")
     assert len(told.texts()[0].split()) >= 2
+
+
+def test_models_kept_for_the_next_question_leave_before_training(tmp_path: Path, folder: Path) -> None:
+    ask(tmp_path, models=(str(folder),))
+    assert loaded._bases
+    spec = SFTSpec(model=str(folder), dataset="dataset:0123456789abcdef", device="cpu")
+    assert execute("b" * 12, spec, lambda _: None, RunControl(), tmp_path).outcome == "failed"  # no such dataset
+    assert not loaded._bases
