@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import getpass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QDialog,
     QFrame,
     QHBoxLayout,
     QLineEdit,
@@ -24,15 +22,16 @@ from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.data.records import unpack_prompt
 from studio.commands import Command
 from studio.panels.compare.editing import EditCard
-from studio.panels.compare.generate_form import GenerateForm
-from studio.panels.compare.generating import PairMaker, Wish
+from studio.panels.compare.guidelines import Guidelines
+from studio.panels.compare.making import Making
 from studio.panels.compare.pair_view import PairView
 from studio.panels.compare.queue import PairQueue, Said
+from studio.panels.compare.states import nothing_to_judge
 from studio.panels.compare.telling import progress_line, verdict_line
 from studio.panels.compare.verdict_bar import VerdictBar
-from studio.session import Session, sentence
+from studio.session import Session
 from studio.theme.tokens import S2, S3, S4, S6
-from studio.widgets import EmptyState, PanelHeader, PlainLabel, PlainText, StageBar, button
+from studio.widgets import PanelHeader, PlainLabel, button
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Changed
@@ -45,7 +44,6 @@ class ComparePanel(QWidget):
         super().__init__(parent)
         self._session = session
         self.queue: PairQueue | None = None
-        self.maker: PairMaker | None = None
         self._stale = True
         self._announcing = False
         self._unsaid: Changed | None = None
@@ -57,7 +55,6 @@ class ComparePanel(QWidget):
         self._build()
         session.project_changed.connect(self._project_changed)
         session.labels_changed.connect(self._labels_changed)
-        session.runs_changed.connect(self._models_changed)
         for keys, do in (("H", self.show_guidelines), ("Esc", self.close_cards)):
             shortcut = QShortcut(QKeySequence(keys), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(do)
@@ -84,13 +81,10 @@ class ComparePanel(QWidget):
         source_row.addWidget(self.again)
         source_row.addStretch()
         source_row.addWidget(self.progress)
-        self.making = StageBar()
-        self.making.cancelled.connect(self._stop_making)
-        self.making.hide()
-        self.form = GenerateForm(self._session)
-        self.form.hide()
-        self.form.wished.connect(self.make_pairs)
-        self.form.closed.connect(self.close_cards)
+        self.making = Making(self._session)
+        self.making.added.connect(self._pair_added)
+        self.making.changed.connect(self._making_changed)
+        self.making.closed.connect(self.setFocus)
 
         self.view = PairView()
         self.edit = EditCard()
@@ -131,7 +125,6 @@ class ComparePanel(QWidget):
         page.setSpacing(S3)
         page.addLayout(source_row)
         page.addWidget(self.making)
-        page.addWidget(self.form)
         page.addLayout(self._stack, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -226,21 +219,12 @@ class ComparePanel(QWidget):
     def close_cards(self) -> None:
         """Close what was opened over the pair, and give the keys back to judging."""
         self.edit.hide()
-        self.form.hide()
+        self.making.close_form()
         self.note.hide()
         self.setFocus()
 
     def show_guidelines(self) -> None:
-        dialog = QDialog(self)
-        dialog.setWindowTitle(self.tr("How to judge"))
-        dialog.resize(640, 520)
-        layout = QVBoxLayout(dialog)
-        layout.setContentsMargins(S4, S4, S4, S4)
-        layout.addWidget(PlainText(guidelines(self._session)))
-        layout.addWidget(button(self.tr("Close"), dialog.accept), 0, Qt.AlignmentFlag.AlignRight)
-        QShortcut(QKeySequence("H"), dialog).activated.connect(dialog.accept)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
+        Guidelines(self._session, self).open()
 
     def _comment(self) -> str:
         return self.note.text().strip()
@@ -277,29 +261,7 @@ class ComparePanel(QWidget):
     # --- generating ----------------------------------------------------------------------------------------------
 
     def open_generate(self) -> None:
-        self.form.refresh()
-        self.form.show()
-        self.form.first.setFocus()
-
-    def make_pairs(self, wish: Wish) -> None:
-        if self.maker is not None or self._session.project is None:
-            return
-        self.form.hide()
-        self.generate.setEnabled(False)
-        self.maker = PairMaker(self._session, wish, self)
-        self.maker.stage.connect(self._show_making)
-        self.maker.added.connect(self._pair_added)
-        self.maker.ended.connect(self._made)
-        self._show_making(self.tr("Reading the prompts"), 0, 0)
-        self.setFocus()
-
-    def _show_making(self, text: str, done: int, total: int) -> None:
-        made = self.maker.made if self.maker else 0
-        training = next(iter(self._session.activity.kept()), None)
-        if training is not None:
-            text = self.tr("Waits until “{0}” has ended").format(training.title)
-        self.making.show_stage(self.tr("{0} · {1} pairs so far").format(text, made), done, total)
-        self.making.show()
+        self.making.open()
 
     def _pair_added(self, _pair: str) -> None:
         self._unsay(self._session.labels.last_change)
@@ -310,26 +272,9 @@ class ComparePanel(QWidget):
                 self._show_current()
             self._show_progress()
 
-    def _made(self, error: BaseException | None) -> None:
-        maker, self.maker = self.maker, None
-        self.making.hide()
-        self.generate.setEnabled(self._session.project is not None)
-        self.form.next_seed()
-        if maker is not None:
-            maker.deleteLater()
-        if error is not None:
-            self.open_generate()
-            self.form.say(sentence(error))
-        elif maker is not None:
-            told = self.tr("{0} pairs to judge.").format(maker.made)
-            if maker.same:
-                told += " " + self.tr("{0} left out: the same answer twice.").format(maker.same)
-            self._session.toast(told, "good" if maker.made else "warn")
+    def _making_changed(self) -> None:
+        self.generate.setEnabled(self.making.maker is None and self._session.project is not None)
         self._show_current()
-
-    def _stop_making(self) -> None:
-        if self.maker is not None:
-            self.maker.stop()
 
     # --- what is shown -------------------------------------------------------------------------------------------
 
@@ -370,40 +315,9 @@ class ComparePanel(QWidget):
         if old is not None and old is not self.judging:
             self._stack.removeWidget(old)
             old.deleteLater()
-        state = self._nothing()
+        state = nothing_to_judge(self._session, self.queue, self.open_generate, lambda: self.again.setChecked(True))
         self._stack.addWidget(state)
         self._stack.setCurrentWidget(state)
-
-    def _nothing(self) -> EmptyState:
-        queue, session = self.queue, self._session
-        if queue is None:
-            return EmptyState(
-                "scale-balance",
-                self.tr("Open a project to judge its pairs of answers."),
-                (self.tr("Go to Home"), lambda: session.go("home")),
-            )
-        generate = (self.tr("Generate pairs…"), self.open_generate)
-        import_ = (self.tr("Import comparisons…"), lambda: session.go("data", kind="comparisons"))
-        if not queue.tally.total:
-            return EmptyState(
-                "scale-balance",
-                self.tr("Nothing to judge yet. Two answers to one prompt make a pair."),
-                generate,
-                [import_],
-            )
-        train = (self.tr("Train a reward model"), lambda: session.go("train", task="reward"))
-        told = self.tr("All {0} pairs are judged.").format(f"{queue.tally.total:,}")
-        detail = [self.tr("{0} of them skipped.").format(queue.tally.skipped)] if queue.tally.skipped else []
-        share = queue.left_share
-        if share is not None and len(queue.said) >= 10:
-            detail.append(self.tr("In this sitting the left answer won {0} of the time.").format(f"{share:.0%}"))
-        others = [generate]
-        if not queue.no_person_yet and self._unjudged_by_people():
-            others.insert(0, (self.tr("Judge these yourself"), lambda: self.again.setChecked(True)))
-            detail.append(
-                self.tr("A rule or an import judged some of them; your own verdict would stand in its place.")
-            )
-        return EmptyState("check-circle-outline", told, train, others, detail=" ".join(detail))
 
     def _unjudged_by_people(self) -> int:
         return self._session.labels.judged_by_people()[""] if self._session.project is not None else 0
@@ -418,7 +332,7 @@ class ComparePanel(QWidget):
         self.again.setText(self.tr("Judge these yourself  {0}").format(f"{by_people:,}"))
         self.waiting.setEnabled(True)
         self.again.setEnabled(by_people > 0 or self.again.isChecked())
-        self.generate.setEnabled(self.maker is None)
+        self.generate.setEnabled(self.making.maker is None)
 
     def _show_progress(self) -> None:
         self.progress.setText(progress_line(self.queue) if self.queue else "")
@@ -479,17 +393,10 @@ class ComparePanel(QWidget):
         self._show_sources()
         self._show_progress()
 
-    def _models_changed(self) -> None:
-        if self.form.isVisible():
-            self.form.refresh()
-
     def _project_changed(self) -> None:
         self._unsaid = None
         self._soon.stop()
-        if self.maker is not None:
-            self.maker.deleteLater()
-            self.maker = None
-        self.making.hide()
+        self.making.drop()
         self.close_cards()
         self._set_note("")
         self.last.setText("")
@@ -542,14 +449,3 @@ def author() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # an account without a name, as in some containers
         return ""
-
-
-def guidelines(session: Session) -> str:
-    """The project's own guidelines.md, else those that come with the sample project."""
-    from resources.starter import PROJECT
-
-    own = session.root / "guidelines.md" if session.root is not None else Path()
-    for file in (own, PROJECT / "guidelines.md"):
-        if file.is_file():
-            return file.read_text(encoding="utf-8", errors="replace")
-    return ""

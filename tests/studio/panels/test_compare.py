@@ -421,7 +421,7 @@ def test_generated_pairs_come_in_while_judging(session: Any, qtbot: Any) -> None
     for n in range(3):
         session.labels.add_prompt(f"Prompt {n}")
     panel = shown(session, qtbot)
-    panel.make_pairs(WISH)
+    panel.making.make(WISH)
     qtbot.waitUntil(lambda: bool(session.quiet.submitted))
     run, spec, _ = session.quiet.submitted[0]
     assert (spec.models, spec.samples, spec.temperature, spec.seed) == (("starter",), 2, 0.8, 1)
@@ -439,14 +439,14 @@ def test_generated_pairs_come_in_while_judging(session: Any, qtbot: Any) -> None
     pair = session.labels.next_pairs(1)[0]
     assert (pair["prompt"], pair["a"], pair["b"], pair["source"]) == (spec.prompts[1], "third", "fourth", "model")
     assert json.loads(pair["meta"])["a"]["model"] == "starter"
-    assert panel.making.isHidden() and panel.maker is None
+    assert panel.making.bar.isHidden() and panel.making.maker is None
 
 
 def test_two_models_answer_the_same_prompts(session: Any, qtbot: Any) -> None:
     for n in range(2):
         session.labels.add_prompt(f"Prompt {n}")
     panel = shown(session, qtbot)
-    panel.make_pairs(Wish("starter", "owner/other", PROJECT, 2, 1.0, 32, 0))
+    panel.making.make(Wish("starter", "owner/other", PROJECT, 2, 1.0, 32, 0))
     qtbot.waitUntil(lambda: bool(session.quiet.submitted))
     run, spec, _ = session.quiet.submitted[0]
     assert (spec.models, spec.samples) == (("starter", "owner/other"), 1)
@@ -455,23 +455,23 @@ def test_two_models_answer_the_same_prompts(session: Any, qtbot: Any) -> None:
     found = {row["prompt"]: (row["a"], row["b"]) for row in session.labels.next_pairs(5)}
     assert found == {spec.prompts[0]: ("A0", "B0"), spec.prompts[1]: ("A1", "B1")}
     session.quiet.say(run, RunFinished("completed"))
-    qtbot.waitUntil(lambda: panel.maker is None)
+    qtbot.waitUntil(lambda: panel.making.maker is None)
 
 
 def test_a_failing_generation_is_told_where_it_was_asked_for(session: Any, qtbot: Any) -> None:
     session.labels.add_prompt("Prompt")
     panel = shown(session, qtbot)
-    panel.make_pairs(WISH)
+    panel.making.make(WISH)
     qtbot.waitUntil(lambda: bool(session.quiet.submitted))
     session.quiet.say(session.quiet.submitted[0][0], RunFinished("failed", "There is no folder x.", "Choose another."))
-    qtbot.waitUntil(lambda: panel.form.problem.text() == "There is no folder x. Choose another.")
-    assert not panel.form.isHidden()
+    qtbot.waitUntil(lambda: panel.making.form.problem.text() == "There is no folder x. Choose another.")
+    assert not panel.making.form.isHidden()
 
 
 def test_without_prompts_it_says_so(session: Any, qtbot: Any) -> None:
     panel = shown(session, qtbot)
-    panel.make_pairs(WISH)
-    qtbot.waitUntil(lambda: "There are no prompts to answer." in panel.form.problem.text())
+    panel.making.make(WISH)
+    qtbot.waitUntil(lambda: "There are no prompts to answer." in panel.making.form.problem.text())
     assert session.quiet.submitted == []
 
 
@@ -479,9 +479,9 @@ def test_temperature_zero_and_one_model_would_say_the_same_twice(session: Any, q
     session.labels.add_prompt("Prompt")
     panel = shown(session, qtbot)
     panel.open_generate()
-    panel.form._sampling.set_values({"temperature": 0.0})
-    panel.form.go.click()
-    assert "temperature 0" in panel.form.problem.text() and panel.maker is None
+    panel.making.form._sampling.set_values({"temperature": 0.0})
+    panel.making.form.go.click()
+    assert "temperature 0" in panel.making.form.problem.text() and panel.making.maker is None
 
 
 def test_a_pair_that_cannot_be_written_stops_the_making_with_a_sentence(
@@ -489,7 +489,7 @@ def test_a_pair_that_cannot_be_written_stops_the_making_with_a_sentence(
 ) -> None:
     session.labels.add_prompt("Prompt")
     panel = shown(session, qtbot)
-    panel.make_pairs(WISH)
+    panel.making.make(WISH)
     qtbot.waitUntil(lambda: bool(session.quiet.submitted))
     run = session.quiet.submitted[0][0]
 
@@ -498,7 +498,7 @@ def test_a_pair_that_cannot_be_written_stops_the_making_with_a_sentence(
 
     monkeypatch.setattr(session.labels, "add_pair", refuse)
     say_answers(session, run, {0: "first", 1: "second"})
-    qtbot.waitUntil(lambda: "The disk is gone." in panel.form.problem.text())
+    qtbot.waitUntil(lambda: "The disk is gone." in panel.making.form.problem.text())
     assert session.quiet.control(run).thrown == ["cancel"]
 
 
@@ -545,8 +545,8 @@ def test_the_starter_model_makes_pairs(studio_home: Path, tmp_path: Path, qtbot:
         session.labels.add_prompt(f"Where does {name} live?")
     panel = ComparePanel(session)
     qtbot.addWidget(panel)
-    panel.make_pairs(Wish("starter", "", PROJECT, 3, 1.0, 16, 0))
-    qtbot.waitUntil(lambda: panel.maker is None, timeout=120_000)
-    assert session.labels.count("pairs") >= 1 and panel.form.problem.text() == ""
+    panel.making.make(Wish("starter", "", PROJECT, 3, 1.0, 16, 0))
+    qtbot.waitUntil(lambda: panel.making.maker is None, timeout=120_000)
+    assert session.labels.count("pairs") >= 1 and panel.making.form.problem.text() == ""
     session.close()
     session.deleteLater()
