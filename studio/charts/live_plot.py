@@ -86,9 +86,7 @@ class LivePlot(QWidget):
         self._line = pg.InfiniteLine(angle=90, movable=False)
         self._line.hide()
         self.plot.addItem(self._line, ignoreBounds=True)
-        # on the PlotItem and after the curves are made: plot() would overwrite what is given to it
-        self.plot.setDownsampling(auto=True, mode="peak")
-        self.plot.setClipToView(True)
+        self.plot.getViewBox().sigXRangeChanged.connect(self._stale_all)
         self.plot.getViewBox().sigRangeChangedManually.connect(lambda *_: self.set_follow(False))
         self._proxy = pg.SignalProxy(self.widget.scene().sigMouseMoved, rateLimit=30, slot=self._moved)
         self._apply_range()
@@ -204,22 +202,32 @@ class LivePlot(QWidget):
             self._say_last()
 
     def _draw(self, curves: _Curves) -> None:
-        steps, values = curves.series.steps, curves.series.values
-        finite = np.isfinite(values)
-        shown = self._scaled(values)
-        x, y = thin(steps, shown, 200_000)
-        whole = bool(np.isfinite(y).all())
-        curves.raw.setData(x.copy(), y.copy(), connect="all" if whole else "finite", skipFiniteCheck=whole)
+        """Only what is in view, and of that no more than the lowest and the highest of every pixel."""
         if curves.rewritten != curves.series.rewritten:
             curves.rewritten = curves.series.rewritten
             curves.smoothed.reset()
-        smoothed = curves.smoothed.of(values, self._weight)
-        x, y = thin(steps[finite], self._scaled(smoothed[finite]), MOST)
+        smoothed = curves.smoothed.of(curves.series.values, self._weight)
+        begin, end = self._in_view(curves.series)
+        steps, values, smoothed = curves.series.steps[begin:end], curves.series.values[begin:end], smoothed[begin:end]
+        finite = np.isfinite(values)
+        most = max(400, 2 * int(self.plot.getViewBox().width()))
+        x, y = thin(steps, self._scaled(values), most)
+        whole = bool(np.isfinite(y).all())
+        curves.raw.setData(x.copy(), y.copy(), connect="all" if whole else "finite", skipFiniteCheck=whole)
+        x, y = thin(steps[finite], self._scaled(smoothed[finite]), min(MOST, most))
         whole = bool(np.isfinite(y).all())
         curves.smooth.setData(x.copy(), y.copy(), connect="all" if whole else "finite", skipFiniteCheck=whole)
         lost = steps[~finite][-500:]
         curves.lost.setVisible(bool(len(lost)))
         curves.lost.setData(lost, np.full(len(lost), self._range[0]))
+
+    def _in_view(self, series: Series) -> tuple[int, int]:
+        """The first and the end of the points between the edges of the plot, and one beyond each."""
+        if self.follow:
+            return 0, series.size
+        (left, right), _ = self.plot.getViewBox().viewRange()
+        begin, end = np.searchsorted(series.steps, (left, right))
+        return max(0, int(begin) - 1), min(series.size, int(end) + 1)
 
     def _scaled(self, values: Floats) -> Floats:
         if not self.log_y:
@@ -237,7 +245,10 @@ class LivePlot(QWidget):
         moved = False
         if self._span != (0.0, end):
             self._span, moved = (0.0, end), True
-        wanted = value_range(np.concatenate([self._scaled(curves.series.values) for curves in shown]))
+        # every so many points are enough to know the range of very many; the newest ones are all looked at
+        looked = [curves.series.values[:: max(1, curves.series.size // 5000)] for curves in shown]
+        looked += [curves.series.values[-100:] for curves in shown if curves.series.size > 5000]
+        wanted = value_range(self._scaled(np.concatenate(looked)))
         if wanted is not None and needs_range(self._range, wanted):
             room = (wanted[1] - wanted[0]) * 0.05
             self._range, moved = (wanted[0] - room, wanted[1] + room), True
@@ -259,7 +270,7 @@ class LivePlot(QWidget):
                 parts.append(f"{curves.series.values[-1]:.4g}")
         self.reading.setText(" · ".join(parts[:8]))
 
-    def _stale_all(self) -> None:
+    def _stale_all(self, *_: object) -> None:
         for curves in self._curves.values():
             curves.stale = True
 

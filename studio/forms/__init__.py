@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from studio.forms.editors import Combo, Editor, FloatSpin, editor_for
+from studio.forms.editors import Combo, Editor, FloatSpin, Spin, editor_for
 from studio.forms.form import Fold, SpecForm
 from studio.forms.pickers import LABELS, DatasetPicker, ModelPicker, PathPicker, RewardModelPicker
 
@@ -17,5 +17,6 @@ __all__ = [
     "PathPicker",
     "RewardModelPicker",
     "SpecForm",
+    "Spin",
     "editor_for",
 ]

@@ -56,7 +56,15 @@ class Editor(QWidget):
         self.setFocusProxy(inner)
 
 
-class _Spin(QSpinBox):
+class Spin(QSpinBox):
+    """A whole number."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.lineEdit().setTextMargins(6, 0, 0, 0)  # the style sheet's padding does not reach it
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setKeyboardTracking(False)
+
     def wheelEvent(self, event: QWheelEvent) -> None:
         super().wheelEvent(event) if self.hasFocus() else event.ignore()
 
@@ -76,6 +84,7 @@ class FloatSpin(QDoubleSpinBox):
     def __init__(self, log_scale: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._log = log_scale
+        self.lineEdit().setTextMargins(6, 0, 0, 0)
         self.setDecimals(16)
         self.setLocale(QLocale.c())
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -134,8 +143,7 @@ def number(value: float, sci_below: float = 1e-4) -> str:
 class IntEditor(Editor):
     def __init__(self, about: Param) -> None:
         super().__init__()
-        self.spin = _Spin()
-        self.spin.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.spin = Spin()
         low, high = about.between
         self.spin.setRange(*(max(-(2**31), min(2**31 - 1, end)) for end in (_or(low, -(2**31)), _or(high, 2**31 - 1))))
         self.spin.setKeyboardTracking(False)

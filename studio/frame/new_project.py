@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QCheckBox, QDialog, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from studio.theme.tokens import S3, S6
+from studio.theme.tokens import CONTROL, S3, S6
 from studio.widgets.buttons import button, primary_button
 from studio.widgets.labels import PlainLabel
 
@@ -25,11 +25,11 @@ class NewProject(QDialog):
         self.said = PlainLabel(tone="muted", wrap=True)
         form = QFormLayout()
         form.setSpacing(S3)
-        form.addRow(self.tr("Name"), self.line)
+        form.addRow(_label(self.tr("Name")), self.line)
         where = QHBoxLayout()
         where.addWidget(self.place, 1)
         where.addWidget(button(self.tr("Browse…"), self._browse))
-        form.addRow(self.tr("In folder"), where)
+        form.addRow(_label(self.tr("In folder")), where)
         form.addRow("", self.samples)
         form.addRow("", self.said)
         self.create_ = primary_button(self.tr("Create project"), self.accept)
@@ -68,6 +68,12 @@ class NewProject(QDialog):
             fine, text = False, self.tr("{0} exists already.").format(self.folder())
         self.said.setText(text)
         self.create_.setEnabled(fine)
+
+
+def _label(text: str) -> PlainLabel:
+    made = PlainLabel(text)
+    made.setMinimumHeight(CONTROL)
+    return made
 
 
 def folder_name(name: str) -> str:

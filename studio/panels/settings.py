@@ -18,13 +18,12 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QScrollArea,
     QSlider,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from studio.commands import Command
-from studio.forms import Combo
+from studio.forms import Combo, Spin
 from studio.session import Session, sentence
 from studio.settings import Settings, user_folder
 from studio.theme import theme
@@ -212,7 +211,7 @@ class SettingsPanel(QWidget):
             self.device.addItem(words, key)
         self.device.setCurrentIndex(max(0, self.device.findData(self._settings.device)))
         self.device.currentIndexChanged.connect(lambda _: self._set("device", self.device.currentData()))
-        self.threads = QSpinBox()
+        self.threads = Spin()
         self.threads.setRange(0, os.cpu_count() or 1)
         self.threads.setSpecialValueText(self.tr("All"))
         self.threads.setValue(self._settings.threads)
