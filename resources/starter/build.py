@@ -13,7 +13,7 @@ from resources.starter import STARTER
 
 log = logging.getLogger("resources.starter.build")
 
-STAGES = ("data", "tokenizer", "model", "card")
+STAGES = ("data", "tokenizer", "model", "sampled", "card")
 
 
 def build(out: Path, stages: tuple[str, ...] = STAGES, threads: int = 2) -> None:
@@ -32,6 +32,10 @@ def build(out: Path, stages: tuple[str, ...] = STAGES, threads: int = 2) -> None
             pretrain.train_tokenizer(chosen, model)
         if "model" in stages:
             pretrain.train_model(chosen, model)
+    if "sampled" in stages:
+        from resources.starter.sampled import write_sampled
+
+        log.info("comparisons between the model's own answers: %s", dict(write_sampled(out / "project")))
     if "card" in stages:
         from resources.starter.card import write_card
 

@@ -19,8 +19,7 @@ from resources.starter.world import FACTS, KINDS, PEOPLE, TRUE, Fact, facts_abou
 
 SEED = 11
 WORDINGS_OF_EACH_QUESTION = 3
-PROMPTS_DEMONSTRATED = 700
-DEMONSTRATED_TWICE = 200
+DEMONSTRATIONS_OF_EACH_PROMPT = 2
 COMPARISONS = 1200
 MOST_WORDS = 30  # keeps every answer within about 40 tokens
 TIES = 0.04  # at most this share of the comparisons
@@ -144,13 +143,13 @@ def prompts(rng: random.Random) -> list[Asked]:
 
 def demonstrations(rng: random.Random, everything: list[Asked]) -> list[dict[str, Any]]:
     """Right answers; polite or plain and long or short in equal parts."""
-    shown = everything[:PROMPTS_DEMONSTRATED] + everything[:DEMONSTRATED_TWICE]
-    styles: list[tuple[Manner, bool]] = [("polite", True), ("polite", False), ("plain", True), ("plain", False)]
+    styles: list[tuple[Manner, bool]] = [("polite", True), ("plain", False), ("polite", False), ("plain", True)]
     rows = []
-    for i, asked in enumerate(shown):
-        manner, long = styles[i % 4 if i < PROMPTS_DEMONSTRATED else (i + 1) % 4]
-        completion = compose(rng, asked, manner=manner, long=long)
-        rows.append({"prompt": asked.prompt, "completion": completion, "source": "rule"})
+    for turn in range(DEMONSTRATIONS_OF_EACH_PROMPT):
+        for i, asked in enumerate(everything):
+            manner, long = styles[(i + turn) % len(styles)]
+            completion = compose(rng, asked, manner=manner, long=long)
+            rows.append({"prompt": asked.prompt, "completion": completion, "source": "rule"})
     rng.shuffle(rows)
     return rows
 

@@ -65,7 +65,7 @@ def sft_spec(dataset: str, seed: int) -> SFTSpec:
     return SFTSpec(
         model="starter",
         dataset=dataset,
-        epochs=6,
+        epochs=3,
         batch_size=32,
         micro_batch_size=32,
         learning_rate=3e-3,
