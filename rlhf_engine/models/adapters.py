@@ -100,7 +100,7 @@ class KeptAdapter:
 
     def state_dict(self) -> dict[str, Any]:
         head = self._backbone.heads[self._name].state_dict() if self._name in self._backbone.heads else {}
-        return {"adapter": self._backbone.state(self._name), "head": dict(head)}
+        return {"adapter": self._backbone.state(self._name), "head": {k: v.clone() for k, v in head.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._backbone.load_state(self._name, state["adapter"])

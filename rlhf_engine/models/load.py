@@ -123,8 +123,13 @@ def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Pro
     folder = folder_of(base, progress)
     tokenizer = load_tokenizer(folder, base)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, trust_remote_code=False, use_safetensors=True, dtype=dtype, low_cpu_mem_usage=True
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=dtype,
+            low_cpu_mem_usage=True,
+            output_loading_info=True,
         )
     except torch.OutOfMemoryError:
         raise
@@ -132,6 +137,12 @@ def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Pro
         raise ModelError(
             f"The model {base} cannot be loaded: {_first_line(error)}", "Copy or download it again."
         ) from error
+    model: PreTrainedModel = loaded[0]
+    if missing := sorted(loaded[1]["missing_keys"]):  # transformers would go on with random numbers in their place
+        raise ModelError(
+            f"The weights of {base} lack {len(missing)} of the tensors its config.json asks for, first {missing[0]}.",
+            "Copy or download it again.",
+        )
     model.to(device)  # type: ignore[arg-type]  # its decorator hides that this is a method
     model.eval().requires_grad_(False)
     eos = _eos_ids(model, tokenizer)
