@@ -68,11 +68,11 @@ class EngineThread(QObject):
 
     def rename(self, run_id: str, name: str | None = None, note: str | None = None) -> None:
         """Change a run's name or note; `noticed("changed", …)` follows, or "refused"."""
-        self._engine.rename(run_id, name, note)  # type: ignore[attr-defined]
+        self._engine.rename(run_id, name, note)
 
     def delete(self, run_id: str) -> None:
         """Forget a run and delete its folder; `noticed("changed", …)` follows, or "refused"."""
-        self._engine.delete(run_id)  # type: ignore[attr-defined]
+        self._engine.delete(run_id)
 
     def close(self, timeout: float = 5.0) -> None:
         """Let go of the engine; a kept run that is going goes on in its own process."""

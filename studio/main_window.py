@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QPaintEvent, QShortcut
+from PySide6.QtCore import QByteArray, QCoreApplication, QEvent, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from rlhf_engine.contract.errors import EngineError, StoreError
+from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.contract.events import Alert, Envelope, RunFinished
 from studio.commands import Command
 from studio.frame.drawer import Drawer, LogLines
@@ -38,7 +38,7 @@ from studio.session import Session, sentence
 from studio.settings import user_folder
 from studio.theme import theme
 from studio.widgets.labels import PlainLabel
-from studio.widgets.surfaces import EmptyState, ErrorCard, Line
+from studio.widgets.surfaces import ErrorCard, Line
 from studio.widgets.toast import Toasts
 
 log = logging.getLogger(__name__)
@@ -418,9 +418,6 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, self, self.painted.emit)
         return done
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-
     def closeEvent(self, event: QCloseEvent) -> None:
         if self._leaving == "going" or not self._must_wait():
             self._finish()
@@ -473,23 +470,10 @@ def open_sample(session: Session) -> None:
     if is_project(root):
         session.open_project(root)
     else:
-        session.create_project(root, session.tr("Sample project"), starter=True)
-
-
-def no_project(window: MainWindow) -> EmptyState:
-    """What panels may show while no project is open."""
-    return EmptyState(
-        "folder-outline",
-        window.tr("No project is open."),
-        (window.tr("Open the sample project"), window.open_sample),
-        [(window.tr("New project…"), window.new_project), (window.tr("Open project…"), window.choose_project)],
-    )
+        session.create_project(root, QCoreApplication.translate("MainWindow", "Sample project"), starter=True)
 
 
 def _call(panel: QWidget, name: str, *arguments: Any) -> None:
     method = getattr(panel, name, None)
     if method is not None:
         method(*arguments)
-
-
-__all__ = ["MainWindow", "StoreError", "open_sample"]

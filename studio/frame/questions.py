@@ -60,17 +60,30 @@ class Question(QDialog):
 def ask_before_closing(runs: Sequence[str], parent: QWidget) -> str:
     """What is to become of runs that are going: "leave", "suspend", "stop", or "" for not closing."""
 
-    def tr(text: str) -> str:
-        return QCoreApplication.translate("Closing", text)
-
+    translate = QCoreApplication.translate
     question = Question(
-        tr("A run is going"),
-        tr("{0} is still running. What should happen to it?").format(", ".join(runs)),
+        translate("Closing", "A run is going"),
+        translate("Closing", "{0} is still running. What should happen to it?").format(", ".join(runs)),
         (
-            ("leave", tr("Keep it running"), "primary", tr("It goes on in the background. Open the studio to see it.")),
-            ("suspend", tr("Pause it"), "", tr("It saves a checkpoint and can be resumed later.")),
-            ("stop", tr("Stop it"), "danger", tr("It ends here, with what it has reached.")),
-            ("", tr("Do not close"), "", ""),
+            (
+                "leave",
+                translate("Closing", "Keep it running"),
+                "primary",
+                translate("Closing", "It goes on in the background. Open the studio to see it."),
+            ),
+            (
+                "suspend",
+                translate("Closing", "Pause it"),
+                "",
+                translate("Closing", "It saves a checkpoint and can be resumed later."),
+            ),
+            (
+                "stop",
+                translate("Closing", "Stop it"),
+                "danger",
+                translate("Closing", "It ends here, with what it has reached."),
+            ),
+            ("", translate("Closing", "Do not close"), "", ""),
         ),
         parent,
     )

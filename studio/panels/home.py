@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -23,76 +22,13 @@ from PySide6.QtWidgets import (
 from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.tasks import TASKS
 from studio.commands import Command
+from studio.panels.home_steps import STEPS, StepRow, said
 from studio.session import Session
 from studio.theme import set_icon
 from studio.theme.tokens import S2, S3, S4, S6
 from studio.widgets import Card, Icon, PanelHeader, PlainLabel, button, ghost_button, primary_button, set_tooltip
 
 GB = 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the work: what it says, the panel to do it in, and whether the facts say that it is done."""
-
-    text: str
-    about: str
-    panel: str
-    hints: dict[str, Any]
-    done: Callable[[dict[str, int]], bool]
-
-
-STEPS = (
-    Step(
-        str(QT_TRANSLATE_NOOP("HomePanel", "Meet a model")),
-        str(QT_TRANSLATE_NOOP("HomePanel", "Ask the starter model something in the Playground.")),
-        "playground",
-        {},
-        lambda facts: facts["asked"] > 0 or facts["trained"] > 0,
-    ),
-    Step(
-        str(QT_TRANSLATE_NOOP("HomePanel", "Collect prompts")),
-        str(QT_TRANSLATE_NOOP("HomePanel", "Questions that the model should learn to answer.")),
-        "data",
-        {"kind": "prompts"},
-        lambda facts: facts["prompts"] > 0,
-    ),
-    Step(
-        str(QT_TRANSLATE_NOOP("HomePanel", "Show good answers")),
-        str(QT_TRANSLATE_NOOP("HomePanel", "Demonstrations, for supervised fine-tuning.")),
-        "data",
-        {"kind": "demonstrations"},
-        lambda facts: facts["demonstrations"] > 0,
-    ),
-    Step(
-        str(QT_TRANSLATE_NOOP("HomePanel", "Judge 20 pairs")),
-        str(QT_TRANSLATE_NOOP("HomePanel", "Say which of two answers is better.")),
-        "compare",
-        {},
-        lambda facts: facts["comparisons"] >= 20,
-    ),
-    Step(
-        str(QT_TRANSLATE_NOOP("HomePanel", "Train a reward model")),
-        str(QT_TRANSLATE_NOOP("HomePanel", "It learns your taste from the comparisons.")),
-        "train",
-        {"task": "reward"},
-        lambda facts: facts["reward"] > 0,
-    ),
-    Step(
-        str(QT_TRANSLATE_NOOP("HomePanel", "Train a policy")),
-        str(QT_TRANSLATE_NOOP("HomePanel", "PPO makes the answers that you prefer more likely.")),
-        "train",
-        {"task": "ppo"},
-        lambda facts: facts["ppo"] > 0,
-    ),
-    Step(
-        str(QT_TRANSLATE_NOOP("HomePanel", "Export it")),
-        str(QT_TRANSLATE_NOOP("HomePanel", "A folder that others can load.")),
-        "export",
-        {},
-        lambda facts: facts["export"] > 0,
-    ),
-)
 
 
 class HomePanel(QWidget):
@@ -257,8 +193,8 @@ class HomePanel(QWidget):
             step = following.step
             self._line(
                 "arrow-right-circle-outline",
-                self.tr("Next: {0}").format(_home(step.text)),
-                _home(step.about),
+                self.tr("Next: {0}").format(said(step.text)),
+                said(step.about),
                 self.tr("Go there"),
                 lambda: session.go(step.panel, **step.hints),
                 not shown,
@@ -377,44 +313,6 @@ class HomePanel(QWidget):
         self.disk.setText(f"{text} {' · '.join(parts)}")
 
 
-class StepRow(QWidget):
-    """One step with a tick or its number; clicking its words leads there."""
-
-    def __init__(self, number: int, step: Step, session: Session) -> None:
-        super().__init__()
-        self.step = step
-        self.done = False
-        self._number = number
-        self.icon = Icon(f"numeric-{number}-circle-outline", 22)
-        self.title = PlainLabel(_home(step.text))
-        self.about = PlainLabel(_home(step.about), tone="muted", elide=Qt.TextElideMode.ElideRight)
-        self.link = ghost_button(self.tr("Go"), lambda: session.go(step.panel, **step.hints), icon="arrow-right")
-        self.link.setAccessibleName(_home(step.text))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(S3)
-        row.addWidget(self.icon)
-        words = QVBoxLayout()
-        words.setSpacing(0)
-        words.addWidget(self.title)
-        words.addWidget(self.about)
-        row.addLayout(words, 1)
-        row.addWidget(self.link)
-
-    def show_state(self, done: bool, following: bool, enabled: bool) -> None:
-        self.done = done
-        name = "check-circle" if done else f"numeric-{self._number}-circle{'' if following else '-outline'}"
-        self.icon.set_icon(name, "good" if done else "link" if following else "muted")
-        self.title.set_bold(following)
-        self.link.setEnabled(enabled)
-
-
-def _home(text: str) -> str:
-    from PySide6.QtCore import QCoreApplication
-
-    return QCoreApplication.translate("HomePanel", text)
-
-
 def _run_title(row: Any) -> str:
     return row.name or (TASKS[row.task].title if row.task in TASKS else row.task)
 
@@ -463,6 +361,3 @@ def _empty(layout: QVBoxLayout) -> None:
         if widget is not None:
             widget.hide()
             widget.deleteLater()
-
-
-__all__ = ["STEPS", "HomePanel", "amount", "folder_sizes"]

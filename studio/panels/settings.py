@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 
 from studio.commands import Command
 from studio.forms import Combo, Spin
+from studio.panels.hub_account import hub_account, hub_cache, hub_words
 from studio.session import Session, sentence
 from studio.settings import Settings, user_folder
 from studio.theme import theme
@@ -267,7 +268,7 @@ class SettingsPanel(QWidget):
             self.hub_said.set_tone("muted")
 
     def _hub_failed(self, error: BaseException) -> None:
-        self.hub_said.setText(hub_words(error, self.tr))
+        self.hub_said.setText(hub_words(error))
         self.hub_said.set_tone("warn")
         self.sign_in.setEnabled(bool(self.token.text().strip()))
 
@@ -378,35 +379,6 @@ class SettingsPanel(QWidget):
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self._report)
         self._session.toast(self.tr("Copied."), "good")
-
-
-def hub_account() -> str | None:
-    """Who is signed in; None without a token, "" where the Hub may not be asked. Waits for the network."""
-    from huggingface_hub import get_token, whoami
-    from huggingface_hub.constants import is_offline_mode
-
-    token = get_token()
-    if not token:
-        return None
-    return "" if is_offline_mode() else str(whoami(token=token)["name"])
-
-
-def hub_words(error: BaseException, tr: Callable[[str], str]) -> str:
-    """Why the Hub did not say who we are, without the address and the token that its own message may hold."""
-    status = getattr(getattr(error, "response", None), "status_code", 0)
-    if status in (401, 403):
-        return tr("The Hub does not know this token: it is wrong or has expired.")
-    if isinstance(error, ValueError):
-        return tr("This is no token of the Hub: it begins with hf_.")
-    return tr("The Hub cannot be reached from here.")
-
-
-def hub_cache() -> Path:
-    """Where downloaded models lie, as huggingface_hub finds it, without importing it."""
-    if os.environ.get("HF_HUB_CACHE"):
-        return Path(os.environ["HF_HUB_CACHE"])
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    return Path(home) / "hub"
 
 
 def _form_card(title: str, icon: str) -> tuple[Card, _Form]:

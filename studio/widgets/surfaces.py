@@ -216,12 +216,12 @@ class ErrorCard(Card):
 
     @classmethod
     def of(cls, error: BaseException, title: str = "", buttons: Sequence[Action] = ()) -> ErrorCard:
-        tr = QCoreApplication.translate
+        translate = QCoreApplication.translate
         if isinstance(error, EngineError):
-            return cls(title or tr("ErrorCard", "This did not work"), str(error), error.hint, "", buttons)
+            return cls(title or translate("ErrorCard", "This did not work"), str(error), error.hint, "", buttons)
         trace = "".join(traceback.format_exception(error))
-        title = title or tr("ErrorCard", "Something went wrong")
-        bug = tr("ErrorCard", "This is a bug in the studio.")
+        title = title or translate("ErrorCard", "Something went wrong")
+        bug = translate("ErrorCard", "This is a bug in the studio.")
         return cls(title, f"{type(error).__name__}: {error}", bug, trace, buttons)
 
     def text(self) -> str:

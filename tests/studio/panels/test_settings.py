@@ -8,7 +8,8 @@ import pytest
 
 from rlhf_engine.doctor import Finding
 from studio.panels import settings as module
-from studio.panels.settings import SettingsPanel, hub_cache, hub_words
+from studio.panels.hub_account import hub_cache, hub_words
+from studio.panels.settings import SettingsPanel
 from studio.settings import Settings
 from studio.theme import theme
 from studio.theme.tokens import DARK
@@ -80,9 +81,9 @@ def test_failures_of_the_hub_are_told_without_their_text() -> None:
     class Refused(Exception):
         response = type("Response", (), {"status_code": 401})
 
-    assert "wrong or has expired" in hub_words(Refused("token hf_x"), str)
-    assert "begins with hf_" in hub_words(ValueError("bad"), str)
-    assert "cannot be reached" in hub_words(OSError("https://…"), str)
+    assert "wrong or has expired" in hub_words(Refused("token hf_x"))
+    assert "begins with hf_" in hub_words(ValueError("bad"))
+    assert "cannot be reached" in hub_words(OSError("https://…"))
 
 
 def test_the_cache_is_where_the_hub_looks(monkeypatch: pytest.MonkeyPatch) -> None:
