@@ -237,9 +237,18 @@ METRICS = {
 }
 
 
+FACTS = {  # what a run says of its result besides the last values of metrics
+    "normalised_on": MetricHelp("Normalised on", "Answers whose scores were given mean 0 and deviation 1."),
+    "raw_mean": MetricHelp("Mean before that", "The mean of their scores before."),
+    "raw_std": MetricHelp("Deviation before that", "The standard deviation of their scores before."),
+    "p99": MetricHelp("Best hundredth from", "One answer of the starting model in a hundred scores higher."),
+}
+
+
 def about_metric(name: str) -> MetricHelp:
-    """What a metric means; one that nobody described is called by its own name."""
-    if name in METRICS:
-        return METRICS[name]
+    """What a metric or fact means; one that nobody described is called by its own name."""
+    known = METRICS.get(name) or FACTS.get(name)
+    if known is not None:
+        return known
     words = name.rpartition("/")[2].replace("_", " ")
     return MetricHelp(words[:1].upper() + words[1:] if words else name, "")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
-from rlhf_engine.tasks.metric_help import about_metric
+from rlhf_engine.tasks.metric_help import METRICS, about_metric
 from studio.panels.run_view.story import RunStory
 from studio.theme.tokens import S2, S8
 from studio.widgets import Card, ErrorCard, PlainLabel, button, primary_button
@@ -85,6 +85,7 @@ def _facts(facts: dict[str, object]) -> QWidget:
     grid.setHorizontalSpacing(S8)
     grid.setVerticalSpacing(2)
     shown = [(name, value) for name, value in facts.items() if isinstance(value, str | int | float)]
+    shown.sort(key=lambda fact: fact[0] not in METRICS)  # how good it is comes before how it was made
     for number, (name, value) in enumerate(shown[:MOST_FACTS]):
         column, row = number % 4, number // 4 * 2
         grid.addWidget(PlainLabel(about_metric(name).title, tone="muted"), row, column)

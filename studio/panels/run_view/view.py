@@ -17,11 +17,12 @@ from studio.panels.run_view.curves import CurveFeed
 from studio.panels.run_view.ending import ending
 from studio.panels.run_view.header import RunHeader
 from studio.panels.run_view.log_view import LOOKS, LogView
-from studio.panels.run_view.naming import Setting, model_of, plain, settings_of, title_of, values_of
+from studio.panels.run_view.naming import model_of, title_of, values_of
 from studio.panels.run_view.samples import SamplesView
+from studio.panels.run_view.settings_view import SettingsView
 from studio.panels.run_view.story import GOING, RunStory
 from studio.theme.tokens import S2, S3
-from studio.widgets import Column, EmptyState, Icon, PlainLabel, RecordTable
+from studio.widgets import EmptyState, Icon, PlainLabel
 
 if TYPE_CHECKING:
     from studio.session import Session
@@ -68,15 +69,7 @@ class RunView(QWidget):
         self._curves_or_why.addWidget(self.charts)
         self.samples = SamplesView()
         self.log = LogView()
-        self.settings = RecordTable(
-            [
-                Column("label", self.tr("Setting"), 220, tone=lambda row: "" if row["changed"] else "muted"),
-                Column("value", self.tr("Value"), 260, tone=lambda row: "" if row["changed"] else "muted"),
-                Column("default", self.tr("Default"), 120, tone=lambda _: "muted"),
-                Column("group", self.tr("Group"), tone=lambda _: "muted"),
-            ],
-            multiple=False,
-        )
+        self.settings = SettingsView()
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
@@ -244,8 +237,7 @@ class RunView(QWidget):
         if row is None:
             return
         self._name = title_of(row)
-        found = settings_of(row.task, row.spec_json)
-        self.settings.set_rows([_shown(setting, number) for number, setting in enumerate(found)])
+        self.settings.show_spec(row.task, row.spec_json)
 
     def _values(self) -> dict[str, Any]:
         row = self._row()
@@ -305,15 +297,3 @@ def _padded(widget: QWidget) -> QWidget:
     layout.setContentsMargins(0, S2, 0, 0)
     layout.addWidget(widget)
     return page
-
-
-def _shown(setting: Setting, number: int) -> dict[str, Any]:
-    """A row of the settings table."""
-    return {
-        "id": number,
-        "label": setting.label,
-        "value": plain(setting.value),
-        "default": plain(setting.default) if setting.changed else "",
-        "group": setting.group,
-        "changed": setting.changed or setting.group == "Inputs",
-    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPoint, Qt, QTimer, QUrl
@@ -15,11 +14,12 @@ from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.tasks import TASKS
 from studio.commands import Command
 from studio.panels.run_view import RunView
-from studio.panels.run_view.naming import STATES, title_of, titles
+from studio.panels.run_view.naming import title_of, titles
 from studio.panels.runs.compare import CompareView
 from studio.panels.runs.rows import filtered, ordered, row_of
+from studio.panels.runs.table import RunTable
 from studio.theme.tokens import S4, S6
-from studio.widgets import Column, EmptyState, PanelHeader, Query, RecordTable, button, duration, set_tooltip
+from studio.widgets import EmptyState, PanelHeader, Query, RecordTable, button, set_tooltip
 
 if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunRow
@@ -152,32 +152,7 @@ class RunsPanel(QWidget):
         return found[query.offset : query.offset + query.limit]
 
     def _table(self) -> RecordTable:
-        columns = [
-            Column("state", self.tr("State"), 96, tone=lambda row: STATES.get(row["run"].state, "")),
-            Column("name", self.tr("Name"), 170),
-            Column("method", self.tr("Method"), 104),
-            Column("model", self.tr("Model"), 110),
-            Column("data", self.tr("Data"), 110),
-            Column("step", self.tr("Steps"), 60, write=lambda value: f"{value:,}" if value else "", right=True),
-            Column("metrics", self.tr("Last values"), sortable=False),
-            Column("took", self.tr("Took"), 92, write=duration, right=True),
-            Column("started", self.tr("Started"), 104, write=_when),
-            Column("note", self.tr("Note"), 80),
-        ]
-        table = RecordTable(
-            columns,
-            self._page,
-            lambda query: len(filtered(self._rows, query.text)),
-            filter_hint=self.tr("Filter: words, method=ppo, score>0.4, lr<1e-4"),
-        )
-        set_tooltip(
-            table.filter,
-            self.tr(
-                "Words are looked for in the row. A column (method, state, model, data, name, note, step), a setting "
-                "(kl_coef, lr, batch_size) or the last value of a metric (score, loss, accuracy) can be compared with "
-                "=, !=, <, >, <= and >=."
-            ),
-        )
+        table = RunTable(self._page, lambda query: len(filtered(self._rows, query.text)))
         self.open_button = button(self.tr("Open"), lambda: self._one(lambda run: self.open_run(run.id)))
         self.compare_button = button(self.tr("Compare"), self._compare_selected, icon="compare-horizontal")
         self.resume_button = button(self.tr("Resume"), lambda: self._one(self._resume), icon="play")
@@ -294,6 +269,9 @@ class RunsPanel(QWidget):
         if QMessageBox.question(self, self.tr("Delete runs"), text) == yes:
             for run in ended:
                 self._session.delete_run(run.id)
+                if self.view.run_id == run.id:
+                    self.view.close_run()
+                    self.show_list()
 
     # --- Qt ------------------------------------------------------------------------------------------------------
 
@@ -311,11 +289,3 @@ class RunsPanel(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         self._beat.stop()
         super().hideEvent(event)
-
-
-def _when(seconds: float) -> str:
-    """A date as short as it can be: the time today, the day this year."""
-    then, now = datetime.fromtimestamp(seconds), datetime.now()
-    if then.date() == now.date():
-        return f"{then:%H:%M}"
-    return f"{then:%d %b %H:%M}" if then.year == now.year else f"{then:%d %b %Y}"

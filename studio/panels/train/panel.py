@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TrainPanel(QWidget):
-    """Hints: run (watch it), clone (its settings), task, model, reward, dataset (choose them)."""
+    """Hints: run (watch it), clone (its settings), task or kind (of records), model, reward, dataset (choose them)."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -84,7 +84,14 @@ class TrainPanel(QWidget):
             self.setup.clone(clone)
         elif task := str(hints.get("task") or hints.get("method") or ""):
             self.setup.choose(task)
+        elif kind := self._kind(hints):
+            self.setup.choose_for(kind)
         self.setup.take(**{key: str(hints[key]) for key in ("model", "reward", "dataset") if hints.get(key)})
+
+    def _kind(self, hints: dict[str, Any]) -> str:
+        """Which records a hint is about: said, or those of the dataset it names."""
+        known = {choice.ref: choice.kind for choice in self._session.datasets()} if hints.get("dataset") else {}
+        return str(hints.get("kind") or known.get(str(hints.get("dataset")), ""))
 
     def commands(self) -> list[Command]:
         titles = {"sft": self.tr("Train by demonstrations (SFT)"), "reward": self.tr("Train a reward model")}

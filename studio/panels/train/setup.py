@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
-    QInputDialog,
     QLineEdit,
     QPushButton,
     QScrollArea,
@@ -20,16 +20,17 @@ from PySide6.QtWidgets import (
 )
 
 from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.presets import Preset
-from studio.forms import LABELS, Combo, DatasetPicker, RewardModelPicker, SpecForm
+from studio.forms import LABELS, DatasetPicker, RewardModelPicker, SpecForm
 from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
 from studio.panels.train.forecast import Size, memory_sentence, model_size, steps, time_sentence
-from studio.panels.train.own_presets import OWN, all_presets, differs, inputs_of, remove_preset, save_preset
+from studio.panels.train.own_presets import inputs_of
+from studio.panels.train.preset_bar import PresetBar
 from studio.session import sentence
 from studio.theme.tokens import S2, S3, S4
-from studio.widgets import Card, PlainLabel, button, ghost_button, icon_button, primary_button
+from studio.widgets import Card, PlainLabel, button, ghost_button, primary_button
 
 if TYPE_CHECKING:
     from studio.session import Session
@@ -49,7 +50,6 @@ class SetupView(QWidget):
         self._sizes: dict[str, Size] = {}
         self._busy = ""
         self.task = METHODS[0]
-        self._origin = ""
         self._soon = QTimer(self, singleShot=True, interval=60)
         self._soon.timeout.connect(self.redraw)
         self._area = QScrollArea()
@@ -63,7 +63,7 @@ class SetupView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S3)
         layout.addLayout(self._top())
-        layout.addWidget(self.about)
+        layout.addWidget(self.bar.about)
         layout.addLayout(content, 1)
         session.project_changed.connect(self._refresh)
         session.datasets_changed.connect(self._refresh)
@@ -89,7 +89,7 @@ class SetupView(QWidget):
         self.methods[self.task].setChecked(True)
         self._show_form(self.form)
         self._session.remember("train.task", self.task)
-        self._offer_presets()
+        self.bar.show_form(self.task, self.form)
         self.redraw()
 
     def _show_form(self, form: SpecForm) -> None:
@@ -110,12 +110,16 @@ class SetupView(QWidget):
         self.choose(row.task)
         self.form.reset()
         self.form.set_values(values_of(row.spec_json))
-        self._origin = self.tr("Settings of {0}").format(title_of(row))
-        self._offer_presets()
-        self.presets.setPlaceholderText(self._origin)
-        self.presets.setCurrentIndex(-1)
-        self._show_about()
+        self.bar.show_origin(self.tr("Settings of {0}").format(title_of(row)))
         self.redraw()
+
+    def choose_for(self, kind: str) -> None:
+        """Show the first method that learns from records of this kind."""
+        for task in METHODS:
+            kinds = {said.kind for f in fields(TASKS[task].spec) if (said := about(f)) is not None}
+            if kind in kinds:
+                self.choose(task)
+                return
 
     def take(self, **inputs: str) -> None:
         """Choose inputs by what they are: model, reward or dataset references; others are left aside."""
@@ -125,59 +129,6 @@ class SetupView(QWidget):
             key = "dataset" if isinstance(editor, DatasetPicker) else key
             if inputs.get(key):
                 editor.set_value(inputs[key])
-
-    # --- presets -------------------------------------------------------------------------------------------------
-
-    def preset(self) -> Preset | None:
-        key = self.presets.currentData()
-        return next((found for found in all_presets(self._session, self.task) if found.key == key), None)
-
-    def use_preset(self) -> None:
-        found = self.preset()
-        if found is not None:
-            self._origin = ""
-            self.form.reset()
-            self.form.set_values(found.values)
-        self._show_about()
-
-    def keep_preset(self, title: str = "") -> None:
-        """Save the settings as they stand, without model and data."""
-        if not title:
-            title, ok = QInputDialog.getText(self, self.tr("Save preset"), self.tr("What to call these settings"))
-            if not ok:
-                return
-        if title.strip():
-            made = save_preset(self._session, self.task, title.strip(), self.form.changed_fields())
-            self._offer_presets(made.key)
-            self._session.toast(self.tr("Saved as “{0}”").format(made.title), "good")
-
-    def drop_preset(self) -> None:
-        found = self.preset()
-        if found is not None and found.key.startswith(OWN):
-            remove_preset(self._session, self.task, found.title)
-            self._offer_presets()
-
-    def _offer_presets(self, key: str = "") -> None:
-        key = key or str(self.presets.currentData() or "")
-        self.presets.blockSignals(True)
-        self.presets.clear()
-        for found in all_presets(self._session, self.task):
-            self.presets.addItem(found.title, found.key)
-        self.presets.setCurrentIndex(max(0, self.presets.findData(key)))
-        self.presets.blockSignals(False)
-        self._show_about()
-
-    def _show_about(self) -> None:
-        found = self.preset()
-        words = [TASKS[self.task].summary]
-        if found is None:
-            words.append(self._origin)
-        else:
-            words += [found.summary, found.source]
-            if differs(self.task, found, self.form.changed_fields()):
-                words.append(self.tr("(changed since)"))
-        self.about.setText("  ".join(word for word in words if word))
-        self.remove.setVisible(found is not None and found.key.startswith(OWN))
 
     # --- before it starts ----------------------------------------------------------------------------------------
 
@@ -221,7 +172,7 @@ class SetupView(QWidget):
             text = self.tr("{0} is running. Yours starts when it has ended.")
             self.queued.setText(text.format(going[0].title))
         self.name.setPlaceholderText(self.suggested_name())
-        self._show_about()
+        self.bar.refresh()
 
     def suggested_name(self) -> str:
         if self._session.project is None:
@@ -296,11 +247,12 @@ class SetupView(QWidget):
         if self.task == "ppo":
             written = total * int(values["batch_size"])
             lines = [self.tr("{0} updates, {1} answers written and scored.").format(f"{total:,}", f"{written:,}")]
-            return lines + ([self.tr("{0} prompts to practise on.").format(_about(size))] if size else [])
+            return lines + ([self.tr("{0} prompts to practise on.").format(_count(size))] if size else [])
         if size is None:
             return [self.tr("How many examples there are is known once the file has been read.")]
         text = self.tr("{0} steps: {1} examples, {2} times over; {3} held out for measuring.")
-        return [text.format(f"{total:,}", _about(size), f"{values['epochs']:g}", f"{size.heldout:,}")]
+        count = f"{total:,}" if size.exact else f"≈ {total:,}"
+        return [text.format(count, f"{size.train:,}", f"{values['epochs']:g}", f"{size.heldout:,}")]
 
     # --- drawing -------------------------------------------------------------------------------------------------
 
@@ -315,17 +267,9 @@ class SetupView(QWidget):
             group.addButton(made)
             row.addWidget(made)
             self.methods[key] = made
-        self.presets = Combo()
-        self.presets.setMinimumWidth(180)
-        self.presets.setAccessibleName(self.tr("Preset"))
-        self.presets.activated.connect(lambda _: self.use_preset())
-        self.remove = icon_button("trash-can-outline", self.tr("Remove this preset"), self.drop_preset)
+        self.bar = PresetBar(self._session)
         row.addStretch()
-        row.addWidget(PlainLabel(self.tr("Preset"), tone="muted"))
-        row.addWidget(self.presets)
-        row.addWidget(self.remove)
-        row.addWidget(button(self.tr("Save preset…"), self.keep_preset))
-        self.about = PlainLabel(tone="muted", wrap=True)
+        row.addWidget(self.bar)
         return row
 
     def _side(self) -> QWidget:
@@ -378,5 +322,5 @@ class SetupView(QWidget):
         return found
 
 
-def _about(size: Size) -> str:
+def _count(size: Size) -> str:
     return f"{size.train:,}" if size.exact else f"≈ {size.train:,}"

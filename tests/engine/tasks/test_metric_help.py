@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rlhf_engine.tasks
 from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.metric_help import METRICS, about_metric
+from rlhf_engine.tasks.metric_help import FACTS, METRICS, about_metric
 
 FOLDER = Path(rlhf_engine.tasks.__file__).parent
 NAME = re.compile(r"(train|heldout|objective|policy|value|answers|reward|time|memory|chosen|rejected)/[a-z0-9_]+")
@@ -49,7 +49,7 @@ def test_nothing_is_explained_that_no_task_measures():
 
 
 def test_an_explanation_is_a_name_and_a_sentence():
-    for name, about in METRICS.items():
+    for name, about in {**METRICS, **FACTS}.items():
         assert about.label[0].isupper(), name
         assert about.measures.endswith("."), name
         assert not about.healthy or about.healthy.endswith("."), name

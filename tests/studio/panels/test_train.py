@@ -11,12 +11,14 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QPushButton
 
 from rlhf_engine.contract.events import Metrics, RunFinished, RunStarted
-from rlhf_engine.data.datasets import open_dataset
-from rlhf_engine.data.records import Demonstration
+from rlhf_engine.data.datasets import freeze, open_dataset
+from rlhf_engine.data.records import Comparison, Demonstration
 from rlhf_engine.tasks import spec_from_json
 from rlhf_engine.tasks.presets import presets_of
 from studio.panels.train import TrainPanel
 from studio.panels.train.forecast import ModelSize, Size, memory, model_size, pace, steps
+from studio.session import Session
+from studio.settings import Settings
 from studio.widgets import PlainLabel
 from tests.studio.panels.run_stage import PPO, PPO_STORY, SFT, store, told
 
@@ -45,7 +47,7 @@ def test_the_labels_of_the_project_can_be_trained_on_at_once(panel):
     assert panel.setup.start_button.isEnabled()
     assert panel.setup.form.editor("dataset").combo.currentText() == "This project's demonstrations (40)"
     # 36 to train on in batches of 16 are 2 whole batches, three times over
-    assert side(panel)[0] == "6 steps: ≈ 36 examples, 3 times over; 4 held out for measuring."
+    assert side(panel)[0] == "≈ 6 steps: 36 examples, 3 times over; 4 held out for measuring."
     assert "First run of this kind on this model: its speed is not known yet." in side(panel)
 
 
@@ -103,39 +105,39 @@ def test_settings_that_contradict_each_other_block_the_start(panel, session, qtb
 def test_a_preset_sets_what_it_says_and_tells_when_something_else_was_changed(panel, qtbot):
     panel.setup.choose("ppo")
     for preset in presets_of("ppo"):
-        panel.setup.presets.setCurrentIndex(panel.setup.presets.findData(preset.key))
-        panel.setup.use_preset()
+        panel.setup.bar.presets.setCurrentIndex(panel.setup.bar.presets.findData(preset.key))
+        panel.setup.bar.use()
         values = panel.setup.form.values()
         assert {name: values[name] for name in preset.values} == preset.values
-        assert preset.summary in panel.setup.about.text()
-        assert "(changed since)" not in panel.setup.about.text()
+        assert preset.summary in panel.setup.bar.about.text()
+        assert "(changed since)" not in panel.setup.bar.about.text()
     panel.setup.form.set_value("updates", 33)
-    qtbot.waitUntil(lambda: "(changed since)" in panel.setup.about.text())
+    qtbot.waitUntil(lambda: "(changed since)" in panel.setup.bar.about.text())
 
 
 def test_a_preset_keeps_model_and_data(panel):
     panel.setup.form.set_value("model", "/models/mine")
-    panel.setup.presets.setCurrentIndex(1)
-    panel.setup.use_preset()
+    panel.setup.bar.presets.setCurrentIndex(1)
+    panel.setup.bar.use()
     assert panel.setup.form.values()["model"] == "/models/mine"
 
 
 def test_ones_own_preset_is_kept_and_can_be_removed(panel, session, qtbot):
     panel.setup.form.set_values({"epochs": 5.0, "lora_rank": 4})
-    panel.setup.keep_preset("Small and long")
-    assert panel.setup.presets.currentText() == "Small and long"
-    panel.setup.presets.setCurrentIndex(0)
-    panel.setup.use_preset()
+    panel.setup.bar.keep("Small and long")
+    assert panel.setup.bar.presets.currentText() == "Small and long"
+    panel.setup.bar.presets.setCurrentIndex(0)
+    panel.setup.bar.use()
     assert panel.setup.form.values()["epochs"] == 3.0
 
     again = TrainPanel(session)
     qtbot.addWidget(again)
-    again.setup.presets.setCurrentIndex(again.setup.presets.findText("Small and long"))
-    again.setup.use_preset()
+    again.setup.bar.presets.setCurrentIndex(again.setup.bar.presets.findText("Small and long"))
+    again.setup.bar.use()
     assert (again.setup.form.values()["epochs"], again.setup.form.values()["lora_rank"]) == (5.0, 4)
-    assert not again.setup.remove.isHidden()
-    again.setup.remove.click()
-    assert again.setup.presets.findText("Small and long") == -1
+    assert not again.setup.bar.remove.isHidden()
+    again.setup.bar.remove.click()
+    assert again.setup.bar.presets.findText("Small and long") == -1
 
 
 def test_the_command_names_a_spec_that_gives_the_same_run(panel, session, qtbot):
@@ -183,13 +185,23 @@ def test_clone_brings_back_everything_that_was_chosen(panel, session):
     values = panel.setup.form.values()
     assert panel.setup.task == "ppo"
     assert (values["updates"], values["reward_model"], values["policy"]) == (4, "run:abc", "starter")
-    assert "Settings of Good one" in panel.setup.about.text()
+    assert "Settings of Good one" in panel.setup.bar.about.text()
 
 
 def test_hints_choose_method_model_and_reward(panel):
     panel.receive({"task": "ppo", "model": "/models/b", "reward": "run:r9"})
     values = panel.setup.form.values()
     assert (panel.setup.task, values["policy"], values["reward_model"]) == ("ppo", "/models/b", "run:r9")
+
+
+def test_a_dataset_chooses_the_method_that_learns_from_it(panel, session):
+    records = [Comparison(f"Question {i}?", "Yes.", "No.") for i in range(20)]
+    info = freeze(session.root, "comparisons", records, "Pairs", "test")
+    session.datasets_changed.emit()
+    panel.receive({"dataset": info.ref})
+    assert (panel.setup.task, panel.setup.form.values()["dataset"]) == ("reward", info.ref)
+    panel.receive({"kind": "demonstrations"})
+    assert panel.setup.task == "sft"
 
 
 def test_a_hint_opens_a_run(panel, session, qtbot):
@@ -286,3 +298,32 @@ def test_demonstrations_are_what_the_frozen_dataset_holds(panel, session, qtbot)
     qtbot.waitUntil(lambda: bool(session.quiet.submitted), timeout=5000)
     records = open_dataset(session.root, session.quiet.submitted[0][1].dataset).records()
     assert all(isinstance(record, Demonstration) for record in records)
+
+
+# --- with a real engine ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_from_the_form_to_the_finish_card(studio_home, tmp_path, qtbot):
+    session = Session(Settings.load())
+    session.create_project(tmp_path / "real", "Real", starter=True)
+    panel = TrainPanel(session)
+    qtbot.addWidget(panel)
+    panel.resize(1180, 780)
+    panel.show()
+    try:
+        panel.setup.form.set_values({"epochs": 0.04, "sample_every": 1, "micro_batch_size": 4, "max_tokens": 128})
+        panel.setup.redraw()
+        panel.setup.start_button.click()
+        qtbot.waitUntil(lambda: panel.view.story.ended and panel.view._ending is not None, timeout=240_000)
+        assert panel.view.story.end == RunFinished("completed")
+        assert "Held-out loss (nats)" in [label.text() for label in panel.view._ending.findChildren(PlainLabel)]
+        total = panel.view.story.total
+        assert total >= 2 and len(panel.view.story.samples[total]) == 4
+        qtbot.waitUntil(lambda: ("", "train/loss") in panel.view.charts.series())
+        assert panel.view.charts.series()["", "train/loss"][0].tolist() == list(range(1, total + 1))
+        assert f"run:{panel.view.run_id}" in [choice.ref for choice in session.models(("sft",))]
+    finally:
+        panel.view.close_run()
+        session.close()
+        session.deleteLater()
