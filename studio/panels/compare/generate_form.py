@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSpinBox, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
-from studio.forms import Combo
+from rlhf_engine.contract.fields import Param
+from studio.forms import Combo, editor_for
 from studio.panels.compare.generating import PROJECT, Wish
 from studio.panels.playground.sampling_form import SamplingForm
 from studio.theme.tokens import S2, S3
@@ -27,10 +28,8 @@ class GenerateForm(Card):
         super().__init__(self.tr("Generate pairs to judge"), parent)
         self._session = session
         self.first, self.second, self.prompts = Combo(), Combo(), Combo()
-        self.number = QSpinBox()
-        self.number.setRange(1, 2000)
-        self.number.setValue(20)
-        self.number.setFixedWidth(120)
+        self.number = editor_for(int, False, Param("", "", between=(1, 2000)))
+        self.number.set_value(20)
         self._sampling = SamplingForm(session, self, ("temperature", "max_new_tokens", "seed"))
         self._sampling.hide()  # only its editors are used
         editors = self._sampling.editors
@@ -94,7 +93,7 @@ class GenerateForm(Card):
             first,
             "" if second == first else second,
             str(self.prompts.currentData() or ""),
-            self.number.value(),
+            int(self.number.value()),
             float(sampling["temperature"]),
             int(sampling["max_new_tokens"]),
             int(sampling["seed"]),

@@ -111,10 +111,10 @@ class AnswerCard(QFrame):
             "": self.tr("stopped"),
         }
         parts = [] if self.score is None else [self.tr("score {0}").format(f"{self.score:+.2f}")]
-        parts.append(self.tr("{0} tokens").format(len(self.tokens)))
+        parts.append(self.tr("{0} tok").format(len(self.tokens)))
         if self.tokens:
             mean = sum(float(token["logprob"]) for token in self.tokens) / len(self.tokens)
-            parts.append(self.tr("{0} nats/token").format(nats(mean)))
+            parts.append(self.tr("{0} nats/tok").format(nats(mean)))
         parts.append(ends.get(self.finish or "", self.finish or ""))
         self.about.setText(" · ".join(parts))
         set_tooltip(self.about, "\n".join(parts))

@@ -40,6 +40,11 @@ class Asking(QObject):
     def stop(self) -> None:
         self._session.control(self.run_id).cancel()
 
+    def say_waiting(self, text: str) -> None:
+        """Tell every answer that has no word yet what it waits for."""
+        for _, card in self._cards:
+            card.waiting(text)
+
     def _hear(self, envelope: Envelope) -> None:
         match envelope.event:
             case RunStarted():

@@ -78,7 +78,7 @@ class Column(QFrame):
         self._talk.setSpacing(S3)
         self.hint = PlainLabel(self.tr("What you ask below is answered here."), tone="muted", wrap=True)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._talk.addWidget(self.hint, 1)
+        self._talk.addWidget(self.hint, 1000)  # in the middle, as long as it is there
         self._talk.addStretch(1)
         self.area.setWidget(inside)
         inside.setAutoFillBackground(False)  # the card's ground, not the window's

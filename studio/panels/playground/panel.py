@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedLayout, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedLayout, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError, SpecError
 from rlhf_engine.contract.events import RunFinished
@@ -14,28 +14,16 @@ from rlhf_engine.tasks.generate.spec import GenerateSpec
 from studio.commands import Command
 from studio.panels.playground.answer_card import AnswerCard
 from studio.panels.playground.asking import Asking
-from studio.panels.playground.column import Column, Turn
+from studio.panels.playground.columns import MOST, Columns
 from studio.panels.playground.composer import Composer
-from studio.panels.playground.conversation import assemble, written_out
-from studio.panels.playground.framing_form import FramingForm
+from studio.panels.playground.conversation import assemble
 from studio.panels.playground.keeping import keep_demonstration, keep_pair
 from studio.panels.playground.notice import Notice, Openers
-from studio.panels.playground.sampling_form import SamplingForm
-from studio.panels.playground.token_view import Alternatives
+from studio.panels.playground.side import Side
 from studio.session import Session, sentence
 from studio.theme.tokens import S2, S3, S4, S6
-from studio.widgets import (
-    EmptyState,
-    PanelHeader,
-    PlainLabel,
-    PlainText,
-    button,
-    ghost_button,
-    primary_button,
-)
+from studio.widgets import EmptyState, PanelHeader, button, primary_button
 
-MOST = 4  # models beside each other
-LETTERS = "ABCD"
 MEMORY = "playground"
 
 
@@ -43,7 +31,6 @@ class PlaygroundPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.columns: list[Column] = []
         self.asking: Asking | None = None
         self._build()
         self._restore()
@@ -75,14 +62,44 @@ class PlaygroundPanel(QWidget):
         self.add = button(self.tr("Add a model"), self.add_column, icon="plus")
         for made in (self.tokens, self.fresh, self.add):
             header.add(made)
-        self._columns = QHBoxLayout()
-        self._columns.setSpacing(S3)
+        self.side = Side(self._session)
+        self.side.sent_wanted.connect(self._show_sent)
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.addWidget(self._main())
+        splitter.addWidget(self.side)
+        splitter.setStretchFactor(0, 1)
+        splitter.setChildrenCollapsible(False)
+        splitter.setSizes([800, 320])
+        self.page = QWidget()
+        page = QVBoxLayout(self.page)
+        page.setContentsMargins(S6, 0, S6, S4)
+        page.addWidget(splitter)
+        self.empty = EmptyState(
+            "message-text-outline",
+            self.tr("Open a project to talk to its models."),
+            (self.tr("Go to Home"), lambda: self._session.go("home")),
+        )
+        self._stack = QStackedLayout()
+        self._stack.addWidget(self.page)
+        self._stack.addWidget(self.empty)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(header)
+        layout.addLayout(self._stack, 1)
+
+    def _main(self) -> QWidget:
+        self.talk = Columns(self._session)
+        self.talk.changed.connect(self._show_state)
+        self.talk.chosen.connect(self._show_state)
+        self.talk.demonstrated.connect(self._save_demonstration)
+        self.talk.picked.connect(self._pick)
         self.openers = Openers(self.ask)
         self.notice = Notice()
         self.composer = Composer()
         self.composer.setPlaceholderText(self.tr("Ask something. Enter sends, Shift+Enter begins a new line"))
         self.composer.sent.connect(self.ask)
-        self.composer.textChanged.connect(self._show_prompt)
+        self.composer.textChanged.connect(self._show_sent)
         self.send = primary_button(self.tr("Send"), lambda: self.ask(self.composer.toPlainText()), icon="send")
         self.stop_button = button(self.tr("Stop  Esc"), self.stop, icon="stop")
         self.again = button(self.tr("Again  Ctrl+R"), self.regenerate, tip=self.tr("Other answers: the next seed"))
@@ -100,79 +117,27 @@ class PlaygroundPanel(QWidget):
         left = QVBoxLayout(main)
         left.setContentsMargins(0, 0, S4, 0)
         left.setSpacing(S3)
-        left.addLayout(self._columns, 1)
-        left.addWidget(self.openers)
-        left.addWidget(self.notice)
-        left.addWidget(self.composer)
+        left.addWidget(self.talk, 1)
+        for widget in (self.openers, self.notice, self.composer):
+            left.addWidget(widget)
         left.addLayout(buttons)
-
-        self.framing = FramingForm()
-        self.framing.changed.connect(self._show_prompt)
-        self.sampling = SamplingForm(self._session)
-        self.seen = PlainText(mono=True)
-        self.alternatives = Alternatives()
-        self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
-        self.tabs.addTab(self.framing, self.tr("Prompt"))
-        self.tabs.addTab(self.sampling, self.tr("Sampling"))
-        self.tabs.addTab(self._seen_page(), self.tr("Sent"))
-        self.tabs.addTab(self.alternatives, self.tr("Tokens"))
-        self.tabs.setMinimumWidth(300)
-        self.tabs.currentChanged.connect(lambda _: self._show_prompt())
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
-        self.splitter.addWidget(main)
-        self.splitter.addWidget(self.tabs)
-        self.splitter.setStretchFactor(0, 1)
-        self.splitter.setChildrenCollapsible(False)
-        self.splitter.setSizes([800, 320])
-        self.page = QWidget()
-        page = QVBoxLayout(self.page)
-        page.setContentsMargins(S6, 0, S6, S4)
-        page.addWidget(self.splitter)
-        self.empty = EmptyState(
-            "message-text-outline",
-            self.tr("Open a project to talk to its models."),
-            (self.tr("Go to Home"), lambda: self._session.go("home")),
-        )
-        self._stack = QStackedLayout()
-        self._stack.addWidget(self.page)
-        self._stack.addWidget(self.empty)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(header)
-        layout.addLayout(self._stack, 1)
-
-    def _seen_page(self) -> QWidget:
-        page = QWidget()
-        layout = QVBoxLayout(page)
-        layout.setContentsMargins(S3, S3, 0, 0)
-        layout.setSpacing(S2)
-        layout.addWidget(PlainLabel(self.tr("What the model is sent, word for word"), tone="muted", wrap=True))
-        layout.addWidget(self.seen, 1)
-        layout.addWidget(
-            ghost_button(self.tr("Copy"), lambda: QGuiApplication.clipboard().setText(self.seen.text())),
-            0,
-            Qt.AlignmentFlag.AlignLeft,
-        )
-        return page
+        return main
 
     # --- asking --------------------------------------------------------------------------------------------------
 
     def ask(self, question: str) -> None:
         """Send a question to every column."""
-        if self.asking is not None or not question.strip() or not self.columns:
-            return
-        self._send(question)
+        if self.asking is None and question.strip() and self.talk.all:
+            self._send(question)
 
     def regenerate(self) -> None:
         """Ask the last question again with the next seed."""
-        if self.asking is not None or not any(column.turns for column in self.columns):
+        if self.asking is not None or not self.talk.talked:
             return
-        question = next(column.turns[-1].question for column in self.columns if column.turns)
-        seed = self.sampling.editors["seed"]
+        question = next(column.turns[-1].question for column in self.talk.all if column.turns)
+        seed = self.side.sampling.editors["seed"]
         seed.set_value((int(seed.value()) + 1) % 2**31)
-        for column in self.columns:
+        for column in self.talk.all:
             if column.turns and column.turns[-1].question == question:
                 column.drop_last()
         self._send(question)
@@ -182,31 +147,30 @@ class PlaygroundPanel(QWidget):
             self.asking.stop()
 
     def _send(self, question: str) -> None:
-        framing = self.framing.framing()
-        prompts = [assemble(framing, column.earlier(), question) for column in self.columns]
+        framing = self.side.framing.framing()
+        prompts = [assemble(framing, column.earlier(), question) for column in self.talk.all]
         shared = all(prompt == prompts[0] for prompt in prompts)
         try:
             spec = GenerateSpec(
-                models=tuple(column.ref for column in self.columns),
+                models=tuple(column.ref for column in self.talk.all),
                 prompts=(prompts[0],) if shared else tuple(prompts),
                 own_prompts=not shared,
                 template="auto" if framing.chat else "plain",
                 device=self._session.settings.device,
-                **self.sampling.values(),
+                **self.side.sampling.values(),
             )
         except SpecError as error:
-            self.sampling.mark(error)
-            self.tabs.setCurrentWidget(self.sampling)
+            self.side.mark(error)
             return
         cards = []
-        for column, prompt in zip(self.columns, prompts, strict=True):
+        for column, prompt in zip(self.talk.all, prompts, strict=True):
             bare = assemble(framing.bare, column.earlier(), question)
             cards += [(column, card) for card in column.begin(question, prompt, bare, spec.samples)]
         self.notice.clear()
         try:
             self.asking = Asking(self._session, spec, cards, self)
         except EngineError as error:
-            for column in self.columns:
+            for column in self.talk.all:
                 column.drop_last()
             self.notice.show_error(sentence(error))
             return
@@ -223,178 +187,130 @@ class PlaygroundPanel(QWidget):
         if end.outcome == "failed":
             self.notice.show_error(" ".join(filter(None, (end.message, end.hint))), end.traceback)
         self._show_state()
-        self.composer.setFocus()
+        if self.isVisible():
+            self.composer.setFocus()
 
     # --- keeping -------------------------------------------------------------------------------------------------
 
-    def chosen(self) -> list[tuple[Column, Turn, AnswerCard]]:
-        """The ticked answers, column by column."""
-        return [
-            (column, turn, card)
-            for column in self.columns
-            for turn in column.turns
-            for card in turn.cards
-            if card.is_chosen
-        ]
-
     def send_to_compare(self) -> None:
-        chosen = self.chosen()
-        if self.compare.isEnabled():
-            (left, turn, a), (right, _, b) = chosen
-            settings = self.sampling.values()
-            if keep_pair(self._session, turn, (left.ref, a), (right.ref, b), settings):
-                for _, _, card in chosen:
-                    card.choice.setChecked(False)
+        """The two chosen answers become a pair; they must answer the same question."""
+        if not self.compare.isEnabled():
+            return
+        chosen = self.talk.choices()
+        (left, turn, a), (right, _, b) = chosen
+        if keep_pair(self._session, turn, (left.ref, a), (right.ref, b), self.side.sampling.values()):
+            for _, _, card in chosen:
+                card.choice.setChecked(False)
 
     def _save_demonstration(self, card: AnswerCard) -> None:
-        for column in self.columns:
-            for turn in column.turns:
-                if card in turn.cards:
-                    keep_demonstration(self._session, turn, card)
+        turns = (turn for column in self.talk.all for turn in column.turns)
+        keep_demonstration(self._session, next(turn for turn in turns if card in turn.cards), card)
 
-    # --- columns -------------------------------------------------------------------------------------------------
+    # --- models --------------------------------------------------------------------------------------------------
 
-    def add_column(self, ref: str = "") -> Column | None:
-        if len(self.columns) == MOST:
-            return None
-        column = Column(LETTERS[len(self.columns)])
-        column.model_changed.connect(self._remember)
-        column.removed.connect(self.remove_column)
-        column.chosen.connect(self._show_state)
-        column.demonstrated.connect(self._save_demonstration)
-        column.picked.connect(self._pick)
-        column.show_tokens(self.tokens.isChecked())
-        self.columns.append(column)
-        self._columns.addWidget(column, 1)
-        choices = [choice for choice in self._session.models() if choice.kind != "reward"]
-        used = {other.ref for other in self.columns}
-        fresh = next((choice.ref for choice in reversed(choices) if choice.ref not in used), "")
-        column.offer(choices, ref or fresh)
-        self._show_state()
-        return column
-
-    def remove_column(self, column: Column) -> None:
-        if len(self.columns) > 1 and self.asking is None:
-            self.columns.remove(column)
-            column.hide()
-            column.deleteLater()
-            for letter, left in zip(LETTERS, self.columns, strict=False):
-                left.letter.setText(letter)
+    def add_column(self) -> None:
+        if self.asking is None:
+            self.talk.add()
             self._remember()
-            self._show_state()
 
     def new_conversation(self) -> None:
         if self.asking is None:
-            for column in self.columns:
-                column.clear()
+            self.talk.clear()
             self.notice.clear()
-            self.alternatives.clear()
+            self.side.alternatives.clear()
             self._show_state()
             self.composer.setFocus()
 
     def refresh(self) -> None:
-        """Read again which models there are."""
+        """Read again which models and prompts there are."""
         has_project = self._session.project is not None
         self._stack.setCurrentIndex(0 if has_project else 1)
         self.add.setEnabled(has_project)
-        if not has_project:
-            return
-        choices = [choice for choice in self._session.models() if choice.kind != "reward"]
-        for column in self.columns:
-            column.offer(choices, self._session.model)
-        self.openers.offer(self._session)
-        self._show_state()
+        if has_project:
+            self.talk.refresh()
+            self.openers.offer(self._session)
+            self._show_state()
 
     def _labels_changed(self, changed: Any) -> None:
         if changed & (type(changed).MODELS | type(changed).PROMPTS):
             self.refresh()
 
     def _project_changed(self) -> None:
-        self.asking = None
-        for column in self.columns:
-            column.clear()
-            column.model.clear()
+        if self.asking is not None:
+            self.asking.deleteLater()
+            self.asking = None
+        self.talk.clear()
         self.notice.clear()
         self.refresh()
 
     def _take_selected(self) -> None:
         """Another model was selected elsewhere: the first column takes it, unless it is in use."""
-        if self.columns and self.asking is None and not any(c.ref == self._session.model for c in self.columns):
-            index = self.columns[0].model.findData(self._session.model)
-            if index >= 0:
-                self.columns[0].model.setCurrentIndex(index)
+        if self.asking is None and not any(column.ref == self._session.model for column in self.talk.all):
+            self.talk.take([self._session.model])
 
     # --- what is shown -------------------------------------------------------------------------------------------
 
     def _show_state(self) -> None:
         writing = self.asking is not None
-        talked = any(column.turns for column in self.columns)
-        training = next((going for going in self._session.activity.kept()), None)
+        training = next(iter(self._session.activity.kept()), None)
+        chosen = self.talk.choices()
+        self.talk.set_busy(writing)
         self.send.setText(self.tr("Queue") if training else self.tr("Send"))
-        self.send.setEnabled(not writing and bool(self.columns))
+        self.send.setEnabled(not writing and bool(self.talk.all))
         self.stop_button.setVisible(writing)
-        self.again.setEnabled(talked and not writing)
-        self.fresh.setEnabled(talked and not writing)
-        self.add.setEnabled(len(self.columns) < MOST and not writing and self._session.project is not None)
-        chosen = self.chosen()
-        apart = len(chosen) == 2 and chosen[0][1].question == chosen[1][1].question
-        self.compare.setEnabled(apart)
-        self.openers.setVisible(not talked and self.openers.any)
-        for column in self.columns:
-            column.model.setEnabled(not writing)
-            column.close_button.setVisible(len(self.columns) > 1)
-            column.close_button.setEnabled(not writing)
-        if training:
-            self.notice.show_busy(self._session, training, writing)
-        else:
+        self.again.setEnabled(self.talk.talked and not writing)
+        self.fresh.setEnabled(self.talk.talked and not writing)
+        self.add.setEnabled(len(self.talk.all) < MOST and not writing and self._session.project is not None)
+        self.compare.setEnabled(len(chosen) == 2 and chosen[0][1].question == chosen[1][1].question)
+        self.openers.setVisible(not self.talk.talked and self.openers.any)
+        if training is None:
             self.notice.clear_busy()
-        if training and self.asking is not None:
-            for column in self.columns:
-                for card in column.turns[-1].cards if column.turns else []:
-                    card.waiting(self.tr("Waiting for the engine…"))
-        self._show_prompt()
-
-    def _show_prompt(self) -> None:
-        """What would be sent now: the draft, or the last question while there is none."""
-        if not self.columns or self.tabs.currentIndex() != 2:
-            return
-        draft = self.composer.toPlainText()
-        column = self.columns[0]
-        if not draft.strip() and column.turns:
-            self.seen.set_text(written_out(column.turns[-1].sent))
         else:
-            self.seen.set_text(written_out(assemble(self.framing.framing(), column.earlier(), draft)))
+            self.notice.show_busy(self._session, training, writing)
+            if self.asking is not None:
+                self.asking.say_waiting(self.tr("Waiting for the engine…"))
+        self._show_sent()
+
+    def _show_sent(self) -> None:
+        """What would be sent now: the draft, or the last question while there is none."""
+        if not self.talk.all or not self.side.shows_sent:
+            return
+        draft, column = self.composer.toPlainText(), self.talk.all[0]
+        if not draft.strip() and column.turns:
+            self.side.show_sent(column.turns[-1].sent)
+        else:
+            self.side.show_sent(assemble(self.side.framing.framing(), column.earlier(), draft))
 
     def _show_tokens(self, on: bool) -> None:
-        for column in self.columns:
-            column.show_tokens(on)
-        self.tabs.setCurrentWidget(self.alternatives if on else self.framing)
+        self.talk.show_tokens(on)
+        self.side.show_tokens(on)
 
     def _pick(self, token: dict[str, Any]) -> None:
-        self.alternatives.show_token(token)
-        self.tabs.setCurrentWidget(self.alternatives)
+        self.side.pick(token)
 
     # --- between sessions ----------------------------------------------------------------------------------------
 
     def _remember(self) -> None:
-        self._session.remember(
-            MEMORY,
-            {
-                "models": [column.ref for column in self.columns],
-                "framing": self.framing.values(),
-                "sampling": {name: _plain(value) for name, value in self.sampling.values().items()},
-                "past": self.composer.past,
-            },
-        )
+        sampling = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.side.sampling.values().items()
+        }
+        kept = {
+            "models": [column.ref for column in self.talk.all],
+            "framing": self.side.framing.values(),
+            "sampling": sampling,
+            "past": self.composer.past,
+        }
+        self._session.remember(MEMORY, kept)
 
     def _restore(self) -> None:
         kept = self._session.recall(MEMORY, {})
-        self.framing.set_values(kept.get("framing", {}))
-        self.sampling.set_values(kept.get("sampling", {}))
+        self.side.framing.set_values(kept.get("framing", {}))
+        self.side.sampling.set_values(kept.get("sampling", {}))
         for question in kept.get("past", []):
             self.composer.note(str(question))
         for ref in kept.get("models", [])[:MOST] or [self._session.model]:
-            self.add_column(str(ref))
+            self.talk.add(str(ref))
 
     def on_hidden(self) -> None:
         self._remember()
@@ -404,11 +320,7 @@ class PlaygroundPanel(QWidget):
 
     def receive(self, hints: dict[str, Any]) -> None:
         """`model` puts a model into the first column, `models` fills the columns, `prompt` the question."""
-        refs = list(hints.get("models", [])) or ([hints["model"]] if hints.get("model") else [])
-        for number, ref in enumerate(refs[:MOST]):
-            column = self.columns[number] if number < len(self.columns) else self.add_column(ref)
-            if column is not None:
-                column.model.setCurrentIndex(column.model.findData(ref))
+        self.talk.take([str(ref) for ref in hints.get("models", ())] or [hints["model"]] * bool(hints.get("model")))
         if hints.get("prompt"):
             self.composer.setPlainText(str(hints["prompt"]))
 
@@ -419,6 +331,7 @@ class PlaygroundPanel(QWidget):
             Command(self.tr("Ask again"), self.regenerate, "Ctrl+R"),
             Command(self.tr("Send two answers to Compare"), self.send_to_compare, "Ctrl+L"),
             Command(self.tr("Show tokens"), self.tokens.toggle, "Ctrl+T"),
+            Command(self.tr("Show what the model is sent"), self.side.open_sent),
         ]
 
     def keys(self) -> list[tuple[str, str]]:
@@ -431,7 +344,3 @@ class PlaygroundPanel(QWidget):
             ("Ctrl+T", self.tr("Show or hide tokens")),
             ("Ctrl+Up / Ctrl+Down", self.tr("Earlier and later questions")),
         ]
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

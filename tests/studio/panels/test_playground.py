@@ -70,7 +70,7 @@ def talk(panel: PlaygroundPanel, session: Any, qtbot: Any) -> Talk:
 
 
 def cards(panel: PlaygroundPanel, column: int = 0, turn: int = -1) -> list[Any]:
-    return panel.columns[column].turns[turn].cards
+    return panel.talk.all[column].turns[turn].cards
 
 
 # --- what is sent -------------------------------------------------------------------------------------------------
@@ -114,18 +114,18 @@ def test_enter_sends_and_shift_enter_begins_a_line(panel: PlaygroundPanel, sessi
 
 
 def test_what_is_shown_as_sent_is_what_is_sent(panel: PlaygroundPanel, talk: Talk) -> None:
-    row = panel.framing.add_example()
+    row = panel.side.framing.add_example()
     row.question.setPlainText("1+1?")
     row.answer.setPlainText("2")
-    panel.framing.system.setPlainText("Be brief.")
-    panel.framing.step_by_step.setChecked(True)
-    panel.tabs.setCurrentIndex(2)
+    panel.side.framing.system.setPlainText("Be brief.")
+    panel.side.framing.step_by_step.setChecked(True)
+    panel.side.open_sent()
     panel.composer.setPlainText("2+2?")
-    shown = panel.seen.text()
+    shown = panel.side.sent.text()
     talk.ask("2+2?")
     assert written_out(talk.spec.prompts[0]) == shown
     assert STEP_BY_STEP in shown and "[system]" in shown
-    panel.framing.plain.setChecked(True)
+    panel.side.framing.plain.setChecked(True)
     talk.answer("4")
     talk.ask("3+3?")
     assert talk.spec.template == "plain" and isinstance(talk.spec.prompts[0], str)
@@ -133,7 +133,7 @@ def test_what_is_shown_as_sent_is_what_is_sent(panel: PlaygroundPanel, talk: Tal
 
 def test_sampler_settings_are_sent_and_wrong_ones_are_told(panel: PlaygroundPanel, talk: Talk, session: Any) -> None:
     settings = {"temperature": 0.5, "top_p": 0.9, "top_k": 7, "max_new_tokens": 33, "samples": 2, "seed": 5}
-    panel.sampling.set_values({**settings, "stop": ("###", "User:")})
+    panel.side.sampling.set_values({**settings, "stop": ("###", "User:")})
     talk.ask("Hello")
     assert {name: getattr(talk.spec, name) for name in settings} == settings
     assert talk.spec.stop == ("###", "User:")
@@ -146,7 +146,7 @@ def test_sampler_settings_are_sent_and_wrong_ones_are_told(panel: PlaygroundPane
 def test_two_models_stream_side_by_side(panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any) -> None:
     session.labels.add_model("owner/other", "Other")
     panel.refresh()
-    panel.add_column("owner/other")
+    panel.talk.add("owner/other")
     talk.ask("Hello")
     assert talk.spec.models == ("starter", "owner/other")
     run = talk.run
@@ -179,7 +179,7 @@ def test_text_of_a_model_is_never_taken_for_markup(panel: PlaygroundPanel, talk:
 
 
 def test_the_conversation_goes_on_with_each_models_own_answer(panel: PlaygroundPanel, talk: Talk) -> None:
-    panel.add_column("starter")
+    panel.talk.add("starter")
     talk.ask("Who are you?")
     talk.answer("I am A.", "I am B.")
     talk.ask("Sure?")
@@ -191,7 +191,7 @@ def test_the_conversation_goes_on_with_each_models_own_answer(panel: PlaygroundP
 
 
 def test_the_chosen_sample_is_the_one_that_the_conversation_goes_on_with(panel: PlaygroundPanel, talk: Talk) -> None:
-    panel.sampling.set_values({"samples": 2})
+    panel.side.sampling.set_values({"samples": 2})
     talk.ask("Who?")
     talk.answer("first", "second")
     cards(panel)[1].choice.setChecked(True)
@@ -200,13 +200,13 @@ def test_the_chosen_sample_is_the_one_that_the_conversation_goes_on_with(panel: 
 
 
 def test_again_asks_the_same_with_the_next_seed(panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any) -> None:
-    panel.sampling.set_values({"seed": 4})
+    panel.side.sampling.set_values({"seed": 4})
     talk.ask("Who?")
     talk.answer("first")
     qtbot.keyClick(panel.composer, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
     assert (talk.spec.prompts, talk.spec.seed) == (("Who?",), 5)
     talk.answer("second")
-    assert [turn.question for turn in panel.columns[0].turns] == ["Who?"]
+    assert [turn.question for turn in panel.talk.all[0].turns] == ["Who?"]
     assert cards(panel)[0].text() == "second"
 
 
@@ -232,10 +232,10 @@ def test_tokens_show_their_chance_and_what_else_could_have_stood_there(
     assert not card.heat.isHidden() and card.body.isHidden()
     assert [text for text, _ in card.heat.grounds()] == ["Nils"]
     card.heat.pick(0)
-    table = panel.alternatives.table
+    table = panel.side.alternatives.table
     rows = [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount())]
     assert rows == [["Nils", "61 %", "-0.50"], ["other", "22 %", "-1.50"]]  # e^-0.5 = 0.607, e^-1.5 = 0.223
-    assert "61 %" in panel.alternatives.about.text()
+    assert "61 %" in panel.side.alternatives.about.text()
 
 
 def test_chances_and_nats_are_written_for_people() -> None:
@@ -246,7 +246,7 @@ def test_chances_and_nats_are_written_for_people() -> None:
 def test_scores_and_ends_are_told_under_the_answer(panel: PlaygroundPanel, talk: Talk) -> None:
     talk.ask("Who?")
     talk.answer("Nils", scores=(0.314,))
-    assert cards(panel)[0].about.text() == "score +0.31 · 1 tokens · -0.50 nats/token · ended"
+    assert cards(panel)[0].about.text() == "score +0.31 · 1 tok · -0.50 nats/tok · ended"
 
 
 def test_a_failed_question_is_told_in_a_sentence_and_can_be_asked_again(
@@ -285,7 +285,7 @@ def test_without_a_project_it_says_where_to_find_one(empty_session: Any, qtbot: 
     assert panel._stack.currentWidget() is panel.empty
     empty_session.create_project(tmp_path / "p")
     assert panel._stack.currentWidget() is panel.page
-    assert panel.columns[0].ref == "starter"
+    assert panel.talk.all[0].ref == "starter"
 
 
 # --- what is kept -------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def test_without_a_project_it_says_where_to_find_one(empty_session: Any, qtbot: 
 def test_an_answer_becomes_a_demonstration_without_what_only_helped(
     panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any
 ) -> None:
-    row = panel.framing.add_example()
+    row = panel.side.framing.add_example()
     row.question.setPlainText("1+1?")
     row.answer.setPlainText("2")
     talk.ask("2+2?")
@@ -310,8 +310,8 @@ def test_an_answer_becomes_a_demonstration_without_what_only_helped(
 def test_exactly_two_chosen_answers_become_a_pair(panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any) -> None:
     session.labels.add_model("owner/other", "Other")
     panel.refresh()
-    panel.add_column("owner/other")
-    panel.sampling.set_values({"temperature": 0.7, "samples": 2})
+    panel.talk.add("owner/other")
+    panel.side.sampling.set_values({"temperature": 0.7, "samples": 2})
     talk.ask("Who?")
     talk.answer("Ann", "Bea", "Cid", "Dan")
     cards(panel, 0)[1].choice.setChecked(True)
@@ -324,7 +324,7 @@ def test_exactly_two_chosen_answers_become_a_pair(panel: PlaygroundPanel, talk: 
     meta = json.loads(pair["meta"])
     assert (meta["a"]["model"], meta["b"]["model"]) == ("starter", "owner/other")
     assert meta["settings"]["temperature"] == 0.7
-    assert panel.chosen() == []
+    assert panel.talk.choices() == []
     cards(panel, 0)[0].choice.setChecked(True)
     cards(panel, 0)[1].choice.setChecked(True)
     cards(panel, 1)[1].choice.setChecked(True)
@@ -334,7 +334,7 @@ def test_exactly_two_chosen_answers_become_a_pair(panel: PlaygroundPanel, talk: 
 def test_a_pair_that_cannot_be_written_stays_chosen(
     panel: PlaygroundPanel, talk: Talk, session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    panel.sampling.set_values({"samples": 2})
+    panel.side.sampling.set_values({"samples": 2})
     talk.ask("Who?")
     talk.answer("Ann", "Bea")
     for card in cards(panel):
@@ -347,7 +347,7 @@ def test_a_pair_that_cannot_be_written_stays_chosen(
     told: list[Any] = []
     session.failed.connect(told.append)
     panel.send_to_compare()
-    assert str(told[0]) == "The disk is gone." and len(panel.chosen()) == 2
+    assert str(told[0]) == "The disk is gone." and len(panel.talk.choices()) == 2
 
 
 def test_copy_gives_the_text_of_the_answer(panel: PlaygroundPanel, talk: Talk) -> None:
@@ -360,32 +360,32 @@ def test_copy_gives_the_text_of_the_answer(panel: PlaygroundPanel, talk: Talk) -
 def test_four_models_at_most_and_one_at_least(panel: PlaygroundPanel) -> None:
     for _ in range(5):
         panel.add_column()
-    assert len(panel.columns) == 4 and not panel.add.isEnabled()
-    for column in list(panel.columns):
-        panel.remove_column(column)
-    assert len(panel.columns) == 1
-    assert panel.columns[0].letter.text() == "A"
+    assert len(panel.talk.all) == 4 and not panel.add.isEnabled()
+    for column in list(panel.talk.all):
+        panel.talk.remove(column)
+    assert len(panel.talk.all) == 1
+    assert panel.talk.all[0].letter.text() == "A"
 
 
 def test_settings_come_back_with_the_next_window(panel: PlaygroundPanel, session: Any, qtbot: Any) -> None:
-    panel.add_column("starter")
-    panel.sampling.set_values({"temperature": 0.3, "stop": ("END",)})
-    panel.framing.add_example().question.setPlainText("1+1?")
-    panel.framing.plain.setChecked(True)
+    panel.talk.add("starter")
+    panel.side.sampling.set_values({"temperature": 0.3, "stop": ("END",)})
+    panel.side.framing.add_example().question.setPlainText("1+1?")
+    panel.side.framing.plain.setChecked(True)
     panel.on_hidden()
     again = PlaygroundPanel(session)
     qtbot.addWidget(again)
-    assert len(again.columns) == 2
-    assert again.sampling.values()["temperature"] == 0.3 and again.sampling.values()["stop"] == ("END",)
-    assert again.framing.framing().examples == (Exchange("1+1?", ""),)
-    assert not again.framing.framing().chat
+    assert len(again.talk.all) == 2
+    assert again.side.sampling.values()["temperature"] == 0.3 and again.side.sampling.values()["stop"] == ("END",)
+    assert again.side.framing.framing().examples == (Exchange("1+1?", ""),)
+    assert not again.side.framing.framing().chat
 
 
 def test_another_panel_can_send_a_model_and_a_question(panel: PlaygroundPanel, session: Any) -> None:
     session.labels.add_model("owner/other", "Other")
     panel.refresh()
     panel.receive({"model": "owner/other", "prompt": "Who?"})
-    assert panel.columns[0].ref == "owner/other" and panel.composer.toPlainText() == "Who?"
+    assert panel.talk.all[0].ref == "owner/other" and panel.composer.toPlainText() == "Who?"
 
 
 @pytest.mark.skipif(not (starter.MODEL / "model.safetensors").is_file(), reason="the starter model is not built")
@@ -398,8 +398,8 @@ def test_the_starter_model_answers_in_two_columns(studio_home: Path, tmp_path: P
     session.create_project(tmp_path / "p", "Real")
     panel = PlaygroundPanel(session)
     qtbot.addWidget(panel)
-    panel.add_column("starter")
-    panel.sampling.set_values({"max_new_tokens": 12, "temperature": 1.2})
+    panel.talk.add("starter")
+    panel.side.sampling.set_values({"max_new_tokens": 12, "temperature": 1.2})
     panel.ask("Where does Mara live?")
     qtbot.waitUntil(lambda: panel.asking is None, timeout=120_000)
     texts = [cards(panel, column)[0].text() for column in (0, 1)]
