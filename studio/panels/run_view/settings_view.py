@@ -20,16 +20,18 @@ class SettingsView(RecordTable):
         ]
         super().__init__(columns, parent=parent, multiple=False)
 
-    def show_spec(self, task: str, spec_json: str) -> None:
+    def show_spec(self, task: str, spec_json: str, known: dict[str, str]) -> None:
+        """`known` are the titles of models and datasets by their references."""
         found = settings_of(task, spec_json)
-        self.set_rows([_row(setting, number) for number, setting in enumerate(found)])
+        self.set_rows([_row(setting, number, known) for number, setting in enumerate(found)])
 
 
-def _row(setting: Setting, number: int) -> dict[str, Any]:
+def _row(setting: Setting, number: int, known: dict[str, str]) -> dict[str, Any]:
+    value = plain(setting.value)
     return {
         "id": number,
         "label": setting.label,
-        "value": plain(setting.value),
+        "value": f"{known[value]}  ({value})" if value in known and known[value] != value else value,
         "default": plain(setting.default) if setting.changed else "",
         "group": setting.group,
         "changed": setting.changed or setting.group == "Inputs",

@@ -17,7 +17,7 @@ from studio.panels.run_view.curves import CurveFeed
 from studio.panels.run_view.ending import ending
 from studio.panels.run_view.header import RunHeader
 from studio.panels.run_view.log_view import LOOKS, LogView
-from studio.panels.run_view.naming import model_of, title_of, values_of
+from studio.panels.run_view.naming import model_of, title_of, titles, values_of
 from studio.panels.run_view.samples import SamplesView
 from studio.panels.run_view.settings_view import SettingsView
 from studio.panels.run_view.story import GOING, RunStory
@@ -237,7 +237,7 @@ class RunView(QWidget):
         if row is None:
             return
         self._name = title_of(row)
-        self.settings.show_spec(row.task, row.spec_json)
+        self.settings.show_spec(row.task, row.spec_json, titles(self._session))
 
     def _values(self) -> dict[str, Any]:
         row = self._row()
