@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal, Slot
+from PySide6.QtCore import QObject, Signal, Slot
 from shiboken6 import isValid
 
 from rlhf_engine.contract.errors import EngineError
@@ -20,7 +22,8 @@ Failed = Callable[[BaseException], None]
 class Errand:
     """One piece of work on its way. `forget()` drops its result: neither callback is called."""
 
-    def __init__(self, done: Done | None, failed: Failed | None) -> None:
+    def __init__(self, function: Callable[[], Any], done: Done | None, failed: Failed | None) -> None:
+        self.function = function
         self.done = done
         self.failed = failed
         self.forgotten = threading.Event()
@@ -32,31 +35,69 @@ class Errand:
 
 
 class Background(QObject):
-    """Runs errands, at most four at a time. An error without a `failed` to tell is given to `unhandled`."""
+    """Runs errands, at most four at a time. An error without a `failed` to tell is given to `unhandled`.
+
+    The threads are daemons: a program that has been closed does not wait for an errand that takes long.
+    """
 
     unhandled = Signal(object)
     _returned = Signal(object)
+    MOST = 4
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(4)
-        self._pool.setExpiryTimeout(1000)
+        self._errands: queue.SimpleQueue[Errand | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._going = 0  # errands given and not yet carried out
+        self._lock = threading.Lock()
         self._returned.connect(self._deliver)
         self._open = True
 
     def run(self, function: Callable[[], Any], done: Done | None = None, failed: Failed | None = None) -> Errand:
         """`function` must touch no widget; `done(result)` or `failed(error)` follows on the Qt thread."""
-        errand = Errand(done, failed)
-        if self._open:
-            self._pool.start(_Work(function, errand, self._returned.emit))
+        errand = Errand(function, done, failed)
+        if not self._open:
+            return errand
+        with self._lock:
+            self._going += 1
+            more = self._going > len(self._threads) and len(self._threads) < self.MOST
+        self._errands.put(errand)
+        if more:
+            thread = threading.Thread(target=self._work, name="studio-background", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return errand
 
-    def close(self, wait_ms: int = 2000) -> bool:
-        """Drop what has not begun and wait for the rest. False when something is still going."""
+    def close(self, wait: float = 2.0) -> bool:
+        """Drop what has not begun and wait some seconds for the rest. False when something is still going."""
         self._open = False
-        self._pool.clear()
-        return self._pool.waitForDone(wait_ms)
+        for _ in self._threads:
+            self._errands.put(None)
+        until = time.monotonic() + wait
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        while (errand := self._errands.get()) is not None:
+            if self._open and not errand.forgotten.is_set():
+                self._carry_out(errand)
+            with self._lock:
+                self._going -= 1
+
+    def _carry_out(self, errand: Errand) -> None:
+        try:
+            errand.result = errand.function()
+        except BaseException as error:  # it belongs to whoever asked, on the other thread
+            if not isinstance(error, EngineError):
+                log.error("An errand failed.", exc_info=error)
+            errand.error = error
+        if not self._open:
+            return
+        try:
+            self._returned.emit(errand)
+        except RuntimeError:  # the window was closed this very moment and its signals are gone
+            log.info("Nobody is left to hear the result of an errand.")
 
     @Slot(object)
     def _deliver(self, errand: Errand) -> None:
@@ -70,28 +111,6 @@ class Background(QObject):
                 errand.failed(errand.error)
         else:
             self.unhandled.emit(errand.error)
-
-
-class _Work(QRunnable):
-    def __init__(self, function: Callable[[], Any], errand: Errand, returned: Callable[[Errand], None]) -> None:
-        super().__init__()
-        self._function = function
-        self._errand = errand
-        self._returned = returned
-
-    def run(self) -> None:
-        if self._errand.forgotten.is_set():
-            return
-        try:
-            self._errand.result = self._function()
-        except BaseException as error:  # it belongs to whoever asked, on the other thread
-            if not isinstance(error, EngineError):
-                log.error("An errand failed.", exc_info=error)
-            self._errand.error = error
-        try:
-            self._returned(self._errand)
-        except RuntimeError:  # the window has been closed and its signals are gone
-            log.info("Nobody is left to hear the result of an errand.")
 
 
 def _alive(callback: Callable[..., Any]) -> bool:

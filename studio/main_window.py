@@ -457,6 +457,7 @@ class MainWindow(QMainWindow):
         panel = self._panels.get(self.current)
         if panel is not None:
             _call(panel, "on_hidden")
+        self.hide()
         self.status.finish()
         self.session.close()
         self.closed.emit()

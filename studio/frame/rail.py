@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QButtonGroup, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from studio.panels import PANELS
-from studio.theme import colors, set_icon
+from studio.theme import colors, set_icon, theme
 from studio.theme.tokens import S1, S2
 from studio.widgets.labels import set_tooltip
 
@@ -82,6 +82,7 @@ class Rail(QWidget):
             layout.addWidget(made)
             self.buttons[row.key] = made
         self.fold(False)
+        theme().changed.connect(self._refold)  # larger text takes more room
 
     def show_current(self, key: str) -> None:
         if key in self.buttons:
@@ -97,3 +98,6 @@ class Rail(QWidget):
         self.setFixedWidth(NARROW if yes else max(WIDE, widest + 90))
         for made in self.buttons.values():
             made.fold(yes)
+
+    def _refold(self) -> None:
+        self.fold(self.folded)

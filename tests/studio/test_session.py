@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from rlhf_engine.contract.events import (
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from studio.activity import Activity
+from studio.background import Background
 from studio.session import Session, sentence
 
 SFT = SFTSpec(model="starter", dataset="dataset:0")
@@ -191,3 +193,27 @@ def test_a_model_choice_is_told_once(session: Session, qtbot: Any) -> None:
         session.select_model("/models/llama")
     with qtbot.assertNotEmitted(session.model_changed):
         session.select_model("/models/llama")
+
+
+def test_closing_does_not_wait_for_an_errand_that_takes_long(studio_home: Path) -> None:
+    background = Background()
+    begun, release = threading.Event(), threading.Event()
+    got: list[Any] = []
+
+    def takes_long() -> None:
+        begun.set()
+        release.wait(30)
+
+    background.run(takes_long, got.append)
+    assert begun.wait(5)
+    assert not background.close(wait=0.05)
+    release.set()
+    assert background.close() and got == []
+
+
+def test_four_errands_go_at_once_and_more_wait_their_turn(session: Session, qtbot: Any) -> None:
+    got: list[int] = []
+    for number in range(40):
+        session.in_background(lambda number=number: number, got.append)
+    qtbot.waitUntil(lambda: sorted(got) == list(range(40)))
+    assert len(session.background._threads) <= 4
