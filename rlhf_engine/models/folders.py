@@ -73,7 +73,8 @@ def folder_facts(folder: Path, name: str = "") -> FolderFacts:
     except EngineError as error:
         fault, hint = str(error), error.hint
     config = _json(folder / "config.json")
-    inner = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    text_config = config.get("text_config")  # of models that also see or hear
+    inner = text_config if isinstance(text_config, dict) else config
     tensors = _tensors(folder)
     names = config.get("architectures")
     return FolderFacts(

@@ -115,10 +115,10 @@ class DatasetsPage(QWidget):
         self.viewer.set_source(source.page, source.count)
         self.viewer.selected.connect(self._show_record)
         self._viewer_place.addWidget(self.viewer)
-        self.detail.hide()
+        self._below.hide()
 
     def _show_record(self, rows: list[Row]) -> None:
-        self.detail.setVisible(bool(rows))
+        self._below.setVisible(bool(rows))
         if rows:
             self.detail.show_record(rows[0]["record"])
 
@@ -147,13 +147,17 @@ class DatasetsPage(QWidget):
         self._viewer_frame.setLayout(self._viewer_place)
         rows = QSplitter(Qt.Orientation.Vertical)
         rows.addWidget(self._viewer_frame)
-        rows.addWidget(self.detail)
+        self._below = QWidget()
+        below = QVBoxLayout(self._below)
+        below.setContentsMargins(0, S3, 0, 0)
+        below.addWidget(self.detail)
+        rows.addWidget(self._below)
         rows.setChildrenCollapsible(False)
         rows.setSizes([340, 300])
         rows.setStretchFactor(0, 1)
         rows.setStretchFactor(1, 1)
         self._viewer_frame.setMinimumHeight(200)
-        self.detail.hide()
+        self._below.hide()
         inner = QVBoxLayout(shown)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(S3)
@@ -173,7 +177,7 @@ class DatasetsPage(QWidget):
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.addWidget(self.table)
         splitter.addWidget(frame)
-        splitter.setSizes([470, 640])
+        splitter.setSizes([530, 580])
         splitter.setStretchFactor(0, 1)
         splitter.setStretchFactor(1, 1)
         splitter.setChildrenCollapsible(False)
@@ -239,7 +243,7 @@ def _columns() -> list[Column]:
 
     return [
         Column("name", title("name")),
-        Column("kind", title("kind"), 116, kind_word),
+        Column("kind", title("kind"), 112, kind_word),
         Column("rows", title("rows"), 64, number, right=True),
         Column("train", title("train"), 64, number, right=True),
         Column("heldout", title("heldout"), 76, number, right=True),

@@ -8,13 +8,13 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-AIM = 0.008  # seconds that one slice should take
+AIM = 0.010  # seconds that one slice should take
 TELL = 0.1  # seconds between two words about progress: painting them takes as long as a slice
 MOST = 500  # things in one slice
 
 
 class Slices(QObject):
-    """Hands `things` to `write` in lists, which grow and shrink so that each call takes about 8 ms.
+    """Hands `things` to `write` in lists, which grow and shrink so that each call takes about 10 ms.
 
     Signals: progressed(done, total); finished(done), also after `stop()`; failed(error), with what came before kept.
     """
