@@ -1,6 +1,7 @@
 """Kills a process that saves checkpoints, over and over.
 
-`python -m tests.engine.runtime.killed_writer FOLDER HOW TIMES`: HOW is "safe" for the engine's own way, or "naive" for files written straight into their place. Prints what was found.
+Call it as `python -m tests.engine.runtime.killed_writer FOLDER HOW TIMES`. HOW is "safe" for the engine's own way, or
+"naive" for files written straight into their place. Prints what was found.
 """
 
 from __future__ import annotations
