@@ -47,6 +47,7 @@ class RunView(QWidget):
         self._ending_for: tuple[Any, ...] = ()
         self._ending: QWidget | None = None
         self._waits_for = ""
+        self._before = ""  # the state of a run that waits to be resumed
         self.story = RunStory()
         self.header = RunHeader()
         self.header.pause_asked.connect(lambda: self._switch("pause"))
@@ -111,7 +112,7 @@ class RunView(QWidget):
         self.close_run()
         self._feed = feed
         self.story = RunStory(feed.run_id)
-        self._name = name
+        self._name, self._before = name, ""
         self._ending_for, self._caught_up = (), False
         feed.event.connect(self.on_event)
         feed.caught_up.connect(self._told_all)
@@ -135,6 +136,7 @@ class RunView(QWidget):
         self.story.hear(envelope)
         match envelope.event:
             case RunStarted(task=task, from_step=step):
+                self._before = ""
                 self.curves.truncate(step)
                 if task in TASKS:
                     self.curves.set_primary(TASKS[task].charts)
@@ -197,12 +199,16 @@ class RunView(QWidget):
         except EngineError as error:
             self._session.say(error)
             return
+        self._before = self.story.state
         self.story.state = "waiting"
         self._queue_moved()
         self.redraw()
 
     def _switch(self, name: str) -> None:
         getattr(self._session.control(self.run_id), name)()
+        if self.story.state == "waiting" and self._before:  # it leaves the queue without a word, and is what it was
+            self.story.state, self._before = self._before, ""
+            self.redraw()
 
     def _turn(self, factor: float) -> None:
         self._session.control(self.run_id).turn("learning_rate", factor)

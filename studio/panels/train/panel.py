@@ -42,10 +42,11 @@ class TrainPanel(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.header)
         layout.addLayout(content, 1)
-        for keys in ("Ctrl+Return", "Ctrl+Enter"):
+        copy = self.setup.copy_command
+        for keys, do in (("Ctrl+Return", self._start), ("Ctrl+Enter", self._start), ("Ctrl+Shift+C", copy)):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(self._start)
+            shortcut.activated.connect(do)
         session.project_changed.connect(self._project_changed)
         session.activity.changed.connect(self._show_going)
         self.show_form()
@@ -104,6 +105,7 @@ class TrainPanel(QWidget):
     def keys(self) -> list[tuple[str, str]]:
         return [
             ("Ctrl+Enter", self.tr("Start")),
+            ("Ctrl+Shift+C", self.tr("Copy as command")),
             ("Ctrl+.", self.tr("Stop menu")),
             ("A", self.tr("Show the whole curves")),
             ("L", self.tr("Logarithmic axis")),

@@ -80,6 +80,7 @@ class SetupView(QWidget):
         if self.task not in self._forms:
             form = SpecForm(TASKS[self.task].spec, self._session)
             form.changed.connect(self._soon.start)
+            form.set_values(dict(self._session.recall(_draft(self.task), {})))
             self._forms[self.task] = form
         return self._forms[self.task]
 
@@ -173,6 +174,8 @@ class SetupView(QWidget):
             self.queued.setText(text.format(going[0].title))
         self.name.setPlaceholderText(self.suggested_name())
         self.bar.refresh()
+        inputs, changed = inputs_of(self.task), self.form.changed_fields()
+        self._session.remember(_draft(self.task), {k: v for k, v in changed.items() if k not in inputs})
 
     def suggested_name(self) -> str:
         if self._session.project is None:
@@ -320,6 +323,11 @@ class SetupView(QWidget):
                 go = partial(self._session.go, "data", kind=editor.kind)
                 found.append(ghost_button(text, go, icon="arrow-right"))
         return found
+
+
+def _draft(task: str) -> str:
+    """Under which name the settings of an unfinished form are remembered."""
+    return f"train.draft.{task}"
 
 
 def _count(size: Size) -> str:

@@ -268,6 +268,16 @@ def test_a_run_whose_process_died_can_be_resumed(view, session):
     assert view.header.pill.text() == "Waiting"
 
 
+def test_a_run_that_need_not_be_resumed_after_all_is_what_it_was(view, session):
+    store(session, "a1", PPO, PPO_STORY[:8])
+    show(view, *PPO_STORY[:8])
+    view.resume_run()
+    assert view.header.pill.text() == "Waiting" and view.header.stop.isVisible()
+    view.header.stop.menu().actions()[1].trigger()
+    assert session.quiet.control("a1").thrown == ["cancel"]
+    assert view.header.pill.text() == "Interrupted"
+
+
 def test_a_suspended_run_says_where_it_goes_on(view):
     show(view, *PPO_STORY[:8], RunFinished("suspended"))
     assert "Suspended at step 2 of 4" in ending_text(view)

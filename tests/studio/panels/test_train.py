@@ -140,6 +140,15 @@ def test_ones_own_preset_is_kept_and_can_be_removed(panel, session, qtbot):
     assert again.setup.bar.presets.findText("Small and long") == -1
 
 
+def test_settings_of_an_unfinished_form_are_there_again(panel, session, qtbot):
+    panel.setup.form.set_values({"epochs": 7.0, "model": "/models/mine"})
+    qtbot.waitUntil(lambda: session.recall("train.draft.sft") == {"epochs": 7.0})
+    again = TrainPanel(session)
+    qtbot.addWidget(again)
+    assert again.setup.form.values()["epochs"] == 7.0
+    assert "(changed since)" in again.setup.bar.about.text()
+
+
 def test_the_command_names_a_spec_that_gives_the_same_run(panel, session, qtbot):
     panel.setup.copy.click()
     qtbot.waitUntil(lambda: QGuiApplication.clipboard().text().startswith("rlhf run "), timeout=5000)
