@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
-    QButtonGroup,
-    QFrame,
-    QHBoxLayout,
-    QLineEdit,
-    QPushButton,
     QStackedLayout,
     QVBoxLayout,
     QWidget,
@@ -26,11 +21,13 @@ from studio.panels.compare.guidelines import Guidelines
 from studio.panels.compare.making import Making
 from studio.panels.compare.pair_view import PairView
 from studio.panels.compare.queue import PairQueue, Said
+from studio.panels.compare.remarks import FailureBar, NoteLine
+from studio.panels.compare.source_row import SourceRow
 from studio.panels.compare.states import nothing_to_judge
-from studio.panels.compare.telling import progress_line, verdict_line
+from studio.panels.compare.telling import verdict_line
 from studio.panels.compare.verdict_bar import VerdictBar
 from studio.session import Session
-from studio.theme.tokens import S2, S3, S4, S6
+from studio.theme.tokens import S3, S4, S6
 from studio.widgets import PanelHeader, PlainLabel, button
 
 if TYPE_CHECKING:
@@ -55,10 +52,13 @@ class ComparePanel(QWidget):
         self._build()
         session.project_changed.connect(self._project_changed)
         session.labels_changed.connect(self._labels_changed)
-        for keys, do in (("H", self.show_guidelines), ("Esc", self.close_cards)):
-            shortcut = QShortcut(QKeySequence(keys), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(do)
+        inside = Qt.ShortcutContext.WidgetWithChildrenShortcut
+        self._help = QShortcut(QKeySequence("H"), self, context=inside)
+        self._help.activated.connect(self.show_guidelines)
+        QShortcut(QKeySequence("Esc"), self, context=inside).activated.connect(self.close_cards)
         self.reload()
+        if session.recall(MEMORY, {}).get("differences"):
+            self.toggle_differences()
 
     # --- the page ------------------------------------------------------------------------------------------------
 
@@ -67,38 +67,22 @@ class ComparePanel(QWidget):
         header.add(button(self.tr("Guidelines   H"), self.show_guidelines, icon="book-open-variant"))
         self.generate = button(self.tr("Generate pairs…"), self.open_generate, icon="auto-fix")
         header.add(self.generate)
-        self.waiting = self._source(self.tr("Waiting"))
-        self.again = self._source(self.tr("Judge these yourself"))
-        self.waiting.setChecked(True)
-        sources = QButtonGroup(self)
-        sources.addButton(self.waiting)
-        sources.addButton(self.again)
-        self.again.toggled.connect(lambda _: self.reload())
-        self.progress = PlainLabel(tone="muted")
-        source_row = QHBoxLayout()
-        source_row.setSpacing(S2)
-        source_row.addWidget(self.waiting)
-        source_row.addWidget(self.again)
-        source_row.addStretch()
-        source_row.addWidget(self.progress)
+        self.sources = SourceRow()
+        self.sources.changed.connect(self.reload)
         self.making = Making(self._session)
         self.making.added.connect(self._pair_added)
         self.making.changed.connect(self._making_changed)
-        self.making.closed.connect(self.setFocus)
+        self.making.closed.connect(self.close_cards)
 
         self.view = PairView()
         self.edit = EditCard()
         self.edit.hide()
         self.edit.saved.connect(self._save_demonstration)
         self.edit.closed.connect(self.close_cards)
-        self.note = QLineEdit()
-        self.note.setPlaceholderText(self.tr("A note that goes with your verdict. Enter keeps it"))
-        self.note.setAccessibleName(self.tr("Note"))
-        self.note.returnPressed.connect(self._keep_note)
-        self.note.hide()
-        self.noted = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
-        self.noted.hide()
-        self.error = self._error_bar()
+        self.note = NoteLine()
+        self.note.closed.connect(self.setFocus)
+        self.failure = FailureBar()
+        self.failure.retried.connect(self.judge)
         self.bar = VerdictBar(
             self,
             self.judge,
@@ -116,14 +100,14 @@ class ComparePanel(QWidget):
         judging.setContentsMargins(0, 0, 0, 0)
         judging.setSpacing(S3)
         judging.addWidget(self.view, 1)
-        for widget in (self.edit, self.error, self.noted, self.note, self.bar, self.last):
+        for widget in (self.edit, self.failure, self.note, self.bar, self.last):
             judging.addWidget(widget)
         self._stack = QStackedLayout()
         self._stack.addWidget(self.judging)
         page = QVBoxLayout()
         page.setContentsMargins(S6, 0, S6, S4)
         page.setSpacing(S3)
-        page.addLayout(source_row)
+        page.addWidget(self.sources)
         page.addWidget(self.making)
         page.addLayout(self._stack, 1)
         layout = QVBoxLayout(self)
@@ -131,25 +115,6 @@ class ComparePanel(QWidget):
         layout.setSpacing(0)
         layout.addWidget(header)
         layout.addLayout(page, 1)
-
-    def _source(self, text: str) -> QPushButton:
-        made = button(text)
-        made.setCheckable(True)
-        return made
-
-    def _error_bar(self) -> QFrame:
-        bar = QFrame()
-        bar.setProperty("card", "bad")
-        self.cause = PlainLabel(tone="bad", wrap=True, selectable=True)
-        row = QHBoxLayout(bar)
-        row.setContentsMargins(S3, S2, S3, S2)
-        row.addWidget(self.cause, 1)
-        self.retry = button(self.tr("Try again"))
-        row.addWidget(self.retry)
-        self._again: tuple[str, int] = ("tie", 1)
-        self.retry.clicked.connect(lambda: self.judge(*self._again))
-        bar.hide()
-        return bar
 
     # --- judging -------------------------------------------------------------------------------------------------
 
@@ -159,16 +124,14 @@ class ComparePanel(QWidget):
         if queue is None or queue.current is None or self._stack.currentWidget() is not self.judging:
             return
         try:
-            said = queue.judge(side, strength, self._comment())
+            said = queue.judge(side, strength, self.note.text())
         except EngineError as error:
-            self._again = (side, strength)
-            self.bar.keep(self._again)
-            self.cause.setText(self.tr("Your verdict is not saved yet: {0} The pair stays until it is.").format(error))
-            self.error.show()
+            self.bar.keep((side, strength))
+            self.failure.keep((side, strength), error)
             return
         self._unsay(self._session.labels.last_change)
         self._forget_failure()
-        self._set_note("")
+        self.note.clear()
         self._show_current()
         self._show_last(said)
         self._ahead.start()
@@ -206,38 +169,32 @@ class ComparePanel(QWidget):
         self.bar.others["differences"].setProperty("on", on)
         self.bar.others["differences"].setChecked(on)
         self.view.show_differences(on)
-        self._session.remember(MEMORY, {"differences": on, "again": self.again.isChecked()})
+        self._session.remember(MEMORY, {"differences": on})
 
     def open_note(self) -> None:
-        self.note.show()
-        self.note.setFocus()
+        self.note.open()
 
     def open_edit(self) -> None:
         if self.queue is not None and self.queue.current is not None:
             self.edit.open(self.queue.current)
+            self._listen()
 
     def close_cards(self) -> None:
         """Close what was opened over the pair, and give the keys back to judging."""
         self.edit.hide()
         self.making.close_form()
-        self.note.hide()
+        self.note.close_field()
+        self._listen()
         self.setFocus()
+
+    def _listen(self) -> None:
+        """The keys judge unless a form is open."""
+        free = self.edit.isHidden() and self.making.form.isHidden()
+        self.bar.listen(free)
+        self._help.setEnabled(free)
 
     def show_guidelines(self) -> None:
         Guidelines(self._session, self).open()
-
-    def _comment(self) -> str:
-        return self.note.text().strip()
-
-    def _keep_note(self) -> None:
-        self._set_note(self.note.text())
-        self.setFocus()
-
-    def _set_note(self, text: str) -> None:
-        self.note.setText(text)
-        self.note.hide()
-        self.noted.setText(self.tr("Note: {0}").format(text.strip()))
-        self.noted.setVisible(bool(text.strip()))
 
     def _save_demonstration(self, text: str) -> None:
         if self.queue is None or self.queue.current is None:
@@ -254,14 +211,15 @@ class ComparePanel(QWidget):
         self.close_cards()
 
     def _forget_failure(self) -> None:
-        if not self.error.isHidden():
+        if not self.failure.isHidden():
             self.bar.keep(None)
-            self.error.hide()
+            self.failure.hide()
 
     # --- generating ----------------------------------------------------------------------------------------------
 
     def open_generate(self) -> None:
         self.making.open()
+        self._listen()
 
     def _pair_added(self, _pair: str) -> None:
         self._unsay(self._session.labels.last_change)
@@ -274,6 +232,7 @@ class ComparePanel(QWidget):
 
     def _making_changed(self) -> None:
         self.generate.setEnabled(self.making.maker is None and self._session.project is not None)
+        self._listen()
         self._show_current()
 
     # --- what is shown -------------------------------------------------------------------------------------------
@@ -281,13 +240,13 @@ class ComparePanel(QWidget):
     def reload(self) -> None:
         """Read the pairs anew."""
         self._stale = False
-        self._set_note("")
+        self.note.clear()
         self._forget_failure()
         if self._session.project is None:
             self.queue = None
         else:
             said = self.queue.said if self.queue is not None else []
-            self.queue = PairQueue(self._session.labels, author(), self.again.isChecked(), said=said)
+            self.queue = PairQueue(self._session.labels, author(), self.sources.again.isChecked(), said=said)
             try:
                 self.queue.start()
             except EngineError as error:
@@ -307,6 +266,7 @@ class ComparePanel(QWidget):
             self._show_flag(bool(shown.pair.get("flagged")))
             if not self.edit.isHidden():
                 self.edit.hide()
+                self._listen()
         self._show_progress()
 
     def _show_nothing(self) -> None:
@@ -315,33 +275,21 @@ class ComparePanel(QWidget):
         if old is not None and old is not self.judging:
             self._stack.removeWidget(old)
             old.deleteLater()
-        state = nothing_to_judge(self._session, self.queue, self.open_generate, lambda: self.again.setChecked(True))
+        state = nothing_to_judge(
+            self._session, self.queue, self.open_generate, lambda: self.sources.again.setChecked(True)
+        )
         self._stack.addWidget(state)
         self._stack.setCurrentWidget(state)
 
-    def _unjudged_by_people(self) -> int:
-        return self._session.labels.judged_by_people()[""] if self._session.project is not None else 0
-
     def _show_sources(self) -> None:
-        if self._session.project is None:
-            for made in (self.waiting, self.again, self.generate):
-                made.setEnabled(False)
-            return
-        waiting, by_people = self._session.labels.tally()[""], self._unjudged_by_people()
-        self.waiting.setText(self.tr("Waiting  {0}").format(f"{waiting:,}"))
-        self.again.setText(self.tr("Judge these yourself  {0}").format(f"{by_people:,}"))
-        self.waiting.setEnabled(True)
-        self.again.setEnabled(by_people > 0 or self.again.isChecked())
-        self.generate.setEnabled(self.making.maker is None)
+        has_project = self._session.project is not None
+        self.sources.count(self._session.labels if has_project else None)
+        self.generate.setEnabled(has_project and self.making.maker is None)
 
     def _show_progress(self) -> None:
-        self.progress.setText(progress_line(self.queue) if self.queue else "")
-        waiting = self.queue.tally.left if self.queue else 0
-        if self.queue is not None:
-            text = self.tr("Judge these yourself  {0}") if self.queue.no_person_yet else self.tr("Waiting  {0}")
-            (self.again if self.queue.no_person_yet else self.waiting).setText(text.format(f"{waiting:,}"))
-            if not self.queue.no_person_yet:
-                self._session.set_badge("compare", waiting)
+        self.sources.follow(self.queue)
+        if self.queue is not None and not self.queue.no_person_yet:
+            self._session.set_badge("compare", self.queue.tally.left)
 
     def _show_last(self, said: Said) -> None:
         self.last.setText(verdict_line(said, self.queue.agreement if self.queue else (0, 0)))
@@ -398,7 +346,7 @@ class ComparePanel(QWidget):
         self._soon.stop()
         self.making.drop()
         self.close_cards()
-        self._set_note("")
+        self.note.clear()
         self.last.setText("")
         self.queue = None
         self.reload()
@@ -417,7 +365,7 @@ class ComparePanel(QWidget):
         if hints.get("generate"):
             self.open_generate()
         if "again" in hints:
-            (self.again if hints["again"] else self.waiting).setChecked(True)
+            (self.sources.again if hints["again"] else self.sources.waiting).setChecked(True)
 
     def commands(self) -> list[Command]:
         return [

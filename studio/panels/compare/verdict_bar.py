@@ -24,6 +24,7 @@ class VerdictBar(QWidget):
         self.verdicts: dict[Verdict, QPushButton] = {}
         self.others: dict[str, QPushButton] = {}
         self._panel = panel
+        self._shortcuts: list[QShortcut] = []
         main = QGridLayout()
         main.setSpacing(S2)
         rows: list[tuple[str, str, int, tuple[str, ...]]] = [
@@ -70,6 +71,11 @@ class VerdictBar(QWidget):
             made.setCheckable(key == verdict)
             made.setChecked(key == verdict)
 
+    def listen(self, on: bool) -> None:
+        """Whether the keys judge. Not while a form is open: there, keys choose from lists."""
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(on)
+
     def _verdict(
         self, text: str, side: str, strength: int, keys: tuple[str, ...], verdict: Callable[[str, int], object]
     ) -> QPushButton:
@@ -85,3 +91,4 @@ class VerdictBar(QWidget):
             shortcut.setAutoRepeat(False)  # a key held down judges once
             shortcut.activated.connect(do)
             shortcut.activatedAmbiguously.connect(do)
+            self._shortcuts.append(shortcut)

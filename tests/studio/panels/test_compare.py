@@ -113,9 +113,9 @@ def test_letters_typed_into_the_note_judge_nothing_and_the_note_goes_with_the_ve
 ) -> None:
     first = current(panel)
     qtbot.keyClick(panel, Key.Key_N)
-    assert QApplication.focusWidget() is panel.note
-    qtbot.keyClicks(panel.note, "1 is so funny, 2 sad")
-    qtbot.keyClick(panel.note, Key.Key_Return)
+    assert QApplication.focusWidget() is panel.note.field
+    qtbot.keyClicks(panel.note.field, "1 is so funny, 2 sad")
+    qtbot.keyClick(panel.note.field, Key.Key_Return)
     assert current(panel) == first and standing(session) == {}
     qtbot.keyClick(panel, Key.Key_1)
     assert session.labels.page("comparisons")[0]["comment"] == "1 is so funny, 2 sad"
@@ -151,6 +151,24 @@ def test_both_sides_come_up_about_equally_often(session: Any) -> None:
     assert 60 <= left <= 340 - 60
 
 
+def test_keys_choose_in_an_open_form_and_judge_again_when_it_is_closed(
+    panel: ComparePanel, session: Any, qtbot: Any
+) -> None:
+    panel.open_generate()
+    for key in (Key.Key_Down, Key.Key_S, Key.Key_1):
+        qtbot.keyClick(panel.making.form.second, key)
+    assert standing(session) == {}
+    qtbot.keyClick(panel.making.form.second, Key.Key_Escape)
+    assert panel.making.form.isHidden()
+    qtbot.keyClick(panel, Key.Key_1)
+    assert len(standing(session)) == 1
+
+
+def test_marked_differences_are_remembered(panel: ComparePanel, session: Any, qtbot: Any) -> None:
+    qtbot.keyClick(panel, Key.Key_D)
+    assert any(side.marked() for side in shown(session, qtbot).view.sides)
+
+
 # --- what is written before what is shown ---------------------------------------------------------------------------
 
 
@@ -167,12 +185,12 @@ def test_a_verdict_that_cannot_be_written_stays_with_its_pair_and_is_not_lost(
     monkeypatch.setattr(session.labels, "judge", full)
     qtbot.keyClick(panel, Key.Key_2, SHIFT)
     assert (current(panel), on_screen(panel)) == (first, before)
-    assert not panel.error.isHidden() and "The disk is full." in panel.cause.text()
+    assert not panel.failure.isHidden() and "The disk is full." in panel.failure.cause.text()
     assert panel.bar.verdicts["right", 3].isChecked()
     assert len(standing(session)) == 1
     monkeypatch.setattr(session.labels, "judge", real)
-    panel.retry.click()
-    assert panel.error.isHidden() and not panel.bar.verdicts["right", 3].isChecked()
+    panel.failure.retry.click()
+    assert panel.failure.isHidden() and not panel.bar.verdicts["right", 3].isChecked()
     assert current(panel) != first and standing(session)[first][1] == 3
 
 
@@ -239,7 +257,7 @@ def test_progress_counts_and_others_hear_of_it_in_one_go(panel: ComparePanel, se
     session.labels_changed.connect(heard.append)
     for key in (Key.Key_1, Key.Key_2, Key.Key_S):
         qtbot.keyClick(panel, key)
-    assert panel.progress.text().startswith("2 of 8 judged · 1 skipped")
+    assert panel.sources.progress.text().startswith("2 of 8 judged · 1 skipped")
     qtbot.waitUntil(lambda: len(heard) == 1)
     qtbot.wait(50)
     assert len(heard) == 1
@@ -280,7 +298,7 @@ def test_pairs_a_rule_has_judged_can_be_judged_again_and_the_agreement_is_told(s
     session.labels.add_many("comparisons", rows, source="rule")
     panel = shown(session, qtbot)
     assert "All 3 pairs are judged." in panel._stack.currentWidget().sentence.text()  # type: ignore[union-attr, attr-defined]
-    panel.again.setChecked(True)
+    panel.sources.again.setChecked(True)
     assert "rule" not in panel.last.text()
     for wanted in ("a", "b"):
         assert panel.queue is not None and panel.queue.current is not None
@@ -402,7 +420,7 @@ def test_pairs_added_elsewhere_join_the_queue_and_the_pair_on_screen_stays(
     before = on_screen(panel)
     session.announce(_add_pair(session))
     assert on_screen(panel) == before
-    assert panel.progress.text().startswith("1 of 9 judged")
+    assert panel.sources.progress.text().startswith("1 of 9 judged")
 
 
 # --- making pairs -------------------------------------------------------------------------------------------------
