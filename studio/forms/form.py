@@ -52,7 +52,8 @@ class FieldRow(QWidget):
         self.error = PlainLabel(tone="bad", wrap=True)
         self.error.hide()
         self.caption = PlainLabel(said.help, tone="muted", wrap=True, size=0.92)
-        self.caption.setVisible(caption)
+        if not caption:  # showing it here would make a window of it: it has no parent yet
+            self.caption.hide()
         line = QHBoxLayout()
         line.setSpacing(S2)
         line.addWidget(self.label)

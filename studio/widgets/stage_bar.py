@@ -23,7 +23,8 @@ class StageBar(QWidget):
         self.progress.setMinimumWidth(80)
         self.eta = PlainLabel(tone="muted")
         self.button = button(self.tr("Stop") if cancel == "" else cancel or "", self.cancelled.emit)
-        self.button.setVisible(cancel is not None)
+        if cancel is None:
+            self.button.hide()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S2)
