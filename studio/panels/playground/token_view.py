@@ -10,10 +10,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
-from studio.panels.run_view.token_heat import TokenHeat
 from studio.theme.tokens import S2, S3
 from studio.widgets import PlainLabel
 from studio.widgets.plain_text import shown_lines
+from studio.widgets.token_heat import TokenHeat
 
 FULL = 5.0  # nats of surprise that have the full colour: less than one chance in a hundred
 HALF = "·"  # stands for a token that is only part of a character

@@ -17,9 +17,9 @@ from PySide6.QtWidgets import (
 
 from rlhf_engine.contract.events import Sample
 from studio.forms import Combo
-from studio.panels.run_view.token_heat import HeatLegend, TokenHeat
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import EmptyState, PlainLabel, PlainText, icon_button, set_tooltip
+from studio.widgets.token_heat import HeatLegend, TokenHeat
 
 _TITLES = {"kl": "Drift (KL)", "logprob": "Log-probability"}
 _MEASURES = {

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent, QTextCharFo
 from PySide6.QtWidgets import QPlainTextEdit, QTextEdit, QToolTip, QWidget
 
 from studio.theme import colors, theme
-from studio.widgets import tooltip
+from studio.widgets.labels import tooltip
 
 MOST = 4000  # tokens
 _SHOWN = str.maketrans({"\r": "␍", "\u2028": "⏎", "\u2029": "⏎", "\0": "␀", "\ufdd0": "?", "\ufdd1": "?"})
