@@ -29,6 +29,7 @@ class RefPicker(Editor):
         self._own: list[tuple[str, str, str]] = []  # folders and names that a person gave
         self.combo = Combo()
         self.combo.setMinimumContentsLength(24)
+        self.combo.setMinimumWidth(96)  # long titles must not make a narrow window scroll sideways
         self.combo.setSizeAdjustPolicy(Combo.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._hold(self.combo)
         self.combo.currentIndexChanged.connect(lambda _: self.changed.emit())

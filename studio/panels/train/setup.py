@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -35,6 +35,8 @@ from studio.widgets import Card, PlainLabel, button, ghost_button, primary_butto
 if TYPE_CHECKING:
     from studio.session import Session
 
+SIDE, NARROW_SIDE = 316, 236  # widths of the column at the right
+WIDE = 960  # from here on there is room for the wide one
 METHODS = tuple(key for key, task in TASKS.items() if task.trains)
 
 
@@ -277,7 +279,7 @@ class SetupView(QWidget):
 
     def _side(self) -> QWidget:
         card = Card(self.tr("Before you start"))
-        card.setFixedWidth(316)
+        self._side_card = card
         self._lines = QVBoxLayout()
         self._lines.setSpacing(S2)
         card.body.addLayout(self._lines)
@@ -294,6 +296,10 @@ class SetupView(QWidget):
         self.copy = ghost_button(self.tr("Copy as command"), self.copy_command, icon="console")
         card.body.addWidget(self.copy, 0, Qt.AlignmentFlag.AlignLeft)
         return card
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._side_card.setFixedWidth(SIDE if self.width() >= WIDE else NARROW_SIDE)
+        super().resizeEvent(event)
 
     def _say(self, lines: list[tuple[str, str]], blockers: list[str]) -> None:
         while (place := self._lines.takeAt(0)) is not None:
