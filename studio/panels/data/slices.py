@@ -58,6 +58,8 @@ class Slices(QObject):
         self.done += len(some)
         # Twice as many at most: the first calls after a pause are faster than those that follow.
         self._size = max(1, min(MOST, int(self._size * max(0.25, min(2.0, AIM / max(took, 1e-6))))))
-        if time.perf_counter() - self._told > TELL:
+        if self.done >= len(self._things):
+            self.stop()
+        elif time.perf_counter() - self._told > TELL:
             self._told = time.perf_counter()
             self.progressed.emit(self.done, len(self._things))

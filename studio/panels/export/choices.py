@@ -33,7 +33,7 @@ class ExportChoices(QWidget):
         self.model.setAccessibleName(self.tr("Model"))
         self.model.currentIndexChanged.connect(lambda _: self._say_changed())
         self.folder = QLineEdit()
-        self.folder.setPlaceholderText(self.tr("exports, in the project's folder"))
+        self.folder.setPlaceholderText(self.tr("exports of the project"))
         self.folder.setAccessibleName(self.tr("Folder"))
         self.folder.textChanged.connect(lambda _: self._say_changed())
         self.form = SpecForm(ExportSpec, session, hide=_OWN)

@@ -224,6 +224,7 @@ class _Facts(QWidget):
             if self._mono:
                 shown.setAlignment(Qt.AlignmentFlag.AlignRight)
             self._grid.addWidget(shown, number, 1)
+            shown.show()  # at once: Qt would show it later, and lay the rows out for nothing until then
 
 
 def _telling(task: str, pair: tuple[str, float]) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from studio.widgets import tooltip
 
 REF = Qt.ItemDataRole.UserRole
 _COLUMNS = ("kind", "parameters", "size", "context", "template", "dtype")
-_WIDTHS = (112, 100, 112, 80, 84, 68)
+_WIDTHS = (108, 96, 92, 76, 80, 60)
 _RIGHT = {"parameters", "size", "context"}
 
 

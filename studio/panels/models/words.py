@@ -44,7 +44,7 @@ def numbers(member: Member) -> dict[str, str]:
     facts = member.base or member.adapter
     shown = {"kind": kind_word(member.kind), "parameters": "", "size": "", "context": "", "template": "", "dtype": ""}
     if facts is None:
-        return shown | {"size": QCoreApplication.translate("Models", "not downloaded")}
+        return shown | {"size": QCoreApplication.translate("Models", "on the Hub")}
     shown |= {
         "parameters": parameters(facts.parameters),
         "size": size(facts.bytes),
