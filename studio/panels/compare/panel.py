@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
-    QStackedLayout,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -102,14 +102,14 @@ class ComparePanel(QWidget):
         judging.addWidget(self.view, 1)
         for widget in (self.edit, self.failure, self.note, self.bar, self.last):
             judging.addWidget(widget)
-        self._stack = QStackedLayout()
+        self._stack = QStackedWidget()
         self._stack.addWidget(self.judging)
         page = QVBoxLayout()
         page.setContentsMargins(S6, 0, S6, S4)
         page.setSpacing(S3)
         page.addWidget(self.sources)
         page.addWidget(self.making)
-        page.addLayout(self._stack, 1)
+        page.addWidget(self._stack, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
