@@ -131,6 +131,6 @@ def spec_from_json(text: str) -> Any:
             "task", 'A spec is a JSON object with a "task" and its settings.', f"Tasks: {', '.join(TASKS)}."
         )
     key = body.pop("task")
-    if key not in TASKS:
+    if not isinstance(key, str) or key not in TASKS:
         raise SpecError("task", f"There is no task {key!r}.", f"Tasks: {', '.join(TASKS)}.")
     return build_spec(TASKS[key].spec, body)

@@ -32,12 +32,14 @@ class SmallProject:
         self.prompts = freeze(root, "prompts", [PromptRecord(f"What is {i}?") for i in range(80)], "p", "test", {}).ref
 
     def sft(self, **changed: Any) -> SFTSpec:
+        inputs = {"model": self.model, "dataset": self.demonstrations}
         settings = {"epochs": 1.3, "learning_rate": 5e-3, "evaluate_every": 3, "sample_every": 3}
-        return SFTSpec(model=self.model, dataset=self.demonstrations, **COMMON | settings | changed)
+        return SFTSpec(**COMMON | inputs | settings | changed)
 
     def reward(self, **changed: Any) -> RewardSpec:
         settings = {"epochs": 1.3, "learning_rate": 5e-3, "evaluate_every": 3, "sample_every": 3, "response_tokens": 6}
-        return RewardSpec(model=self.model, dataset=self.comparisons, **COMMON | settings | changed)
+        inputs = {"model": self.model, "dataset": self.comparisons}
+        return RewardSpec(**COMMON | inputs | settings | changed)
 
     def ppo(self, reward_model: str, **changed: Any) -> PPOSpec:
         settings = {"updates": 10, "learning_rate": 1e-3, "epochs": 2, "minibatch_size": 4, "response_tokens": 6}

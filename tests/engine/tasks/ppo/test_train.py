@@ -1,0 +1,395 @@
+"""PPO as it runs: its identities before the first step, who moves and who must not, and whether it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from rlhf_engine.contract.errors import ModelError, SpecError
+from rlhf_engine.contract.events import Alert, Produced, RunFinished, Sample
+from rlhf_engine.data.chat import render
+from rlhf_engine.data.datasets import freeze
+from rlhf_engine.data.records import PromptRecord, split_of
+from rlhf_engine.models.load import load_base
+from rlhf_engine.runtime.context import Clock, Means
+from rlhf_engine.tasks.ppo import train as ppo
+from rlhf_engine.tasks.ppo.actors import POLICY, REFERENCE, REWARD, VALUE, Actors
+from rlhf_engine.tasks.ppo.loss import policy_loss, value_loss
+from rlhf_engine.tasks.ppo.rollout import Question, require_identities, rollout
+from rlhf_engine.tensors import masked_mean
+from tests.engine.small_project import curve, ended_well
+from tests.engine.tasks.conftest import equal_gradients
+from tests.engine.tiny import tiny_model
+
+RM = "run:rm"
+QUIET = {"sample_every": 0, "checkpoint_every": 100}
+
+
+@pytest.fixture
+def caught(monkeypatch):
+    """The actors of the runs to come, with copies of all weights as they were before the first step."""
+    found = []
+    load = Actors.load.__func__
+
+    def catch(cls, spec, run):
+        actors = load(cls, spec, run)
+        found.append((actors, copies(actors)))
+        return actors
+
+    monkeypatch.setattr(Actors, "load", classmethod(catch))
+    return found
+
+
+def copies(actors):
+    parts = {}
+    for name in (POLICY, REFERENCE, REWARD, VALUE):
+        backbone = actors.judge if name == REWARD else actors.backbone
+        parts[name] = backbone.state(name)
+        if name in backbone.heads:
+            head = backbone.heads[name].state_dict()
+            parts[f"{name} head"] = {k: v.clone() for k, v in head.items()}
+    model = actors.backbone.base.model.state_dict()
+    parts["base"] = {k: v.clone() for k, v in model.items() if "lora_" not in k}
+    return parts
+
+
+def moved(before, after):
+    return {name for name in before if any(not torch.equal(v, after[name][k]) for k, v in before[name].items())}
+
+
+class Hand:
+    """A rollout in hand, of a policy that starts from an SFT result trained with dropout."""
+
+    def __init__(self, small, inside, **changed):
+        self.spec = small.ppo(RM, **{"policy": "run:sft", "response_tokens": 8, **changed})
+        self.hand = inside(self.spec)
+        self.run = self.hand.run
+        self.actors = Actors.load(self.spec, self.run)
+        tokenizer = self.actors.backbone.base.tokenizer
+        asked = [f"What is {i}?" + " And then?" * (i % 3) for i in range(self.spec.batch_size)]
+        self.questions = [Question(prompt, render(tokenizer, prompt).ids) for prompt in asked]
+
+    def roll(self):
+        return rollout(self.actors, self.spec, self.run, self.questions, Clock())
+
+
+# Identities ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
+@pytest.mark.parametrize("policy", ["base", "sft"])
+def test_at_the_start_kl_is_exactly_0_and_every_ratio_exactly_1(small, temperature, policy):
+    start = {"policy": "run:sft"} if policy == "sft" else {}
+    said = small.run("start", small.ppo(RM, updates=3, temperature=temperature, value_warmup=1, **start, **QUIET))
+    assert ended_well(said)
+    first, second, third = curve(said).values()
+    for name in ("objective/kl_sequence", "objective/kl_token_k1", "objective/kl_token_k3", "policy/approx_kl"):
+        assert first[name] == 0.0, name
+    assert first["policy/ratio_max"] == 1.0 and first["policy/clip_fraction"] == 0.0
+    assert first["policy/ratio_mean"] == pytest.approx(1.0, abs=1e-6)
+    assert first["policy/grad_norm"] == 0.0 < first["value/grad_norm"]  # only the value learned
+    assert second["objective/kl_sequence"] == 0.0 and second["policy/ratio_max"] > 1.0
+    assert third["objective/kl_sequence"] != 0.0
+
+
+def test_the_first_minibatch_has_ratio_1_also_where_the_policy_learns_at_once(small):
+    said = small.run("at-once", small.ppo(RM, updates=1, value_warmup=0, epochs=1, minibatch_size=8, **QUIET))
+    assert ended_well(said)
+    (only,) = curve(said).values()
+    assert only["policy/ratio_max"] == 1.0 and only["policy/grad_norm"] > 0
+
+
+def test_a_reference_that_is_not_the_policy_is_refused(small, inside):
+    hand = Hand(small, inside)
+    state = hand.actors.backbone.state(REFERENCE)
+    hand.actors.backbone.load_state(REFERENCE, {k: v * 0 for k, v in state.items()})  # "adapter off": the classic
+    with pytest.raises(ModelError, match=r"KL to the reference is not 0: policy and reference are .* nats") as error:
+        require_identities(hand.actors, hand.spec, hand.roll())
+    assert "base and SFT adapter together" in error.value.hint
+
+
+def test_dropout_while_training_is_refused(small, inside):
+    hand = Hand(small, inside)
+    found = hand.roll()
+    require_identities(hand.actors, hand.spec, found)
+    hand.actors.backbone.train(True)
+    with pytest.raises(ModelError, match="the probability ratio is not 1, but up to") as error:
+        require_identities(hand.actors, hand.spec, found)
+    assert "dropout" in error.value.hint
+
+
+def test_a_temperature_forgotten_in_one_pass_is_refused(small, inside):
+    hand = Hand(small, inside, temperature=0.7)
+    found = hand.roll()
+    warm = dataclasses.replace(hand.spec, temperature=1.0)
+    with pytest.raises(ModelError, match="the probability ratio is not 1"):
+        require_identities(hand.actors, warm, found)
+
+
+def test_a_run_whose_identities_do_not_hold_does_not_start(small, monkeypatch):
+    load = Actors.load.__func__
+
+    def wrong(cls, spec, run):
+        actors = load(cls, spec, run)
+        actors.backbone.load_state(REFERENCE, {k: v * 0 for k, v in actors.backbone.state(REFERENCE).items()})
+        return actors
+
+    monkeypatch.setattr(Actors, "load", classmethod(wrong))
+    said = small.run("refused", small.ppo(RM, policy="run:sft", **QUIET))
+    end = said[-1].event
+    assert isinstance(end, RunFinished) and end.outcome == "failed" and "KL to the reference" in end.message
+    assert curve(said) == {}
+
+
+# Who moves ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_policy_and_value_move(small, caught):
+    said = small.run("moves", small.ppo(RM, policy="run:sft", updates=3, sample_every=1))
+    assert ended_well(said)
+    ((actors, before),) = caught
+    assert moved(before, copies(actors)) == {POLICY, VALUE, "value head"}
+    assert all(torch.equal(before[POLICY][k], before[REFERENCE][k]) for k in before[POLICY])
+    mean, std = (actors.backbone.heads[VALUE].state_dict()[k] for k in ("mean", "std"))
+    assert (mean, std) == (before["reward head"]["mean"], before["reward head"]["std"])  # not trained
+
+
+def test_while_the_value_warms_up_the_policy_stands_still(small, caught):
+    assert ended_well(small.run("warm", small.ppo(RM, updates=2, value_warmup=2, **QUIET)))
+    ((actors, before),) = caught
+    assert moved(before, copies(actors)) == {VALUE, "value head"}
+
+
+def test_a_refreshed_reference_is_the_mixture(small, inside):
+    hand = Hand(small, inside)
+    backbone = hand.actors.backbone
+    backbone.load_state(POLICY, {k: v + 1 for k, v in backbone.state(POLICY).items()})
+    policy, reference = backbone.state(POLICY), backbone.state(REFERENCE)
+    hand.actors.refresh_reference(0.25)
+    for key, value in backbone.state(REFERENCE).items():
+        torch.testing.assert_close(value, 0.25 * policy[key] + 0.75 * reference[key])
+    hand.actors.refresh_reference(1.0)
+    assert all(torch.equal(v, policy[k]) for k, v in backbone.state(REFERENCE).items())
+
+
+def test_refreshing_makes_the_drift_begin_anew_and_is_said(small):
+    settings = {"updates": 3, "value_warmup": 0, "reference_mix": 1.0, **QUIET}
+    said = small.run("refresh", small.ppo(RM, reference_refresh=1, **settings))
+    kept = small.run("no-refresh", small.ppo(RM, **settings))
+    assert ended_well(said) and ended_well(kept)
+    assert [v["objective/kl_sequence"] for v in curve(said).values()] == [0.0] * 3
+    assert all(curve(kept)[step]["objective/kl_sequence"] != 0.0 for step in (2, 3))
+    told = [e.event.step for e in said if isinstance(e.event, Alert) and "reference has moved" in e.event.text]
+    assert told == [1, 2, 3]
+
+
+# Gradients ----------------------------------------------------------------------------------------------------------
+
+
+def test_eight_by_one_learns_what_one_by_eight_learns(small, inside):
+    hand = Hand(small, inside, minibatch_size=8, micro_batch_size=8, response_tokens=10)
+    found = hand.roll()
+    # answers of different lengths, and values and weights that pull in both directions
+    torch.manual_seed(1)
+    lengths = torch.tensor([1, 10, 3, 7, 2, 10, 5, 9])[:, None]
+    mask = found.mask & (torch.arange(found.mask.shape[1]) < lengths)
+    found.batch.mask[:, found.batch.prompt_width :] = mask
+    found = dataclasses.replace(found, mask=mask, logp=found.logp - 0.3 * torch.rand_like(found.logp))
+    weights, returns = torch.randn_like(found.logp), torch.randn_like(found.logp)
+    hand.hand.keep_gradients()
+    for micro in (8, 1, 3):
+        spec = dataclasses.replace(hand.spec, micro_batch_size=micro, entropy_coef=0.01)
+        learner = ppo.Learner(spec, hand.run, hand.actors)
+        learner._minibatch(5, torch.arange(8), found, weights, returns, [1e-3, 1e-3], Means())
+    whole, cut, uneven = (hand.hand.gradients[i : i + 2] for i in (0, 2, 4))  # policy, value
+    for i in (0, 1):
+        assert equal_gradients(whole[i], cut[i]) and equal_gradients(whole[i], uneven[i])
+
+
+def test_more_padding_changes_no_loss(small, inside):
+    hand = Hand(small, inside)
+    found = hand.roll()
+    torch.manual_seed(1)
+    prompts = [row[keep].tolist() for row, keep in zip(found.batch.ids, found.batch.attention.bool(), strict=True)]
+    counts = found.mask.sum(1).tolist()
+    prompts, answers = zip(*((row[:-n], row[-n:]) for row, n in zip(prompts, counts, strict=True)), strict=True)
+    width, extra = found.mask.shape[1], 5
+    wide = hand.actors.collate(list(prompts), list(answers), found.batch.prompt_width + 7, width + extra)
+    weights, returns = torch.randn_like(found.logp), torch.randn_like(found.logp)
+
+    def losses(batch, fill):
+        def wider(x):
+            tail = torch.full((len(x), batch.answer_mask.shape[1] - width), fill, dtype=x.dtype)
+            return torch.cat([x, tail], 1)
+
+        mask = batch.answer_mask
+        now = hand.actors.logprobs(POLICY, batch, 1.0)
+        values, after = hand.actors.values(batch)
+        old = wider(found.logp - 0.1)
+        policy = policy_loss(now.logp, old, wider(weights), mask, clip=0.2)
+        value = value_loss(values, wider(found.values + 0.3), wider(returns), mask, clip=0.2)
+        numbers = [*policy, *value, masked_mean(now.entropy, mask), *after]
+        return [number.item() for number in numbers]
+
+    with torch.no_grad():
+        assert losses(wide, fill=900.0) == pytest.approx(losses(found.batch, fill=0.0), abs=1e-5)
+
+
+# Rewards ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("nothing", lambda raw: raw), ("subtract", lambda raw: raw - 0.75), ("replace", lambda raw: raw * 0 - 0.75)],
+)
+def test_answers_without_an_end_are_treated_as_asked(small, inside, how, expected):
+    found = Hand(small, inside, missing_eos=how, missing_eos_penalty=0.75, response_tokens=2).roll()
+    assert not found.ended.all()
+    torch.testing.assert_close(found.scores, torch.where(found.ended, found.raw_scores, expected(found.raw_scores)))
+
+
+def test_scores_are_clipped_after_scaling_and_paid_once(small, monkeypatch):
+    paid = []
+    real = ppo.token_rewards
+
+    def spy(scores, log_ratio, mask, beta, whitened):
+        rewards = real(scores, log_ratio, mask, beta, whitened)
+        paid.append((scores, rewards, mask))
+        return rewards
+
+    monkeypatch.setattr(ppo, "token_rewards", spy)
+    said = small.run("clipped", small.ppo(RM, updates=1, score_clip=0.5, reward_scaling="norm", **QUIET))
+    assert ended_well(said)
+    ((scores, rewards, mask),) = paid
+    assert scores.abs().max() == 0.5  # normed scores have deviation 1, so some are beyond
+    torch.testing.assert_close(rewards.sum(1), scores)  # KL is 0 in the first update
+    assert ((rewards != 0).sum(1) == (scores != 0)).all() and not rewards[~mask].any()
+    assert curve(said)[1]["objective/score_shaped"] == pytest.approx(scores.mean().item(), abs=1e-6)
+
+
+def test_a_score_in_the_rollout_is_the_reward_models_own_number(small, inside):
+    hand = Hand(small, inside)
+    found = hand.roll()
+    rows = [row[keep].tolist() for row, keep in zip(found.batch.ids, found.batch.attention.bool(), strict=True)]
+    rows = [row if row[-1] == 1 else [*row, 1] for row in rows]
+    one_by_one = torch.cat([hand.actors.judge.score(REWARD, [row]) for row in rows])
+    torch.testing.assert_close(found.raw_scores, one_by_one, atol=1e-5, rtol=0)
+
+
+# Reward models of another base --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other_judge(small):
+    model = str(tiny_model(small.root / "other", seed=1, hidden=16, chat=False))
+    quick = {"epochs": 0.3, "sample_every": 0, "evaluate_every": 0, "normalise_on": 16}
+    assert ended_well(small.run("rm-other", small.reward(model=model, **quick)))
+    return "run:rm-other"
+
+
+def test_a_reward_model_on_another_base_judges_text(small, other_judge, caught):
+    said = small.run("other", small.ppo(other_judge, value_init="zero", updates=2, sample_every=1))
+    assert ended_well(said)
+    ((actors, before),) = caught
+    assert actors.judge is not actors.backbone
+    assert moved(before, copies(actors)) == {POLICY, VALUE, "value head"}
+    assert any(isinstance(e.event, Sample) and e.event.score is not None for e in said)
+
+
+def test_a_value_cannot_start_from_another_base(small, other_judge):
+    end = small.run("other-value", small.ppo(other_judge))[-1].event
+    assert end.outcome == "failed" and "The value model cannot start from run:rm-other" in end.message
+    assert 'Set "Value starts from" to zero.' in end.hint and not end.traceback
+
+
+def test_what_is_no_reward_model_is_refused(small):
+    end = small.run("no-judge", small.ppo("run:sft"))[-1].event
+    assert end.outcome == "failed" and "run:sft is not a reward model." in end.message and end.hint
+
+
+# Data ---------------------------------------------------------------------------------------------------------------
+
+
+def of_split(split, count=12, tail=""):
+    prompts = (f"Word {i}?{tail}" for i in range(10_000))
+    return [PromptRecord(p) for p, _ in zip((p for p in prompts if split_of(p) == split), range(count), strict=False)]
+
+
+def test_long_prompts_are_left_out_and_counted_also_among_the_held_out(small):
+    rows = of_split("train", 9) + of_split("train", 2, " again" * 200) + of_split("heldout", 2, " again" * 200)
+    ref = freeze(small.root, "prompts", rows, "mixed", "test", {}).ref
+    said = small.run("long", small.ppo(RM, dataset=ref, updates=1, sample_every=1))
+    assert ended_well(said)
+    assert any(
+        isinstance(e.event, Alert) and "2 of 11 prompts are longer than 250 tokens" in e.event.text for e in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (of_split("train", 3, " again" * 200), "All 3 prompts are longer than 250 tokens"),
+        (of_split("heldout"), "has no prompts to practise on."),
+    ],
+    ids=["too long", "held out"],
+)
+def test_nothing_to_practise_on_ends_in_a_sentence(small, rows, message):
+    ref = freeze(small.root, "prompts", rows, "nothing", "test", {}).ref
+    end = small.run("nothing", small.ppo(RM, dataset=ref))[-1].event
+    assert end.outcome == "failed" and message in end.message and end.hint and not end.traceback
+
+
+def test_fewer_prompts_than_answers_are_asked_more_than_once(small):
+    ref = freeze(small.root, "prompts", of_split("train", 3), "three", "test", {}).ref
+    assert ended_well(small.run("three", small.ppo(RM, dataset=ref, updates=1, **QUIET)))
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("minibatch_size", {"minibatch_size": 3}),
+        ("lora_dropout", {"lora_dropout": 0.1}),
+        ("overlong_buffer", {"overlong_buffer": 6}),
+        ("temperature", {"temperature": 0.0}),
+        ("kl_coef", {"kl_coef": -1}),
+        ("missing_eos", {"missing_eos": "maybe"}),
+        ("updates", {"updates": "ten"}),
+        ("reward_model", {"reward_model": ""}),
+    ],
+)
+def test_a_setting_that_does_not_hold_is_named(small, field, changed):
+    with pytest.raises(SpecError) as error:
+        small.ppo(**{"reward_model": RM, **changed})
+    assert error.value.field == field
+
+
+# Learning -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_a_rule_and_a_kl_penalty_holds_it_back(small, monkeypatch):
+    """The score is the share of tokens on one side of a plane through the output layer: a half at first."""
+    output = load_base(small.model, torch.device("cpu"), torch.float32).model.get_output_embeddings().weight
+    good = set((output[:, 0] > 0).nonzero()[:, 0].tolist())
+
+    def rule(_self, _prompts, _ids, answers, _micro):
+        return torch.tensor([sum(t in good for t in a.tokens) / len(a.tokens) for a in answers])
+
+    monkeypatch.setattr(Actors, "scores", rule)
+    settings = {"updates": 9, "batch_size": 32, "minibatch_size": 16, "micro_batch_size": 16, "response_tokens": 8}
+    settings |= {"learning_rate": 1e-2, "value_learning_rate": 1e-2, "epochs": 3, "schedule": "constant", "warmup": 0.0}
+    settings |= {"missing_eos": "nothing", "value_init": "zero", "value_warmup": 0, **QUIET}
+    settings |= {"adaptive_kl": False, "reward_scaling": "none"}
+    found = {}
+    for beta in (0.0, 1.0):
+        said = small.run(f"rule-{beta}", small.ppo(RM, kl_coef=beta, **settings))
+        assert ended_well(said)
+        steps = list(curve(said).values())
+        found[beta] = [steps[-1][name] for name in ("objective/score", "objective/kl_sequence")]
+        assert steps[0]["objective/score"] == pytest.approx(0.5, abs=0.06)
+        (made,) = [e.event for e in said if isinstance(e.event, Produced)]
+        assert made.facts["objective/score"] == steps[-1]["objective/score"]
+    (free, drift), (held, little) = found[0.0], found[1.0]
+    assert free > 0.68 and held < free - 0.1, found
+    assert 0 < little < drift, found
