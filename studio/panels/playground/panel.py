@@ -320,7 +320,8 @@ class PlaygroundPanel(QWidget):
 
     def receive(self, hints: dict[str, Any]) -> None:
         """`model` puts a model into the first column, `models` fills the columns, `prompt` the question."""
-        self.talk.take([str(ref) for ref in hints.get("models", ())] or [hints["model"]] * bool(hints.get("model")))
+        one = [str(hints["model"])] if hints.get("model") else []
+        self.talk.take([str(ref) for ref in hints.get("models", ())] or one)
         if hints.get("prompt"):
             self.composer.setPlainText(str(hints["prompt"]))
 
