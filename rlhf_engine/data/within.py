@@ -6,26 +6,48 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from rlhf_engine.contract.errors import DataError
+from rlhf_engine.contract.events import Alert
 
 T = TypeVar("T")
 
 
 def within(
-    rows: Sequence[T], length: Callable[[T], int], limit: int, what: str, needed: bool = True
-) -> tuple[list[T], str]:
-    """The rows of at most `limit` tokens, and a sentence about the others ("" when there are none).
+    rows: Sequence[T],
+    length: Callable[[T], int],
+    longest: int,
+    context: int,
+    what: str,
+    needed: bool = True,
+    answer: int = 0,
+) -> tuple[list[T], Alert | None]:
+    """The rows that fit, and a warning about the others (None when all fit).
 
+    Args:
+        longest: tokens that the person allows ("Longest example").
+        context: tokens that the model can read.
+        answer: tokens to leave free for an answer.
     Raises:
         DataError: nothing is left, and it is `needed`.
     """
+    limit = min(longest, context) - answer
     kept = [row for row in rows if length(row) <= limit]
-    left_out = len(rows) - len(kept)
-    if rows and not kept and needed:
-        shortest = min(length(row) for row in rows)
+    if len(kept) == len(rows):
+        return kept, None
+    hint = _remedy(longest, context, answer)
+    lengths = [length(row) for row in rows]
+    if not kept and needed:
         raise DataError(
-            f"All {len(rows)} {what} are longer than {limit} tokens; the shortest has {shortest}.",
-            "Raise the longest example, or use a model with a longer context.",
+            f"All {len(rows):,} {what} are longer than {limit} tokens; the shortest has {min(lengths):,}.", hint
         )
-    longest = max((length(row) for row in rows), default=0)
-    sentence = f"{left_out} of {len(rows)} {what} are longer than {limit} tokens (up to {longest}) and were left out."
-    return kept, sentence if left_out else ""
+    left_out = f"{len(rows) - len(kept):,} of {len(rows):,} {what}"
+    return kept, Alert(
+        "warning", f"{left_out} are longer than {limit} tokens (up to {max(lengths):,}) and were left out.", hint
+    )
+
+
+def _remedy(longest: int, context: int, answer: int) -> str:
+    if longest < context:
+        first = f"Raise the longest example ({longest} tokens; the model reads up to {context})"
+    else:
+        first = f"The model reads no more than {context} tokens: use one with a longer context"
+    return first + (f", or lower the response length ({answer})." if answer else ".")

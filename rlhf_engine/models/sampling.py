@@ -46,6 +46,11 @@ class Answer:
     logprobs: list[float] = field(default_factory=list)
     finish: str = "length"
 
+    def ended_by(self, end: int) -> list[int]:
+        """The tokens with `end` as their last, whichever end token the model wrote, or none: reward models are trained
+        on one end token, and some models know several."""
+        return [*(self.tokens[:-1] if self.finish == "eos" else self.tokens), end]
+
 
 @torch.no_grad()
 def steps(

@@ -13,6 +13,7 @@ from torch import Tensor
 from rlhf_engine.contract.errors import DataError, SpecError
 from rlhf_engine.contract.events import Alert, Produced
 from rlhf_engine.data.chat import render
+from rlhf_engine.data.datasets import Dataset
 from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.records import Prompt, text_of
 from rlhf_engine.data.within import within
@@ -38,8 +39,9 @@ def train(spec: PPOSpec, run: RunContext) -> None:
     if spec.batch_size % run.world.size:
         text = f"{spec.batch_size} answers per update cannot be shared evenly by {run.world.size} processes."
         raise SpecError("batch_size", text, f"Choose a multiple of {run.world.size}.")
+    dataset = open_dataset(run.project_root, spec.dataset, "prompts")  # first: it may be wrong, and is quick
     actors = Actors.load(spec, run)
-    questions, heldout, dataset_hash = read(spec, run, actors)
+    questions, heldout = read(dataset, spec, run, actors)
     backbone = actors.backbone
     learner = Learner(spec, run, actors)
     order = Order(len(questions), spec.batch_size, run.rng)
@@ -60,7 +62,7 @@ def train(spec: PPOSpec, run: RunContext) -> None:
         inputs={
             "base": backbone.base.fingerprint,
             "reward model": actors.judge.base.fingerprint,
-            "dataset": dataset_hash,
+            "dataset": dataset.info.hash,
             "settings": settings_fingerprint(spec),
         },
         every=spec.checkpoint_every,
@@ -118,21 +120,22 @@ def train(spec: PPOSpec, run: RunContext) -> None:
     run.emit(Produced("adapter", f"runs/{run.run_id}/adapter", facts))
 
 
-def read(spec: PPOSpec, run: RunContext, actors: Actors) -> tuple[list[Question], list[Prompt], str]:
-    """Questions that leave room for an answer, a few held-out prompts to watch, and the dataset's hash."""
-    dataset = open_dataset(run.project_root, spec.dataset, "prompts")
+def read(dataset: Dataset, spec: PPOSpec, run: RunContext, actors: Actors) -> tuple[list[Question], list[Prompt]]:
+    """Questions that leave room for an answer, and a few held-out prompts to watch."""
     tokenizer = actors.backbone.base.tokenizer
     all_ = [
         Question(r.prompt, render(tokenizer, r.prompt, template=spec.template).ids) for r in dataset.records("train")
     ]
-    limit = min(spec.max_tokens, actors.backbone.base.context) - spec.response_tokens
-    questions, left_out = within(all_, lambda q: len(q.ids), limit, "prompts")
+    context = actors.backbone.base.context
+    questions, left_out = within(
+        all_, lambda q: len(q.ids), spec.max_tokens, context, "prompts", answer=spec.response_tokens
+    )
     if left_out:
-        run.emit(Alert("warning", left_out, "Raise the longest example, or lower the response length."))
+        run.emit(left_out)
     if not questions:
         raise DataError(f"{dataset.info.name} has no prompts to practise on.", "Add some in Data, or import a file.")
     heldout = [r.prompt for r in dataset.records("heldout")[:CANDIDATES]] or [q.prompt for q in questions[:4]]
-    return questions, heldout, dataset.info.hash
+    return questions, heldout
 
 
 class Beta:

@@ -45,11 +45,11 @@ class Pair:
 
 def train(spec: RewardSpec, run: RunContext) -> None:
     """Score the preferred answers higher, one batch at a time; then give the scores mean 0 and deviation 1."""
+    dataset = open_dataset(run.project_root, spec.dataset, "comparisons")  # first: it may be wrong, and is quick
     backbone, source = open_backbone(spec.model, run, spec.dtype)
     start_adapter(backbone, "reward", source, new_lora(spec))
     backbone.add_head("reward", trainable=True)
     run.stage("Reading the comparisons")
-    dataset = open_dataset(run.project_root, spec.dataset, "comparisons")
     pairs, heldout = (read(backbone, dataset, split, spec, run) for split in ("train", "heldout"))
     if not pairs:
         raise DataError(
@@ -105,10 +105,10 @@ def read(backbone: Backbone, dataset: Dataset, split: str, spec: RewardSpec, run
         for r in dataset.records(split)
         if isinstance(r, Comparison)
     ]
-    limit = min(spec.max_tokens, backbone.base.context)
-    kept, left_out = within(pairs, lambda pair: pair.longest, limit, f"comparisons ({split})", split == "train")
+    what, context = f"comparisons ({split})", backbone.base.context
+    kept, left_out = within(pairs, lambda pair: pair.longest, spec.max_tokens, context, what, split == "train")
     if left_out:
-        run.emit(Alert("warning", left_out, "Raise the longest example to include them."))
+        run.emit(left_out)
     return kept
 
 
@@ -189,8 +189,7 @@ def normalise(
         part = prompts[start : start + 32]
         answers = complete(backbone, role, part, Sampler(spec.response_tokens), rng, run.safe_point)
         for prompt, answer in zip(part, answers, strict=True):
-            ended = answer.tokens if answer.finish == "eos" else [*answer.tokens, backbone.base.eos_ids[0]]
-            sequences.append(prompt + ended)
+            sequences.append(prompt + answer.ended_by(backbone.base.eos_ids[0]))
     if len(sequences) < 2:
         run.emit(Alert("warning", "There were too few prompts to normalise the scores.", "Add comparisons."))
         return {}

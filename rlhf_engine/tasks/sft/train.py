@@ -7,7 +7,7 @@ import math
 import torch
 
 from rlhf_engine.contract.errors import DataError
-from rlhf_engine.contract.events import Alert, Produced
+from rlhf_engine.contract.events import Produced
 from rlhf_engine.data.batches import right_pad
 from rlhf_engine.data.chat import Rendered, render
 from rlhf_engine.data.datasets import Dataset
@@ -33,19 +33,25 @@ CANDIDATES = 32  # held-out prompts among which the previews look for some that 
 
 def train(spec: SFTSpec, run: RunContext) -> None:
     """Make the demonstrated answers likely, one batch at a time."""
+    dataset = open_dataset(run.project_root, spec.dataset, "demonstrations")  # first: it may be wrong, and is quick
     backbone, source = open_backbone(spec.model, run, spec.dtype)
     start_adapter(backbone, "policy", source, new_lora(spec))
-    dataset = open_dataset(run.project_root, spec.dataset, "demonstrations")
-    limit = min(spec.max_tokens, backbone.base.context)
 
     def rendered(split: str) -> list[Rendered]:
         rows = [
             render(backbone.base.tokenizer, r.prompt, r.completion, spec.template)
             for r in demonstrations(dataset, split)
         ]
-        kept, left_out = within(rows, lambda row: len(row.ids), limit, f"demonstrations ({split})", split == "train")
+        kept, left_out = within(
+            rows,
+            lambda row: len(row.ids),
+            spec.max_tokens,
+            backbone.base.context,
+            f"demonstrations ({split})",
+            split == "train",
+        )
         if left_out:
-            run.emit(Alert("warning", left_out, "Raise the longest example to include them."))
+            run.emit(left_out)
         return kept
 
     run.stage("Reading the demonstrations")
