@@ -61,9 +61,11 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
             free = shutil.disk_usage(folder).free / 1e6
             raise DiskFull(f"The checkpoint of step {step} could not be written: {free:.0f} MB are free.") from error
         raise
-    for old in sorted(found.folder for found in _all(folder))[:-keep]:
-        doomed = folder / f".del-{old.name}"
-        old.rename(doomed)
+    found = sorted(_all(folder), key=lambda c: c.step)
+    later = [c for c in found if c.step > step]  # damaged: the run went on from before them; they must not push us out
+    for old in [*found[: len(found) - len(later)][:-keep], *later]:
+        doomed = folder / f".del-{old.folder.name}"
+        old.folder.rename(doomed)
         shutil.rmtree(doomed)
     sweep(folder)
     return final
@@ -75,6 +77,11 @@ def newest(folder: Path) -> Checkpoint | None:
         if _whole(checkpoint.folder):
             return checkpoint
     return None
+
+
+def damaged_after(folder: Path, step: int) -> list[int]:
+    """Steps of the checkpoints later than `step` that cannot be used: a file is missing or not as it was written."""
+    return sorted(c.step for c in _all(folder) if c.step > step and not _whole(c.folder))
 
 
 def sweep(folder: Path) -> None:

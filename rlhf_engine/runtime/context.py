@@ -91,6 +91,14 @@ class RunContext:
         if not self._resume:
             return
         checkpoint = checkpoints.newest(self.folder / "checkpoints")
+        if damaged := checkpoints.damaged_after(self.folder / "checkpoints", checkpoint.step if checkpoint else 0):
+            steps = ", ".join(str(step) for step in damaged)
+            what = f"checkpoint of step {steps} is" if len(damaged) == 1 else f"checkpoints of steps {steps} are"
+            then = f"The run goes on from step {checkpoint.step}." if checkpoint else "No other one is left."
+            self.emit(Alert("warning", f"The {what} damaged and cannot be used.", then))
+        if checkpoint is None and damaged:
+            self.emit(Alert("warning", "The run starts again from its beginning."))
+            return
         if checkpoint is None:
             self.emit(Alert("info", "There is no checkpoint yet: the run starts again from its beginning."))
             return
