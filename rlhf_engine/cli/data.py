@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlhf_engine.cli.here import do_run
-from rlhf_engine.cli.place import AsJson, InProject, project_root
+from rlhf_engine.cli.place import AsJson, InProject, project_root, settled
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.events import Envelope, Produced
 from rlhf_engine.launch.engine import new_run_id
@@ -32,7 +32,8 @@ def import_file(
     """Read a file into a dataset, and say which rows were left out and why."""
     spec = ImportSpec(path=str(file.absolute()), kind=kind, layout=layout, columns=_columns(column or []), name=name)
     made: list[Produced] = []
-    code = do_run(project_root(project), new_run_id(), spec, name, as_json=as_json, also=_collect(made))
+    root = project_root(project)
+    code = do_run(root, new_run_id(), spec, name or file.name, as_json=as_json, also=_collect(made))
     if not as_json:
         for dataset in made:
             _show_dataset(Console(highlight=False), dataset)
@@ -61,7 +62,8 @@ def export(
         dry_run=dry_run,
     )
     made: list[Produced] = []
-    code = do_run(project_root(project), new_run_id(), spec, as_json=as_json, also=_collect(made))
+    root = project_root(project)
+    code = do_run(root, new_run_id(), settled(root, spec), as_json=as_json, also=_collect(made))
     if not as_json:
         for thing in made:
             _show_facts(Console(highlight=False), thing.facts)
@@ -87,20 +89,41 @@ def _columns(pairs: list[str]) -> dict[str, str]:
 
 
 def _show_dataset(console: Console, dataset: Produced) -> None:
-    reference = f"dataset:{Path(dataset.path).name}"
-    rejected = dataset.facts.get("rejected_rows", dataset.facts.get("rejected", []))
-    console.print(Text(reference, "bold"))
-    _show_facts(console, dataset.facts)
-    for row in rejected[:SHOWN] if isinstance(rejected, list) else []:
+    """What was imported, by what name to use it, and the first rows that were left out."""
+    facts = dataset.facts
+    rows, total, name = facts.get("rows", 0), facts.get("total", 0), facts.get("name", "")
+    split = f"{facts.get('train', 0):,} to train on, {facts.get('heldout', 0):,} held out"
+    used = ", ".join(f"{ours} from {theirs!r}" for ours, theirs in facts.get("columns", {}).items())
+    console.print(Text(f"{rows:,} of {total:,} rows are {facts.get('kind', 'records')}: {split}."), soft_wrap=True)
+    console.print(Text(f"Read as {facts.get('layout')}{f': {used}' if used else ''}."), soft_wrap=True)
+    if facts.get("known"):
+        console.print(Text(f"The project already had exactly these records, as {name!r}."), soft_wrap=True)
+    rejected = facts.get("rejected_rows", [])
+    if rejected:
+        count = facts.get("rejected", len(rejected))
+        console.print(Text("1 row was left out:" if count == 1 else f"{count:,} rows were left out:"))
+    for row in rejected[:SHOWN]:
         line, field, reason = (row.get(key, "") for key in ("line", "field", "reason"))
-        console.print(Text(f"  line {line}{f', {field}' if field else ''}: {reason}"), soft_wrap=True)
+        console.print(Text(f"  line {line}{f', {field}:' if field else ''} {reason}"), soft_wrap=True)
+    if (more := facts.get("rejected", len(rejected)) - SHOWN) > 0:
+        console.print(Text(f"  and {more:,} more, all in {facts.get('report', '')}"), soft_wrap=True)
+    console.print(Text(f"Use it as dataset:{Path(dataset.path).name}", "bold"), soft_wrap=True)
 
 
 def _show_facts(console: Console, facts: dict[str, Any]) -> None:
     """The facts that fit on a line, and what a list of files holds."""
     for key, value in facts.items():
         if isinstance(value, str | int | float | bool) and value != "" and key != "ref":
-            console.print(Text(f"  {key.replace('_', ' ')}: {value}"), soft_wrap=True)
+            console.print(Text(f"  {key.replace('_', ' ')}: {_readable(value)}"), soft_wrap=True)
         elif key == "files" and isinstance(value, list):
             for file in value:
                 console.print(Text(f"  {file.get('name', '')}  {file.get('size', 0):,} bytes"), soft_wrap=True)
+
+
+def _readable(value: str | int | float | bool) -> str:
+    match value:
+        case bool() | str():
+            return str(value)
+        case int():
+            return f"{value:,}"
+    return f"{value:.4g}"

@@ -26,7 +26,7 @@ class LiveRun:
         self._samples, self._answers = samples, answers
         self._task = ""
         self._last: dict[str, float] = {}
-        self._step = self._total = 0
+        self._step = self._total = self._saved = 0
         self._next_line = 0.0
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -50,8 +50,10 @@ class LiveRun:
     def show(self, envelope: Envelope) -> None:
         match envelope.event:
             case events.RunStarted(task=task, total_steps=total, from_step=step):
-                self._task, self._step, self._total = task, step, total
-                title = TASKS[task].title if task in TASKS else task
+                title = (TASKS[task].title if task in TASKS else "") or task
+                if not self._task and not self._answers:
+                    self._print(Text(f"{title}, run {envelope.run_id}", "dim"))
+                self._task, self._step, self._total, self._saved = task, step, total, step
                 self._draw(description=title, completed=step, total=total or None)
             case events.Stage(text=text, done=done, total=total):
                 counted = f" {done}/{total}" if total else ""
@@ -74,6 +76,8 @@ class LiveRun:
                 self._print(Text(" ".join(filter(None, (text, hint))), LEVELS.get(level, "")))
             case events.Produced(what=what, path=path) if not self._answers:
                 self._print(Text(f"{what.replace('_', ' ')}: {path}"))
+            case events.CheckpointSaved(step=step):
+                self._saved = step
             case events.RunPaused():
                 self._print(Text("Paused."))
             case events.RunResumed():
@@ -84,6 +88,9 @@ class LiveRun:
                     self._print(
                         Text(f"{outcome.capitalize()}." + (f"  step {self._step}  {numbers}" if numbers else ""))
                     )
+                if self._saved and outcome != "completed":
+                    words = f"Step {self._saved} is saved: `rlhf resume {envelope.run_id}` goes on from there."
+                    self._print(Text(words))
 
     def numbers(self) -> str:
         """The metrics that the task shows first, as "loss 0.123  kl 0.045"."""

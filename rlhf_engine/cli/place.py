@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rlhf_engine.contract.errors import StoreError
+from rlhf_engine.contract.fields import about
 from rlhf_engine.store.runs import RunRow, RunsReader
 
 InProject = Annotated[
@@ -24,8 +26,16 @@ def project_root(chosen: Path | None) -> Path:
     """The chosen project; else the one in the current folder; else a person's default one, made when it is not there.
 
     Raises:
-        StoreError: the chosen folder holds no project.
+        StoreError: the chosen folder holds no project, or one of a newer version of this program.
     """
+    from rlhf_engine.store.project import require_known
+
+    root = _project_root(chosen)
+    require_known(root)
+    return root
+
+
+def _project_root(chosen: Path | None) -> Path:
     from rlhf_engine.store.project import Project, is_project
 
     if chosen is not None:
@@ -56,6 +66,34 @@ def find_run(reader: RunsReader, run_id: str) -> RunRow:
         ids = ", ".join(run.id for run in found[:5])
         raise StoreError(f"{run_id!r} could be any of {len(found)} runs: {ids}.", "Give more of the id.")
     return found[0]
+
+
+def settled(root: Path, spec: Any) -> Any:
+    """`spec` with everything it names made independent of where the command was given: a run by its whole id, a folder
+    or file of this machine by its whole path. Hub ids and datasets of the project stay as they are.
+
+    Raises:
+        StoreError: it names a run that the project does not have.
+    """
+    named = {f.name: getattr(spec, f.name) for f in fields(spec) if (param := about(f)) is not None and param.picks}
+    whole = {
+        name: tuple(_whole(root, one) for one in value) if isinstance(value, tuple) else _whole(root, value)
+        for name, value in named.items()
+    }
+    return replace(spec, **{name: value for name, value in whole.items() if value != named[name]})
+
+
+def _whole(root: Path, named: Any) -> Any:
+    if not isinstance(named, str) or not named or named == "starter" or named.startswith("dataset:"):
+        return named
+    if named.startswith("run:"):
+        reader = RunsReader(root)
+        try:
+            return f"run:{find_run(reader, named[4:]).id}"
+        finally:
+            reader.close()
+    path = Path(named).expanduser()
+    return str(path.absolute()) if path.exists() else named
 
 
 def _own_folder() -> Path:

@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rlhf_engine.cli.here import do_run
-from rlhf_engine.cli.place import AsJson, InProject, find_run, project_root
+from rlhf_engine.cli.place import AsJson, InProject, find_run, project_root, settled
 from rlhf_engine.contract.errors import SpecError, StoreError
-from rlhf_engine.contract.events import Envelope, Metrics
+from rlhf_engine.contract.events import Alert, Envelope, Metrics
 from rlhf_engine.contract.fields import value_type
 from rlhf_engine.launch.control_file import throw
 from rlhf_engine.launch.engine import new_run_id
@@ -48,8 +48,14 @@ def run(
     as_json: AsJson = False,
 ) -> int:
     """Do a run here and now, and keep it in the project."""
-    spec = spec_from_json(with_settings(_text_of(spec_file), settings or []))
-    return do_run(project_root(project), new_run_id(), spec, name, as_json=as_json, samples=samples)
+    root = project_root(project)
+    text = with_settings(_text_of(spec_file), settings or [])
+    try:
+        spec = settled(root, spec_from_json(text))
+    except SpecError as error:
+        where = f"{spec_file}, {error.field}" if error.field else str(spec_file)
+        raise SpecError(error.field, f"{where}: {error}", error.hint) from error
+    return do_run(root, new_run_id(), spec, name, as_json=as_json, samples=samples)
 
 
 def resume(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> int:
@@ -76,15 +82,9 @@ def list_runs(project: InProject = None, as_json: AsJson = False) -> int:
     if not rows:
         console.print("There are no runs yet.")
         return 0
-    table = Table(box=None, header_style="dim")
-    for title in ("run", "task", "name", "state", "step", "last", "begun"):
-        table.add_column(title, no_wrap=title != "name")
-    for row in rows:
-        state = Text(row.state, _STATE_STYLES.get(row.state, ""))
-        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created))
-        step = f"{row.step}/{row.total}" if row.total else str(row.step or "")
-        table.add_row(row.id, row.task, Text(row.name), state, step, Text(_headline(row)), begun)
-    console.print(table)
+    if not console.is_terminal:
+        console.width = 160  # a file or a pipe has no width of its own
+    console.print(_table(rows, console.width))
     return 0
 
 
@@ -94,18 +94,20 @@ def show(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> i
     try:
         row = find_run(reader, run_id)
         curves, produced = reader.metrics(row.id), reader.produced(row.id)
+        alerts = [e.event for e in reader.story(row.id) if isinstance(e.event, Alert)]
     finally:
         reader.close()
     console = Console(highlight=False)
     if as_json:
         made = [asdict(thing) for thing in produced]
-        console.out(json.dumps({**_row_body(row), "produced": made}, ensure_ascii=False), highlight=False)
+        said = [asdict(alert) for alert in alerts]
+        body = {**_row_body(row), "alerts": said, "produced": made}
+        console.out(json.dumps(body, ensure_ascii=False), highlight=False)
         return 0
     title = " ".join(filter(None, (row.task, row.id, row.name)))
     console.print(Text(title, "bold"))
-    console.print(
-        Text(" ".join(filter(None, (row.state + ",", f"step {row.step} of {row.total}.", row.message, row.hint))))
-    )
+    where = f", step {row.step}{f' of {row.total}' if row.total else ''}" if row.step else ""
+    console.print(Text(" ".join(filter(None, (f"{row.state}{where}.", row.message, row.hint)))), soft_wrap=True)
     for name, value in json.loads(row.spec_json).items():
         if name != "task":
             console.print(Text(f"  {name} = {json.dumps(value, ensure_ascii=False)}", "dim"), soft_wrap=True)
@@ -113,8 +115,13 @@ def show(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> i
         if name in curves:
             values = [value for _, value in curves[name]]
             console.print(Text(f"  {name:32.32} {sparkline(values):40} {values[-1]:.4g}"), soft_wrap=True)
+    for text in dict.fromkeys(" ".join(filter(None, (alert.text, alert.hint))) for alert in alerts):
+        console.print(Text(text, "yellow"), soft_wrap=True)
     for thing in produced:
         console.print(Text(f"{thing.what.replace('_', ' ')}: {thing.path}"), soft_wrap=True)
+        for name, value in thing.facts.items():
+            if isinstance(value, float):
+                console.print(Text(f"  {name} {value:.4g}"), soft_wrap=True)
     return 0
 
 
@@ -195,11 +202,45 @@ def _text_of(spec_file: Path) -> str:
         raise SpecError("", f"{spec_file} is not UTF-8 text.") from error
 
 
+def _table(rows: Sequence[RunRow], width: int) -> Table:
+    """The list in so many characters. Where they are few, names and last values lose their ends; ids never do."""
+    cells: dict[str, Callable[[RunRow], str]] = {
+        "run": lambda row: row.id,
+        "task": lambda row: row.task,
+        "name": lambda row: row.name,
+        "state": lambda row: row.state,
+        "step": _step,
+        "last": _headline,
+        "begun": _begun,
+    }
+    widest = {title: max(len(title), *(len(cell(row)) for row in rows)) for title, cell in cells.items()}
+    room = max(12, width - sum(widest[title] for title in cells if title not in ("name", "last")) - len(cells))
+    widest["name"] = min(widest["name"], max(room // 2, room - widest["last"]))
+    widest["last"] = min(widest["last"], room - widest["name"])
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for title in cells:
+        table.add_column(title, no_wrap=True, overflow="ellipsis", width=widest[title])
+    for row in rows:
+        style = _STATE_STYLES.get(row.state, "")
+        table.add_row(*(Text(cell(row), style if title == "state" else "") for title, cell in cells.items()))
+    return table
+
+
+def _step(row: RunRow) -> str:
+    return f"{row.step}/{row.total}" if row.total else str(row.step or "")
+
+
+def _begun(row: RunRow) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created))
+
+
 def _charts(row: RunRow) -> tuple[str, ...]:
     return TASKS[row.task].charts if row.task in TASKS else ()
 
 
 def _headline(row: RunRow) -> str:
+    if row.state == "failed":
+        return row.message
     name = next((name for name in _charts(row) if name in row.metrics), "")
     return f"{name} {row.metrics[name]:.4g}" if name else ""
 

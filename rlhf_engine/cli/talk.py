@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rlhf_engine.cli.here import do_run
 from rlhf_engine.cli.outcome import STOPPED
-from rlhf_engine.cli.place import AsJson, InProject, project_root
+from rlhf_engine.cli.place import AsJson, InProject, project_root, settled
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Envelope, Text
 from rlhf_engine.launch.engine import new_run_id
@@ -19,10 +19,13 @@ from rlhf_engine.tasks.generate.spec import GenerateSpec
 
 def chat(
     model: Annotated[str, typer.Argument(help="starter, a folder, owner/name, or run:ID.")],
-    prompt: Annotated[str, typer.Option(help="Ask this and end. Without it, a conversation.")] = "",
+    prompt: Annotated[
+        str | None, typer.Option(help="Ask this and end. Without it, a conversation; empty, a text from nothing.")
+    ] = None,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens that add up to this.")] = 1.0,
     longest: Annotated[int, typer.Option("--max-new-tokens", help="Where to stop at the latest.")] = 128,
+    stop: Annotated[list[str] | None, typer.Option(help="A text that ends an answer. May be given again.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same answers.")] = 0,
     project: InProject = None,
     as_json: AsJson = False,
@@ -30,7 +33,8 @@ def chat(
     """Talk to a model. In a conversation, /again forgets it and begins anew, and Ctrl-D ends it."""
     root = project_root(project)
     settings: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "max_new_tokens": longest, "seed": seed}
-    if prompt:
+    settings["stop"] = tuple(stop or ())
+    if prompt is not None:
         return _answer(root, model, prompt, settings, as_json)[0]
     if as_json:
         raise DataError("A conversation has no JSON form.", "Give the question with --prompt.")
@@ -60,7 +64,7 @@ def _converse(root: Path, model: str, settings: dict[str, Any]) -> int:
 def _answer(
     root: Path, model: str, prompt: str | list[dict[str, str]], settings: dict[str, Any], as_json: bool
 ) -> tuple[int, str]:
-    spec = GenerateSpec(models=(model,), prompts=(prompt,), alternatives=0, **settings)
+    spec = settled(root, GenerateSpec(models=(model,), prompts=(prompt,), alternatives=0, **settings))
     pieces: list[str] = []
 
     def listen(envelope: Envelope) -> None:

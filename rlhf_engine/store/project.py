@@ -145,6 +145,11 @@ def is_project(root: Path | str) -> bool:
     return (Path(root) / _CARD).is_file()
 
 
+def require_known(root: Path | str) -> None:
+    """Raise StoreError for a folder without a project, and for one of a newer version, which must not be written to."""
+    _read_card(Path(root))
+
+
 def _lock(root: Path) -> FileLock:
     return FileLock(root / ".lock", f"The project {root} is already open: {{holder}}.")
 

@@ -236,6 +236,39 @@ def test_list_and_show_tell_a_run(spec, capsys):
     assert "····" in out  # a metric that is never a number
 
 
+def test_a_narrow_list_shortens_names_and_never_ids(spec, capsys, project, monkeypatch):
+    main(["run", spec(steps=5), "--name", "a name that is far too long for any list " * 3])
+    run_id = runs_of(project)[0].id
+    capsys.readouterr()
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert run_id in lines[1] and "completed" in lines[1] and "5/5" in lines[1] and "…" in lines[1]
+    assert len(lines) == 2
+
+
+def test_a_run_says_its_id_and_how_to_go_on_with_it(spec, capsys, project):
+    main(["run", spec(end="full"), "--name", "first"])
+    run_id = runs_of(project)[0].id
+    assert f"run {run_id}" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_what_a_spec_names_does_not_depend_on_where_the_command_was_given(project, tmp_path, monkeypatch):
+    from rlhf_engine.cli.place import settled
+    from rlhf_engine.tasks.ppo.spec import PPOSpec
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").mkdir()
+    with RunsWriter(project) as writer:
+        writer.start("aaaabbbbcccc", "{}", "reward", "my judge")
+    spec = settled(project, PPOSpec(policy="weights", reward_model="run:my judge", dataset="people.jsonl"))
+    assert (spec.policy, spec.reward_model) == (str(tmp_path / "weights"), "run:aaaabbbbcccc")
+    assert spec.dataset == "people.jsonl"  # not there: said when it is opened, in the words that were given
+    with pytest.raises(errors.StoreError, match="There is no run 'nobody'"):
+        settled(project, PPOSpec(policy="owner/name", reward_model="run:nobody", dataset="dataset:x"))
+
+
 def test_list_and_show_as_json(spec, capsys):
     main(["run", spec(steps=2)])
     capsys.readouterr()
@@ -287,7 +320,9 @@ def answer(spec, run) -> None:
 def read_people(spec, run) -> None:
     run.emit(Alert("warning", f"columns {dict(spec.columns)}"))
     rows = [{"line": i, "field": "chosen", "reason": "is [empty]"} for i in range(1, 31)]
-    run.emit(Produced("dataset", "datasets/abcdef", {"rows": 7, "rejected": 30, "rejected_rows": rows}))
+    facts = {"kind": "prompts", "layout": "native", "columns": dict(spec.columns), "name": "people.jsonl"}
+    counts = {"rows": 1007, "total": 1037, "train": 900, "heldout": 107, "rejected": 30, "rejected_rows": rows}
+    run.emit(Produced("dataset", "datasets/abcdef", {**facts, **counts, "report": "runs/x/rejected.jsonl"}))
 
 
 @pytest.fixture
@@ -327,8 +362,11 @@ def test_import_prints_the_dataset_and_the_first_rejected_rows(stand_ins, capsys
     (tmp_path / "people.jsonl").write_text("{}\n")
     assert main(["import", str(tmp_path / "people.jsonl"), "--column", "prompt=question"]) == 0
     out = capsys.readouterr().out
-    assert "dataset:abcdef" in out and "rows: 7" in out and "line 10, chosen: is [empty]" in out
-    assert "line 11," not in out and "columns {'prompt': 'question'}" in out
+    assert "1,007 of 1,037 rows are prompts: 900 to train on, 107 held out." in out
+    assert "Read as native: prompt from 'question'." in out and "Use it as dataset:abcdef" in out
+    assert "30 rows were left out:" in out and "line 10, chosen: is [empty]" in out and "line 11," not in out
+    assert "and 20 more, all in runs/x/rejected.jsonl" in out
+    assert "already had" not in out
     assert main(["import", str(tmp_path / "people.jsonl"), "--column", "prompt"]) == 2
 
 
