@@ -208,9 +208,8 @@ def _from_file(project_root: Path | str, path: Path, kind: str) -> Dataset:
 
     reading = read(path, kind=kind)
     if not reading.records:
-        first = reading.rejected[0] if reading.rejected else None
-        why = f" The first, line {first.line}: {first.field} {first.reason}." if first else ""
-        raise DataError(f"None of the {reading.total} rows of {path} can be used as {kind}.{why}")
+        why = f" {reading.rejected[0].said}." if reading.rejected else ""
+        raise DataError(f"None of the {reading.total:,} rows of {path} can be used as {kind}.{why}")
     facts = {"rejected": len(reading.rejected), "layout": reading.layout, "columns": reading.columns}
     return Dataset(freeze(project_root, kind, reading.records, path.name, f"file {path.name}", facts))
 

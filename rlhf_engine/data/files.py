@@ -48,6 +48,10 @@ class Rejected:
     field: str
     reason: str
 
+    @property
+    def said(self) -> str:
+        return f"Line {self.line}, {self.field}: {self.reason}" if self.field else f"Line {self.line} {self.reason}"
+
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Alert, Produced, Stage
-from rlhf_engine.data.datasets import freeze
+from rlhf_engine.data.datasets import freeze, list_datasets
 from rlhf_engine.data.reading import Reading, reading_of
 from rlhf_engine.data.records import Record
 from rlhf_engine.runtime.context import RunContext
@@ -27,6 +27,7 @@ def import_data(spec: ImportSpec, run: RunContext) -> None:
     """
     path = Path(spec.path).expanduser()
     run.emit(Stage(f"Reading {path.name}"))
+    known = {info.hash for info in list_datasets(run.project_root)}
     reading, records = reading_of(path, spec.kind, spec.layout, spec.columns)
     # The path itself stays out of the card, which may be published: it can name a person.
     facts = {"file": path.name, "layout": reading.layout, "columns": reading.columns}
@@ -41,7 +42,9 @@ def import_data(spec: ImportSpec, run: RunContext) -> None:
         )
     except DataError as error:
         if reading.total and reading.total == len(reading.rejected):
-            raise DataError(_none_left(path, reading), "Check the columns and the layout, and import again.") from error
+            where = (run.folder / "rejected.jsonl").relative_to(run.project_root).as_posix()
+            hint = f"Each row is named in {where}. If columns were misunderstood, say which holds what."
+            raise DataError(_none_left(path, reading), hint) from error
         raise
     finally:
         report = _write_report(reading, run.folder)
@@ -56,6 +59,7 @@ def import_data(spec: ImportSpec, run: RunContext) -> None:
         "train": info.train,
         "heldout": info.heldout,
         "total": reading.total,
+        "known": info.hash in known,
         "rejected": len(reading.rejected),
         "rejected_rows": [asdict(row) for row in reading.rejected[:_SHOWN]],
         "report": report.relative_to(run.project_root).as_posix(),
@@ -81,9 +85,7 @@ def _write_report(reading: Reading, folder: Path) -> Path:
 
 
 def _none_left(path: Path, reading: Reading) -> str:
-    first = reading.rejected[0]
-    what = f"{first.field} {first.reason}".strip()
-    return f"None of the {reading.total} rows of {path} can be used as {reading.kind}. Line {first.line}: {what}."
+    return f"None of the {reading.total:,} rows of {path} can be used as {reading.kind}. {reading.rejected[0].said}."
 
 
 def _quoting(reading: Reading) -> str:

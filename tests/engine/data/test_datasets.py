@@ -117,7 +117,9 @@ def test_a_file_is_read_and_frozen_and_another_kind_is_refused(tmp_path):
 def test_a_file_without_one_good_row_is_refused_with_the_first_reason(tmp_path):
     file = tmp_path / "bad.jsonl"
     file.write_text('{"prompt": ""}\n')
-    with pytest.raises(DataError, match=r"None of the 1 rows of .*bad\.jsonl can be used as prompts\. .* line 1"):
+    with pytest.raises(
+        DataError, match=r"None of the 1 rows of .*bad\.jsonl can be used as prompts\. Line 1, prompt: is empty"
+    ):
         resolve(tmp_path, str(file), "prompts")
 
 
