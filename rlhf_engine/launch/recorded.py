@@ -52,9 +52,11 @@ def carry_out(
             stack.enter_context(_logged(folder / "run.log"))
             stack.enter_context(ControlFile(folder, control))
         except EngineError as error:
+            on_error(error)
             return refuse(run_id, spec, publish, error, _next_seq(project_root, run_id) if resume else 0)
         except OSError as error:
             known = StoreError(f"{error.filename or project_root} cannot be written: {error.strerror}.")
+            on_error(known)
             return refuse(run_id, spec, publish, known, _next_seq(project_root, run_id) if resume else 0)
         return execute(run_id, spec, _stored_first(writer, publish), control, project_root, resume, first, on_error)
 

@@ -91,5 +91,8 @@ def sqlite_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         if "disk is full" in str(error):
             raise DiskFull(f"The disk is full while writing {path}.") from error
+        if "locked" in str(error):
+            hint = "Close what else has it open, such as a database browser or a backup, and try again."
+            raise StoreError(f"{path} is being written by another program.", hint) from error
         hint = "Check that the disk is there and may be written; a copy of the file may help to rescue what it holds."
         raise StoreError(f"{path} cannot be used: {error}.", hint) from error
