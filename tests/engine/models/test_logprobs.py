@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from rlhf_engine.data.batches import left_pad, right_pad
 from rlhf_engine.models import logprobs
+from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.load import LoadedBase
 from rlhf_engine.models.logprobs import token_logprobs
+from rlhf_engine.models.sampling import Sampler, complete
 from tests.engine.tiny import PAD
 
 ROWS = [[7, 9, 30, 41, 12], [5, PAD, 8, PAD, 9, 10, 60, 61, PAD, 3, 1], [20, 21, PAD]]  # pad ids are text here too
@@ -84,3 +88,33 @@ def test_no_wanted_token_gives_zeros(backbone):
     ids = torch.tensor([[5, 6]])
     found = token_logprobs(backbone, ids, torch.ones_like(ids), torch.zeros_like(ids, dtype=torch.bool))
     assert not found.logp.any() and not found.best.any()
+
+
+@pytest.mark.parametrize("pad", [right_pad, left_pad])
+def test_padding_changes_nothing_where_positions_are_absolute(tmp_path, pad):
+    """Llama's positions are relative, so a shift by padding would not show there; GPT-2 numbers them."""
+    config = GPT2Config(
+        vocab_size=80,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=64,
+        initializer_range=0.4,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(config).eval()
+    backbone = Backbone(LoadedBase("gpt2", tmp_path, model, None, (1,), PAD, ""))
+    ids, real = pad(ROWS, PAD, 20)
+    with torch.no_grad():
+        batch = token_logprobs(backbone, ids, real.long(), first_off(real)).logp
+        for i, row in enumerate(ROWS):
+            torch.testing.assert_close(
+                batch[i][first_off(real)[i]], alone(backbone, row).logp[0, 1:], atol=1e-5, rtol=0
+            )
+    greedy = Sampler(6, temperature=0)
+    together = complete(backbone, "", ROWS, greedy, torch.Generator())
+    assert [a.tokens for a in together] == [
+        complete(backbone, "", [r], greedy, torch.Generator())[0].tokens for r in ROWS
+    ]
