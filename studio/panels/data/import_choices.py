@@ -79,7 +79,9 @@ class ImportChoices(QWidget):
         self._filling = True
         self.kind.clear()
         found = word(KINDS[preview.kind]) if preview.kind else self.tr("not recognised")
-        self.kind.addItem(self.tr("Recognised: {0}").format(found) if preview.kind else self.tr("Choose…"), "auto")
+        self.kind.addItem(
+            self.tr("Recognised: {0}").format(found) if preview.kind else self.tr("by the columns below"), "auto"
+        )
         for kind in RECORD_KINDS:
             self.kind.addItem(word(KINDS[kind]), kind)
         self.layout_.clear()

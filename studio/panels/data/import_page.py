@@ -209,6 +209,7 @@ class ImportPage(QWidget):
             self.records.select(0)
         else:
             self.record.clear()
+        self.choices.unknown.setVisible(not seen.layout)
         self.tabs.setTabText(2, self.tr("Issues ({0})").format(len(rows)) if rows else self.tr("Issues"))
         self._judge(seen)
 

@@ -30,6 +30,7 @@ from studio.widgets import (
     StageBar,
     button,
     ghost_button,
+    icon_button,
 )
 
 if TYPE_CHECKING:
@@ -60,10 +61,13 @@ class RecordsPage(QWidget):
         self.waiting = ghost_button("", lambda: session.go("compare"), icon="scale-balance")
         self.waiting.hide()
         self.table.add_action(self.waiting)
-        self.table.add_action(button(self.tr("Export…"), self.export, icon="export"))
-        self.freeze_button = button(self.tr("Freeze…"), self.freeze, icon="snowflake")
-        self.freeze_button.setToolTip(self.tr("Make an immutable dataset of these records, as training does"))
-        self.table.add_action(self.freeze_button)
+        self.export_button = icon_button("export", self.tr("Export to a file…"), self.export)
+        self.freeze_button = icon_button(
+            "snowflake", self.tr("Freeze: make an immutable dataset of these records, as training does"), self.freeze
+        )
+        for made in (self.export_button, self.freeze_button):
+            self.table.add_action(made)
+        self.table.filter.setMinimumWidth(120)
         self.add_button = button(self.tr("Add"), self.add, icon="plus")
         self.table.add_action(self.add_button)
         self.table.set_empty(self._nothing())
@@ -94,6 +98,17 @@ class RecordsPage(QWidget):
             self.waiting.setVisible(waits > 0)
         if self.side.currentIndex() != 2:
             self._show_selected(self.table.selection())
+        self._show_what_helps()
+
+    def _show_what_helps(self) -> None:
+        """An empty table needs no room beside it, and no buttons that would do nothing."""
+        total, labels = self.total(), self._session.labels if self._session.project is not None else None
+        retired = labels.count(self.kind, include_retired=True) - total if labels is not None else 0
+        self.retired.setVisible(retired > 0 or self._with_retired)
+        for made in (self.export_button, self.freeze_button):
+            made.setVisible(total > 0)
+        self.add_button.setVisible(total + retired > 0)
+        self._frame.setVisible(total + retired > 0 or self.side.currentIndex() == 2)
 
     def _show_retired(self, yes: bool) -> None:
         self._with_retired = yes
@@ -139,6 +154,7 @@ class RecordsPage(QWidget):
     def add(self) -> None:
         self.editor.begin(self.kind)
         self.side.setCurrentIndex(2)
+        self._show_what_helps()
 
     def edit(self) -> None:
         row = self.table.current()
@@ -278,6 +294,7 @@ class RecordsPage(QWidget):
     def _leave_editor(self) -> None:
         self.side.setCurrentIndex(0)
         self._show_selected(self.table.selection())
+        self._show_what_helps()
         self.table.view.setFocus()
 
     def _ask_model(self) -> None:
@@ -295,7 +312,7 @@ class RecordsPage(QWidget):
         self.edit_button = button(self.tr("Edit"), self.edit, icon="pencil-outline", tip=self.tr("Enter"))
         self.retire_button = button(self.tr("Retire"), self.retire, icon="archive-outline", tip=self.tr("Del"))
         self.restore_button = button(self.tr("Restore"), self.restore, icon="archive-arrow-up-outline")
-        ask = ghost_button(self.tr("Ask in Playground"), self._ask_model)
+        ask = ghost_button(self.tr("Ask a model"), self._ask_model)
         line = QHBoxLayout()
         line.setSpacing(S2)
         for made in (self.edit_button, self.retire_button, self.restore_button):
@@ -345,7 +362,7 @@ class RecordsPage(QWidget):
         )
 
     def _lay_out(self) -> None:
-        frame = QWidget()
+        frame = self._frame = QWidget()
         inner = QVBoxLayout(frame)
         inner.setContentsMargins(S4, 0, 0, 0)
         inner.addWidget(self.side)

@@ -8,13 +8,13 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-AIM = 0.010  # seconds that one slice should take
+ENOUGH, MOST_TIME = 0.011, 0.015  # seconds: a slice that takes less may grow, one that takes more shrinks
+LEAST, MOST = 4, 500  # things in one slice; for a single one the disk takes nearly as long as for four
 TELL = 0.1  # seconds between two words about progress: painting them takes as long as a slice
-MOST = 500  # things in one slice
 
 
 class Slices(QObject):
-    """Hands `things` to `write` in lists, which grow and shrink so that each call takes about 10 ms.
+    """Hands `things` to `write` in lists, which grow and shrink so that a call takes less than a frame.
 
     Signals: progressed(done, total); finished(done), also after `stop()`; failed(error), with what came before kept.
     """
@@ -30,7 +30,7 @@ class Slices(QObject):
         self.done = 0
         self.longest = 0.0  # seconds of the longest call
         self._things, self._write = things, write
-        self._size, self._told = 1, 0.0
+        self._size, self._told = LEAST, 0.0
         self._timer = QTimer(self, interval=0)
         self._timer.timeout.connect(self._next)
         self._timer.start()
@@ -56,8 +56,10 @@ class Slices(QObject):
         took = time.perf_counter() - began
         self.longest = max(self.longest, took)
         self.done += len(some)
-        # Twice as many at most: the first calls after a pause are faster than those that follow.
-        self._size = max(1, min(MOST, int(self._size * max(0.25, min(2.0, AIM / max(took, 1e-6))))))
+        if took < ENOUGH:
+            self._size = min(MOST, self._size + max(1, self._size // 4))
+        elif took > MOST_TIME:
+            self._size = max(LEAST, self._size * 3 // 4)
         if self.done >= len(self._things):
             self.stop()
         elif time.perf_counter() - self._told > TELL:

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from rlhf_engine.contract.errors import EngineError, SpecError
-from rlhf_engine.contract.events import Alert, Envelope, Produced, RunFinished, Stage
+from rlhf_engine.contract.events import Envelope, Produced, RunFinished, Stage
 from studio.commands import Command
 from studio.panels.export.card_editor import CardEditor
 from studio.panels.export.choices import ExportChoices
@@ -138,8 +138,6 @@ class ExportPanel(QWidget):
         match envelope.event:
             case Stage(text=text, done=done, total=total):
                 self.bar.show_stage(text, done, total)
-            case Alert(level=level, text=text):
-                self._session.toast(text, "warn" if level != "info" else "info")
             case Produced(what="export", path=path, facts=facts):
                 if facts.get("dry_run"):
                     self._show_files(path, facts)
@@ -147,7 +145,10 @@ class ExportPanel(QWidget):
                     self._list(path, facts)
                     self.result.show_export(path, facts)
             case RunFinished(outcome=outcome, message=message, hint=hint, traceback=trace):
+                run_id = self.run_id
                 self._stop_listening()
+                if self._dry and outcome == "completed":
+                    self._session.delete_run(run_id)  # a list of files is no export, and must not be counted as one
                 self._finish(outcome, message, hint, trace)
 
     def _submit(self, dry_run: bool) -> None:
@@ -176,9 +177,8 @@ class ExportPanel(QWidget):
 
     def _finish(self, outcome: str, message: str, hint: str, trace: str) -> None:
         if outcome == "completed":
-            if not self._dry:
-                self._session.toast(self.tr("The model was exported."), "good")
-        elif outcome == "cancelled":
+            return
+        if outcome == "cancelled":
             self._session.toast(self.tr("The export was stopped. Nothing is left of it."), "info")
         else:
             self._fail(message, hint, trace)

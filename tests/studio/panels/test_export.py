@@ -216,6 +216,7 @@ def test_a_model_is_listed_and_exported_for_real(trained, show, qtbot) -> None:
         "model.safetensors",
     }
     assert panel.card.box.toPlainText().startswith("---")
+    qtbot.waitUntil(lambda: [row.task for row in trained.runs.runs()] == ["sft"], timeout=10_000)  # a list is no run
     panel.export()
     qtbot.waitUntil(lambda: panel.run_id == "", timeout=120_000)
     assert panel.result.isVisible(), [card.text() for card in panel.findChildren(ErrorCard)]
