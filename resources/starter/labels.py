@@ -156,7 +156,7 @@ def demonstrations(rng: random.Random, everything: list[Asked]) -> list[dict[str
 
 def _contrast(rng: random.Random, asked: Asked, everything: list[Asked]) -> tuple[str, str]:
     """Two answers that differ in something: truth, manner, length, form, or whatever chance brings."""
-    kind = rng.choices(("truth", "manner", "length", "form", "chance"), (0.27, 0.21, 0.20, 0.19, 0.13))[0]
+    kind = rng.choices(("truth", "manner", "length", "form", "chance"), (0.17, 0.27, 0.26, 0.18, 0.12))[0]
     right = rng.random() < 0.85
     match kind:
         case "truth":

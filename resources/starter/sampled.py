@@ -31,7 +31,7 @@ from rlhf_engine.models.sampling import Sampler, complete
 SEED = 23
 ANSWERS_EACH = 8
 LONGEST = 40  # tokens
-WANTED = {"form": 1000, "truth": 500, "courtesy": 1300, "length": 800}  # by the rung of the rule that decides
+WANTED = {"form": 800, "truth": 300, "courtesy": 1500, "length": 1000}  # by the rung of the rule that decides
 
 
 def write_sampled(project: Path) -> Counter[str]:

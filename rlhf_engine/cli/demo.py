@@ -27,6 +27,7 @@ from rlhf_engine.tasks.reward.spec import RewardSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 
 ANSWER_TOKENS = 40
+TEMPERATURE = 0.7  # the same wherever answers are written, so that what is measured is what was trained
 DATASETS = ("prompts", "demonstrations", "comparisons")
 
 
@@ -80,10 +81,10 @@ def reward_spec(model: str, dataset: str, seed: int) -> RewardSpec:
     return RewardSpec(
         model=model,
         dataset=dataset,
-        epochs=3,
+        epochs=2,
         batch_size=32,
         micro_batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         response_tokens=ANSWER_TOKENS,
         checkpoint_every=50,
         seed=seed,
@@ -95,15 +96,16 @@ def ppo_spec(policy: str, reward_model: str, dataset: str, seed: int) -> PPOSpec
         policy=policy,
         reward_model=reward_model,
         dataset=dataset,
-        updates=60,
+        updates=50,
         batch_size=64,
         minibatch_size=32,
         micro_batch_size=32,
         learning_rate=5e-4,
         value_learning_rate=1e-3,
         response_tokens=ANSWER_TOKENS,
+        temperature=TEMPERATURE,
         epochs=2,
-        kl_coef=0.05,
+        kl_coef=0.1,
         checkpoint_every=20,
         seed=seed,
     )
@@ -174,6 +176,7 @@ def take_through(root: Path, seed: int, as_json: bool, say: Callable[[str], None
         models=("starter", sft, ppo),
         prompts=tuple(prompts),
         max_new_tokens=ANSWER_TOKENS,
+        temperature=TEMPERATURE,
         alternatives=0,
         reward_model=reward,
         seed=seed,
