@@ -22,6 +22,7 @@ from studio.theme.tokens import S2, S3, S4
 from studio.widgets import Column, EmptyState, PlainLabel, Query, RecordTable, button, ghost_button
 
 Row = dict[str, Any]
+LABELS = "labels"  # the origin of what Session.freeze makes
 _TRAINS = {"demonstrations": "sft", "comparisons": "reward", "prompts": "ppo"}
 
 
@@ -75,6 +76,7 @@ class DatasetsPage(QWidget):
 
     def _show_list(self, infos: list[DatasetInfo]) -> None:
         self._infos = {info.hash: info for info in infos}
+        self.side.setVisible(bool(infos))
         self.table.set_rows([{**asdict(info), "id": info.hash} for info in infos])
         if self._wanted:
             self.select(self._wanted)
@@ -96,11 +98,11 @@ class DatasetsPage(QWidget):
             self.tr("{0}: {1} to train on, {2} held out").format(
                 word(KINDS[info.kind]), f"{info.train:,}", f"{info.heldout:,}"
             ),
-            self.tr("from {0}, {1}").format(info.origin, when(info.created)),
         ]
         if layout := info.facts.get("layout"):
             parts.append(word(LAYOUTS.get(str(layout), str(layout))))
-        self.facts.setText("  ·  ".join(parts) + f"\n{info.hash}")
+        self.facts.setText("  ·  ".join(parts))
+        self.adding.setVisible(info.origin != LABELS)  # whose rows came from the records in the first place
         self.adding.offer(info.ref, info.kind, info.rows)
         self._show_rows(info)
 
@@ -115,10 +117,10 @@ class DatasetsPage(QWidget):
         self.viewer.set_source(source.page, source.count)
         self.viewer.selected.connect(self._show_record)
         self._viewer_place.addWidget(self.viewer)
-        self._below.hide()
+        self._beside.hide()
 
     def _show_record(self, rows: list[Row]) -> None:
-        self._below.setVisible(bool(rows))
+        self._beside.setVisible(bool(rows))
         if rows:
             self.detail.show_record(rows[0]["record"])
 
@@ -137,48 +139,44 @@ class DatasetsPage(QWidget):
     def _lay_out(self) -> None:
         hint = PlainLabel(self.tr("Select a dataset to see its rows."), tone="muted", wrap=True)
         hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        shown = QWidget()
-        actions = QHBoxLayout()
-        actions.setSpacing(S2)
-        actions.addWidget(button(self.tr("Export…"), self._export, icon="export"))
-        actions.addWidget(ghost_button(self.tr("Train with it"), self._train, icon="school-outline"))
-        actions.addStretch()
-        self._viewer_frame = QWidget()
-        self._viewer_frame.setLayout(self._viewer_place)
-        rows = QSplitter(Qt.Orientation.Vertical)
-        rows.addWidget(self._viewer_frame)
-        self._below = QWidget()
-        below = QVBoxLayout(self._below)
-        below.setContentsMargins(0, S3, 0, 0)
-        below.addWidget(self.detail)
-        rows.addWidget(self._below)
+        words = QVBoxLayout()
+        words.setSpacing(2)
+        words.addWidget(self.name)
+        words.addWidget(self.facts)
+        top = Qt.AlignmentFlag.AlignTop
+        head = QHBoxLayout()
+        head.setSpacing(S2)
+        head.addLayout(words, 1)
+        head.addWidget(ghost_button(self.tr("Train with it"), self._train, icon="school-outline"), 0, top)
+        head.addWidget(button(self.tr("Export…"), self._export, icon="export"), 0, top)
+        head.addWidget(self.adding, 0, top)
+        viewer_frame = QWidget()
+        viewer_frame.setLayout(self._viewer_place)
+        self._beside = QWidget()
+        beside = QVBoxLayout(self._beside)
+        beside.setContentsMargins(S4, 0, 0, 0)
+        beside.addWidget(self.detail)
+        rows = QSplitter(Qt.Orientation.Horizontal)
+        rows.addWidget(viewer_frame)
+        rows.addWidget(self._beside)
         rows.setChildrenCollapsible(False)
-        rows.setSizes([340, 300])
-        rows.setStretchFactor(0, 1)
-        rows.setStretchFactor(1, 1)
-        self._viewer_frame.setMinimumHeight(200)
-        self._below.hide()
+        rows.setSizes([640, 460])
+        self._beside.setMinimumWidth(280)
+        self._beside.hide()
+        shown = QWidget()
         inner = QVBoxLayout(shown)
-        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setContentsMargins(0, S3, 0, 0)
         inner.setSpacing(S3)
-        inner.addWidget(self.name)
-        inner.addWidget(self.facts)
+        inner.addLayout(head)
         inner.addWidget(rows, 1)
-        inner.addWidget(self.adding)
-        inner.addLayout(actions)
         self.side = QStackedWidget()
         self.side.addWidget(hint)
         self.side.addWidget(shown)
-        frame = QWidget()
-        framed = QVBoxLayout(frame)
-        framed.setContentsMargins(S4, 0, 0, 0)
-        framed.addWidget(self.side)
-        frame.setMinimumWidth(340)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.side.hide()
+        splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(self.table)
-        splitter.addWidget(frame)
-        splitter.setSizes([530, 580])
-        splitter.setStretchFactor(0, 1)
+        splitter.addWidget(self.side)
+        splitter.setSizes([220, 420])
         splitter.setStretchFactor(1, 1)
         splitter.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
@@ -243,11 +241,13 @@ def _columns() -> list[Column]:
 
     return [
         Column("name", title("name")),
-        Column("kind", title("kind"), 112, kind_word),
+        Column("kind", title("kind"), 128, kind_word),
         Column("rows", title("rows"), 64, number, right=True),
         Column("train", title("train"), 64, number, right=True),
         Column("heldout", title("heldout"), 76, number, right=True),
+        Column("origin", title("origin"), 180),
         Column("created", title("created"), 104, when),
+        Column("hash", title("hash"), 148, mono=True),
     ]
 
 

@@ -229,6 +229,16 @@ def test_without_a_project_nothing_is_asked(empty_session, show) -> None:
     assert panel.pages["prompts"].table.model.rowCount() == 0
 
 
+def test_a_dataset_made_of_the_records_is_not_offered_to_be_added_to_them(session, show, qtbot) -> None:
+    session.labels.add_prompt("What is a lamp?")
+    panel = show(session)
+    panel.pages["prompts"].freeze()
+    qtbot.waitUntil(lambda: panel.datasets.table.model.rowCount() == 1, timeout=10_000)
+    panel.show_kind("datasets")
+    panel.datasets.table.view.selectRow(0)
+    assert panel.datasets.facts.isVisible() and not panel.datasets.adding.isVisible()
+
+
 # Files
 
 
