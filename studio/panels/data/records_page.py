@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
-from rlhf_engine.data.records import split_of, text_of, unpack_prompt
+from rlhf_engine.data.records import text_of, unpack_prompt
 from studio.panels.data.files import ask_where, export_labels
 from studio.panels.data.record_detail import RecordDetail
 from studio.panels.data.record_editor import RecordEditor
+from studio.panels.data.record_rows import RecordRows, columns
 from studio.panels.data.slices import Slices
-from studio.panels.data.sources import BackgroundSource
-from studio.panels.data.words import COLUMNS, COUNTED, FIELDS, KINDS, SPLITS, counted, source_word, verdict, when, word
+from studio.panels.data.words import COUNTED, KINDS, counted, word
 from studio.session import Session, sentence
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import (
-    Column,
     EmptyState,
     PlainLabel,
-    Query,
     RecordTable,
     StageBar,
     button,
@@ -36,7 +33,6 @@ from studio.widgets import (
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Changed
 
-DIRECT = 5_000  # records that can be searched and sorted within a frame
 Row = dict[str, Any]
 Undo = Callable[[], object]
 
@@ -51,10 +47,8 @@ class RecordsPage(QWidget):
         super().__init__(parent)
         self._session, self.kind = session, kind
         self._slices: Slices | None = None
-        self._with_retired = False
-        self.table = RecordTable(_columns(kind), self._page, self._count)
-        self._background = BackgroundSource(session, self.table, self._far_page, self._far_count)
-        self.table.set_source(self._page, self._count)
+        self.table = RecordTable(columns(kind))
+        self.rows = RecordRows(session, kind, self.table)
         self.retired = QCheckBox(self.tr("Show retired"))
         self.retired.toggled.connect(self._show_retired)
         self.table.add_action(self.retired)
@@ -90,7 +84,7 @@ class RecordsPage(QWidget):
 
     def reload(self) -> None:
         """Fetch the table again; what is selected stays."""
-        self._background.forget()
+        self.rows.forget()
         self.table.reload()
         if self.kind == "comparisons" and self._session.project is not None:
             waits = self._session.labels.tally()[""]
@@ -104,50 +98,19 @@ class RecordsPage(QWidget):
         """An empty table needs no room beside it, and no buttons that would do nothing."""
         total, labels = self.total(), self._session.labels if self._session.project is not None else None
         retired = labels.count(self.kind, include_retired=True) - total if labels is not None else 0
-        self.retired.setVisible(retired > 0 or self._with_retired)
+        self.retired.setVisible(retired > 0 or self.rows.with_retired)
         for made in (self.export_button, self.freeze_button):
             made.setVisible(total > 0)
         self.add_button.setVisible(total + retired > 0)
         self._frame.setVisible(total + retired > 0 or self.side.currentIndex() == 2)
 
     def _show_retired(self, yes: bool) -> None:
-        self._with_retired = yes
+        self.rows.with_retired = yes
         self.reload()
 
     def total(self) -> int:
         """How many records there are, without the retired ones."""
-        return self._session.labels.count(self.kind) if self._session.project is not None else 0
-
-    def _page(self, query: Query) -> Sequence[Row]:
-        if self._session.project is None:
-            return []
-        if not self._near(query):
-            return self._background.page(query)
-        return _rows(self._session.labels, self.kind, query, self._with_retired)
-
-    def _count(self, query: Query) -> int:
-        if self._session.project is None:
-            return 0
-        if not self._near(Query(text=query.text)):
-            return self._background.count(query)
-        return self._session.labels.count(self.kind, query.text, self._with_retired)
-
-    def _near(self, query: Query) -> bool:
-        """Whether the answer comes at once: pages in order of time are found by their number, however many."""
-        return (not query.text and query.sort in ("", "created")) or self.total() <= DIRECT
-
-    def _far_page(self, query: Query) -> Sequence[Row]:
-        """Called on another thread."""
-        with _Reader(self._database()) as labels:
-            return _rows(labels, self.kind, query, self._with_retired)
-
-    def _far_count(self, query: Query) -> int:
-        with _Reader(self._database()) as labels:
-            return int(labels.count(self.kind, query.text, self._with_retired))
-
-    def _database(self) -> Path:
-        assert self._session.project is not None
-        return self._session.project.root / "labels.db"
+        return self.rows.total()
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -396,65 +359,5 @@ def author() -> str:
         return ""
 
 
-class _Reader:
-    """A read-only connection for as long as a block, on the thread that opens it."""
-
-    def __init__(self, database: Path) -> None:
-        self._database = database
-
-    def __enter__(self) -> Any:
-        from rlhf_engine.store.labels import Labels
-
-        self._labels = Labels(self._database, write=False)
-        return self._labels
-
-    def __exit__(self, *_: object) -> None:
-        self._labels.close()
-
-
-def _rows(labels: Any, kind: str, query: Query, retired: bool) -> list[Row]:
-    """A page of records, the newest first unless sorted, with the side of the split that each is on."""
-    descending = query.descending if query.sort else True
-    found: list[Row] = labels.page(
-        kind, query.offset, query.limit, query.text, query.sort or None, descending, include_retired=retired
-    )
-    for row in found:
-        row["split"] = split_of(unpack_prompt(row["prompt"], row["turns"]))
-        if kind == "comparisons":
-            row["verdict"] = verdict(row["winner"], row["strength"])
-    return found
-
-
 def _old(row: Row, name: str) -> Any:
     return unpack_prompt(row["prompt"], row["turns"]) if name == "prompt" else row[name]
-
-
-def _tone(row: Row) -> str:
-    if row.get("hidden"):
-        return "muted"
-    return "warn" if row.get("flagged") else ""
-
-
-def _split_word(split: Any) -> str:
-    return word(SPLITS.get(str(split), ""))
-
-
-def _columns(kind: str) -> list[Column]:
-    prompt = Column("prompt", word(FIELDS["prompt"]), tone=_tone)
-    texts = {
-        "prompts": [prompt],
-        "demonstrations": [prompt, Column("completion", word(FIELDS["completion"]), tone=_tone)],
-        "comparisons": [
-            prompt,
-            Column("a", word(FIELDS["a"]), tone=_tone),
-            Column("b", word(FIELDS["b"]), tone=_tone),
-            Column("verdict", word(COLUMNS["verdict"]), 136, sortable=False, tone=_tone),
-        ],
-    }[kind]
-    split = Column("split", word(COLUMNS["split"]), 76, _split_word, sortable=False, tone=_tone)
-    return [
-        *texts,
-        *([] if kind == "comparisons" else [split]),  # there the texts need the room
-        Column("source", word(FIELDS["source"]), 72, source_word, tone=_tone),
-        Column("created", word(COLUMNS["created"]), 104, when, tone=_tone),
-    ]

@@ -58,7 +58,9 @@ def show(qtbot: Any) -> Callable[[Any], DataPanel]:
 def settle(qtbot: Any, panel: DataPanel, seconds: float = 30) -> None:
     """Wait until the import page knows what it thinks of a file."""
     page = panel.importing
-    qtbot.waitUntil(lambda: page.look is not None and page.steps.currentIndex() == 2, timeout=int(seconds * 1000))
+    qtbot.waitUntil(
+        lambda: page.looking.look is not None and page.steps.currentIndex() == 2, timeout=int(seconds * 1000)
+    )
 
 
 def import_now(qtbot: Any, panel: DataPanel, path: Path) -> None:
@@ -108,9 +110,9 @@ def test_a_filter_and_a_sort_are_answered_by_the_labels(session, show, qtbot) ->
 
 
 def test_a_large_table_is_searched_on_another_thread(session, show, qtbot, monkeypatch) -> None:
-    from studio.panels.data import records_page
+    from studio.panels.data import record_rows
 
-    monkeypatch.setattr(records_page, "DIRECT", 10)
+    monkeypatch.setattr(record_rows, "DIRECT", 10)
     session.labels.add_many("prompts", [PromptRecord(f"Question {n}") for n in range(250)])
     panel = show(session)
     table = panel.pages["prompts"].table
@@ -258,12 +260,12 @@ def test_a_file_is_understood_before_anything_is_kept(session, show, qtbot, comp
     panel.importing.open(comparisons_file)
     settle(qtbot, panel)
     page = panel.importing
-    assert (page.look.kind, page.look.good, page.look.total) == ("comparisons", 28, 30)
-    assert page.verdict.text().startswith("All 30 rows: 28 comparisons, 2 left out.")
-    assert [page.issues.model.row(n)["line"] for n in range(2)] == [5, 8]
-    assert page.tabs.widget(0).model.rowCount() == 30
-    assert page.records.model.rowCount() == 28
-    assert page.import_button.isEnabled()
+    assert (page.looking.look.kind, page.looking.look.good, page.looking.look.total) == ("comparisons", 28, 30)
+    assert page.looking.verdict.text().startswith("All 30 rows: 28 comparisons, 2 left out.")
+    assert [page.looking.issues.model.row(n)["line"] for n in range(2)] == [5, 8]
+    assert page.looking.tabs.widget(0).model.rowCount() == 30
+    assert page.looking.records.model.rowCount() == 28
+    assert page.looking.import_button.isEnabled()
     assert session.datasets() == []
     page.start()
     ((_, spec, _),) = session.quiet.submitted
@@ -281,15 +283,15 @@ def test_columns_with_names_of_their_own_are_mapped_by_hand(session, show, qtbot
     page = panel.importing
     page.open(path)
     settle(qtbot, panel)
-    assert page.look.error is not None and not page.import_button.isEnabled()
-    assert "is in no layout that is known" in page.verdict.text()
-    assert page.choices.unknown.isVisible()
+    assert page.looking.look.error is not None and not page.looking.import_button.isEnabled()
+    assert "is in no layout that is known" in page.looking.verdict.text()
+    assert page.looking.choices.unknown.isVisible()
     for field, column in {"prompt": "frage", "chosen": "gut", "rejected": "schlecht"}.items():
-        combo = page.choices.columns[field]
+        combo = page.looking.choices.columns[field]
         combo.setCurrentIndex(combo.findData(column))
-    qtbot.waitUntil(lambda: page.import_button.isEnabled(), timeout=5000)
-    assert (page.look.kind, page.look.good) == ("comparisons", 9)
-    assert page.choices.spec().columns == {"prompt": "frage", "chosen": "gut", "rejected": "schlecht"}
+    qtbot.waitUntil(lambda: page.looking.import_button.isEnabled(), timeout=5000)
+    assert (page.looking.look.kind, page.looking.look.good) == ("comparisons", 9)
+    assert page.looking.choices.spec().columns == {"prompt": "frage", "chosen": "gut", "rejected": "schlecht"}
 
 
 def test_the_kind_can_be_another_than_recognised(session, show, qtbot, comparisons_file) -> None:
@@ -298,9 +300,9 @@ def test_the_kind_can_be_another_than_recognised(session, show, qtbot, compariso
     page = panel.importing
     page.open(comparisons_file)
     settle(qtbot, panel)
-    page.choices.kind.setCurrentIndex(page.choices.kind.findData("demonstrations"))
-    qtbot.waitUntil(lambda: page.look is not None and page.look.kind == "demonstrations", timeout=5000)
-    assert page.import_button.text() == "Import the demonstrations"
+    page.looking.choices.kind.setCurrentIndex(page.looking.choices.kind.findData("demonstrations"))
+    qtbot.waitUntil(lambda: page.looking.look is not None and page.looking.look.kind == "demonstrations", timeout=5000)
+    assert page.looking.import_button.text() == "Import the demonstrations"
 
 
 @pytest.mark.parametrize(
@@ -310,6 +312,7 @@ def test_the_kind_can_be_another_than_recognised(session, show, qtbot, compariso
         ("empty.jsonl", b"", "empty"),
         ("list.json", b'{"no": "rows"}', "holds no list of rows"),
     ],
+    ids=["cut off", "empty", "no rows"],
 )
 def test_a_file_that_cannot_be_read_is_an_error_in_the_panel(
     session, show, qtbot, tmp_path, name, content, sentence
@@ -328,13 +331,13 @@ def test_a_file_that_cannot_be_read_is_an_error_in_the_panel(
         cards = page._failed_step.findChildren(ErrorCard)
         said[:] = [card.cause.text() for card in cards]
         return page.steps.currentWidget() is page._failed_step or (
-            page.look is not None and page.look.error is not None
+            page.looking.look is not None and page.looking.look.error is not None
         )
 
     qtbot.waitUntil(found, timeout=5000)
-    told = " ".join(said) + (str(page.look.error) if page.look and page.look.error else "")
+    told = " ".join(said) + (str(page.looking.look.error) if page.looking.look and page.looking.look.error else "")
     assert sentence in told
-    assert not page.import_button.isEnabled()
+    assert not page.looking.import_button.isEnabled()
 
 
 def test_a_dropped_file_opens_the_import(session, show, qtbot, comparisons_file) -> None:
@@ -383,7 +386,7 @@ def test_an_import_that_keeps_nothing_says_why(real_session, show, qtbot, tmp_pa
     panel.show_import()
     panel.importing.open(path)
     settle(qtbot, panel)
-    assert not panel.importing.import_button.isEnabled()
+    assert not panel.importing.looking.import_button.isEnabled()
     panel.importing.start()
     qtbot.waitUntil(lambda: panel.importing.steps.currentWidget() is panel.importing._failed_step, timeout=60_000)
 
@@ -480,6 +483,6 @@ def test_real_files_are_recognised(session, show, qtbot, file, kind, good) -> No
     panel.show_import()
     panel.importing.open(path)
     settle(qtbot, panel)
-    look = panel.importing.look
+    look = panel.importing.looking.look
     assert (look.kind, look.error) == (kind, None)
     assert look.good >= min(good, look.total) * 0.9
