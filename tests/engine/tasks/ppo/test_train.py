@@ -278,6 +278,16 @@ def test_a_score_in_the_rollout_is_the_reward_models_own_number(small, inside):
     torch.testing.assert_close(found.raw_scores, one_by_one, atol=1e-5, rtol=0)
 
 
+def test_a_value_is_read_before_its_token_and_one_after_the_last(small, inside):
+    hand = Hand(small, inside)
+    found = hand.roll()
+    rows = [row[keep].tolist() for row, keep in zip(found.batch.ids, found.batch.attention.bool(), strict=True)]
+    asked = [row[: len(row) - n] for row, n in zip(rows, found.lengths.tolist(), strict=True)]
+    with torch.no_grad():  # one by one, read at the last token of what stands before
+        torch.testing.assert_close(found.values[:, 0], hand.actors.backbone.score(VALUE, asked), atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.value_after, hand.actors.backbone.score(VALUE, rows), atol=1e-5, rtol=0)
+
+
 # Reward models of another base --------------------------------------------------------------------------------------
 
 
