@@ -19,9 +19,7 @@ from rlhf_engine.tasks.generate.spec import GenerateSpec
 
 def chat(
     model: Annotated[str, typer.Argument(help="starter, a folder, owner/name, or run:ID.")],
-    prompt: Annotated[
-        str | None, typer.Option(help="Ask this and end. Without it, a conversation; empty, a text from nothing.")
-    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="Ask this and end. Without it, a conversation.")] = None,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens that add up to this.")] = 1.0,
     longest: Annotated[int, typer.Option("--max-new-tokens", help="Where to stop at the latest.")] = 128,

@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from resources import starter
 from rlhf_engine.contract.errors import ModelError
+from rlhf_engine.models.endings import Endings, endings_of
 from rlhf_engine.models.folders import check_model
 from rlhf_engine.models.hub import download
 
@@ -45,9 +46,14 @@ class LoadedBase:
     folder: Path
     model: PreTrainedModel
     tokenizer: Any
-    eos_ids: tuple[int, ...]
+    endings: Endings
     pad_id: int
     fingerprint: str
+
+    @property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Every token that ends an answer; the first one is what training appends."""
+        return self.endings.ids
 
     @property
     def context(self) -> int:
@@ -145,14 +151,14 @@ def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Pro
         )
     model.to(device)  # type: ignore[arg-type]  # its decorator hides that this is a method
     model.eval().requires_grad_(False)
-    eos = _eos_ids(model, tokenizer)
-    if not eos:
+    endings = endings_of(model, tokenizer)
+    if not endings.ids:
         raise ModelError(
             f"The tokenizer of {base} has no end-of-text token, so answers could never end.",
             "Set eos_token in tokenizer_config.json, or eos_token_id in generation_config.json.",
         )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0  # any id will do: masks go by position
-    return LoadedBase(base, folder, model, tokenizer, eos, pad, fingerprint(folder))
+    return LoadedBase(base, folder, model, tokenizer, endings, pad, fingerprint(folder))
 
 
 def fingerprint(folder: Path) -> str:
@@ -167,14 +173,6 @@ def fingerprint(folder: Path) -> str:
             file.seek(max(0, size - (1 << 20)))
             digest.update(file.read())
     return digest.hexdigest()[:16]
-
-
-def _eos_ids(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:
-    """Every token that ends an answer; the tokenizer's own comes first, since that is the one training appends."""
-    generation = getattr(model.generation_config, "eos_token_id", None) if model.generation_config else None
-    listed = generation if isinstance(generation, list | tuple) else [generation]
-    found = [tokenizer.eos_token_id, *listed]
-    return tuple(dict.fromkeys(int(i) for i in found if i is not None))
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from rlhf_engine.contract.events import Alert
 from rlhf_engine.contract.spec import Spec, spec_body
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import ModelSource, load_base, resolve
@@ -17,7 +18,10 @@ def open_backbone(ref: str, run: RunContext, dtype: str) -> tuple[Backbone, Mode
     """The base under `ref`, frozen and without adapters, and what `ref` stands for."""
     source = resolve(ref, run.project_root)
     run.stage(f"Loading {source.base}")
-    return Backbone(load_base(source.base, run.device, choose_dtype(dtype, run.device), run.stage)), source
+    base = load_base(source.base, run.device, choose_dtype(dtype, run.device), run.stage)
+    if base.endings.note:
+        run.emit(Alert("warning", base.endings.note, base.endings.hint))
+    return Backbone(base), source
 
 
 def settings_fingerprint(spec: Spec) -> str:

@@ -9,6 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from rlhf_engine.data.batches import left_pad, right_pad
 from rlhf_engine.models import logprobs
 from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.endings import Endings
 from rlhf_engine.models.load import LoadedBase
 from rlhf_engine.models.logprobs import token_logprobs
 from rlhf_engine.models.sampling import Sampler, complete
@@ -105,7 +106,7 @@ def test_padding_changes_nothing_where_positions_are_absolute(tmp_path, pad):
     )
     torch.manual_seed(0)
     model = GPT2LMHeadModel(config).eval()
-    backbone = Backbone(LoadedBase("gpt2", tmp_path, model, None, (1,), PAD, ""))
+    backbone = Backbone(LoadedBase("gpt2", tmp_path, model, None, Endings((1,)), PAD, ""))
     ids, real = pad(ROWS, PAD, 20)
     with torch.no_grad():
         batch = token_logprobs(backbone, ids, real.long(), first_off(real)).logp
