@@ -13,7 +13,7 @@ from studio.widgets import tooltip
 
 REF = Qt.ItemDataRole.UserRole
 _COLUMNS = ("kind", "parameters", "size", "context", "template", "dtype")
-_WIDTHS = (108, 96, 92, 76, 80, 60)
+_WIDTHS = (104, 92, 88, 76, 80, 68)
 _RIGHT = {"parameters", "size", "context"}
 
 
