@@ -19,7 +19,7 @@ def found(tmp_path_factory):
 
 def test_the_base_continues_text_and_sft_answers(found):
     assert found.base.well_formed < 0.2
-    assert found.sft.well_formed > 0.85
+    assert found.sft.well_formed > 0.75
 
 
 def test_the_reward_model_orders_pairs_it_never_saw(found):

@@ -200,16 +200,15 @@ def _tell(question: Question, run: RunContext) -> None:
 def _scores(
     spec: GenerateSpec, opened: dict[str, Opened], prompts: list[Prompt], written: list[Question], run: RunContext
 ) -> dict[int, float]:
-    """The reward model's number for each answer, read as it was trained to read: the text, then the end token."""
+    """The reward model's number for each answer, read as it was trained to read: the text, then the end token.
+
+    An empty answer is an answer too. Only one that does not fit into the reward model's context has no number.
+    """
     judge = opened[spec.reward_model]
     run.stage("Scoring")
     base = judge.backbone.base
     template = str(judge.source.about.get("template", "auto"))
-    sequences = {
-        q.answer: render(base.tokenizer, prompts[q.prompt], q.writing.text, template).ids
-        for q in written
-        if q.writing.text.strip()
-    }
+    sequences = {q.answer: render(base.tokenizer, prompts[q.prompt], q.writing.text, template).ids for q in written}
     fitting = {answer: ids for answer, ids in sequences.items() if len(ids) <= base.context}
     if not fitting:
         return {}
