@@ -23,11 +23,10 @@ from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.store.project import Project, is_project
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.ppo.spec import PPOSpec
+from rlhf_engine.tasks.presets import presets_of
 from rlhf_engine.tasks.reward.spec import RewardSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 
-ANSWER_TOKENS = 40
-TEMPERATURE = 0.7  # the same wherever answers are written, so that what is measured is what was trained
 DATASETS = ("prompts", "demonstrations", "comparisons")
 
 
@@ -62,53 +61,21 @@ class Findings:
     curves: dict[str, dict[str, list[tuple[int, float]]]] = field(default_factory=dict)
 
 
+def starter_settings(task: str) -> dict[str, Any]:
+    """What the window offers as the preset for the starter model."""
+    return next(preset.values for preset in presets_of(task) if preset.key == "starter")
+
+
 def sft_spec(dataset: str, seed: int) -> SFTSpec:
-    return SFTSpec(
-        model="starter",
-        dataset=dataset,
-        epochs=3,
-        batch_size=32,
-        micro_batch_size=32,
-        learning_rate=3e-3,
-        sample_every=40,
-        evaluate_every=20,
-        checkpoint_every=50,
-        seed=seed,
-    )
+    return SFTSpec(model="starter", dataset=dataset, seed=seed, **starter_settings("sft"))
 
 
 def reward_spec(model: str, dataset: str, seed: int) -> RewardSpec:
-    return RewardSpec(
-        model=model,
-        dataset=dataset,
-        epochs=2,
-        batch_size=32,
-        micro_batch_size=32,
-        learning_rate=2e-3,
-        response_tokens=ANSWER_TOKENS,
-        checkpoint_every=50,
-        seed=seed,
-    )
+    return RewardSpec(model=model, dataset=dataset, seed=seed, **starter_settings("reward"))
 
 
 def ppo_spec(policy: str, reward_model: str, dataset: str, seed: int) -> PPOSpec:
-    return PPOSpec(
-        policy=policy,
-        reward_model=reward_model,
-        dataset=dataset,
-        updates=50,
-        batch_size=64,
-        minibatch_size=32,
-        micro_batch_size=32,
-        learning_rate=5e-4,
-        value_learning_rate=1e-3,
-        response_tokens=ANSWER_TOKENS,
-        temperature=TEMPERATURE,
-        epochs=2,
-        kl_coef=0.1,
-        checkpoint_every=20,
-        seed=seed,
-    )
+    return PPOSpec(policy=policy, reward_model=reward_model, dataset=dataset, seed=seed, **starter_settings("ppo"))
 
 
 def demo(out: Path | None = None, project: Path | None = None, as_json: bool = False, seed: int = 0) -> int:
@@ -175,8 +142,8 @@ def take_through(root: Path, seed: int, as_json: bool, say: Callable[[str], None
     ask = GenerateSpec(
         models=("starter", sft, ppo),
         prompts=tuple(prompts),
-        max_new_tokens=ANSWER_TOKENS,
-        temperature=TEMPERATURE,
+        max_new_tokens=starter_settings("ppo")["response_tokens"],
+        temperature=starter_settings("ppo")["temperature"],  # what is measured is what was trained
         alternatives=0,
         reward_model=reward,
         seed=seed,

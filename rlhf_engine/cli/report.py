@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 from resources.starter.judge import RULE
 from rlhf_engine.cli.demo import Findings
+from rlhf_engine.tasks.metric_help import about_metric
 
 Curve = list[tuple[int, float]]
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
@@ -43,8 +44,8 @@ def _plot(curves: dict[str, Curve], title: str, panels: tuple[tuple[str, ...], .
     figure.suptitle(title)
     for axis, names in zip(axes[0], panels, strict=True):
         for name, colour in zip(names, (BLUE, ORANGE), strict=False):
-            axis.plot(*_columns(curves[name]), color=colour, linewidth=1.5, label=name)
-        _finish(axis, unit, legend=len(names) > 1, title=" and ".join(names) if len(names) == 1 else "")
+            axis.plot(*_columns(curves[name]), color=colour, linewidth=1.5, label=about_metric(name).label)
+        _finish(axis, unit, legend=len(names) > 1, title=about_metric(names[0]).title if len(names) == 1 else "")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -21,9 +21,25 @@ class Preset:
     source: str = ""
 
 
+_STARTER = "For the starter model: a minute or two on two cores. Larger models want lower learning rates."
+
 PRESETS: dict[str, tuple[Preset, ...]] = {
     "sft": (
         Preset("default", "Default", "Three passes over the demonstrations: for a few hundred to a few thousand."),
+        Preset(
+            "starter",
+            "Starter model",
+            _STARTER,
+            {
+                "epochs": 3.0,
+                "batch_size": 32,
+                "micro_batch_size": 32,
+                "learning_rate": 3e-3,
+                "evaluate_every": 20,
+                "sample_every": 40,
+                "checkpoint_every": 50,
+            },
+        ),
         Preset(
             "quick",
             "Quick look",
@@ -39,6 +55,19 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     ),
     "reward": (
         Preset("default", "Default", "Two passes, scores kept near zero and given mean 0 and deviation 1 at the end."),
+        Preset(
+            "starter",
+            "Starter model",
+            _STARTER,
+            {
+                "epochs": 2.0,
+                "batch_size": 32,
+                "micro_batch_size": 32,
+                "learning_rate": 2e-3,
+                "response_tokens": 40,
+                "checkpoint_every": 50,
+            },
+        ),
         Preset(
             "quick",
             "Quick look",
@@ -62,6 +91,24 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
     ),
     "ppo": (
         Preset("default", "Default", "Small batches and a fixed KL penalty: for adapters on one machine."),
+        Preset(
+            "starter",
+            "Starter model",
+            _STARTER,
+            {
+                "updates": 50,
+                "batch_size": 64,
+                "minibatch_size": 32,
+                "micro_batch_size": 32,
+                "response_tokens": 40,
+                "temperature": 0.7,
+                "learning_rate": 5e-4,
+                "value_learning_rate": 1e-3,
+                "epochs": 2,
+                "kl_coef": 0.1,
+                "checkpoint_every": 20,
+            },
+        ),
         Preset(
             "quick",
             "Quick look",

@@ -1,6 +1,6 @@
-"""One run in a process of its own, so that a test can kill it: `python -m tests.engine.run_once ROOT RUN SPEC [resume]`.
+"""One run in a process of its own, so that a test can kill it: `python -m tests.engine.run_once ROOT RUN SPEC`.
 
-Prints its envelopes, one per line.
+A fourth word resumes the run. Prints its envelopes, one per line.
 """
 
 from __future__ import annotations

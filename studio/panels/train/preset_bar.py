@@ -44,7 +44,10 @@ class PresetBar(QWidget):
         """Offer the presets of a method; those of another one stay as they were."""
         if task != self._task:
             self._task, self._form = task, form
-            self._offer()
+            only_starter = {model.ref for model in self._session.models(("base",))} <= {"starter"}
+            self._offer("starter" if only_starter else "")
+            if only_starter and not form.changed_fields():  # a draft that was begun earlier stays as it is
+                self.use()
 
     def show_origin(self, words: str) -> None:
         """The settings are those of no preset but of something else, such as a run."""

@@ -159,7 +159,9 @@ def test_a_run_without_a_checkpoint_starts_again_and_says_so(project):
     assert any(isinstance(e.event, Alert) and "no checkpoint" in e.event.text for e in said)
 
 
-@pytest.mark.parametrize("forgotten", ["policy", "value", "policy_optimizer", "value_optimizer", "order", "moments", "beta"])
+@pytest.mark.parametrize(
+    "forgotten", ["policy", "value", "policy_optimizer", "value_optimizer", "order", "moments", "beta"]
+)
 def test_each_kept_thing_is_needed(project, forgotten, monkeypatch):
     """The negative control: a checkpoint that lacks any one of them does not continue the same run."""
     from rlhf_engine.runtime.context import RunContext

@@ -46,8 +46,8 @@ def side(panel):
 def test_the_labels_of_the_project_can_be_trained_on_at_once(panel):
     assert panel.setup.start_button.isEnabled()
     assert panel.setup.form.editor("dataset").combo.currentText() == "This project's demonstrations (40)"
-    # 36 to train on in batches of 16 are 2 whole batches, three times over
-    assert side(panel)[0] == "≈ 6 steps: 36 examples, 3 times over; 4 held out for measuring."
+    # 36 to train on in the starter preset's batches of 32 are one whole batch, three times over
+    assert side(panel)[0] == "≈ 3 steps: 36 examples, 3 times over; 4 held out for measuring."
     assert "First run of this kind on this model: its speed is not known yet." in side(panel)
 
 
@@ -142,7 +142,7 @@ def test_ones_own_preset_is_kept_and_can_be_removed(panel, session, qtbot):
 
 def test_settings_of_an_unfinished_form_are_there_again(panel, session, qtbot):
     panel.setup.form.set_values({"epochs": 7.0, "model": "/models/mine"})
-    qtbot.waitUntil(lambda: session.recall("train.draft.sft") == {"epochs": 7.0})
+    qtbot.waitUntil(lambda: session.recall("train.draft.sft", {}).get("epochs") == 7.0)
     again = TrainPanel(session)
     qtbot.addWidget(again)
     assert again.setup.form.values()["epochs"] == 7.0
@@ -158,6 +158,17 @@ def test_the_command_names_a_spec_that_gives_the_same_run(panel, session, qtbot)
     assert (spec.epochs, spec.model) == (3.0, "starter")
     assert Path(words[2]).parent == session.root / "specs"
     assert not session.quiet.submitted
+
+
+def test_the_starter_model_begins_with_the_settings_that_suit_it(panel, session, qtbot):
+    assert panel.setup.bar.preset().key == "starter"
+    assert panel.setup.form.values()["learning_rate"] == 3e-3
+    session.labels.add_model("/models/large", "Large")
+    again = TrainPanel(session)
+    qtbot.addWidget(again)
+    again.setup.choose("reward")
+    assert again.setup.bar.preset().key == "default"
+    assert again.setup.form.values()["learning_rate"] == 2e-4
 
 
 def test_a_second_start_waits_and_says_so(panel, session, qtbot):

@@ -63,7 +63,10 @@ def test_columns_and_kind_of_the_spec_are_used(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([{"prompt": ""}, {"prompt": " "}], "None of the 2 rows of .* can be used as prompts. Line 1, prompt: is empty"),
+        (
+            [{"prompt": ""}, {"prompt": " "}],
+            "None of the 2 rows of .* can be used as prompts. Line 1, prompt: is empty",
+        ),
         ([{"foo": 1}], "in no layout that is known"),
     ],
 )

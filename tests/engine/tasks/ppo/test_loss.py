@@ -84,7 +84,9 @@ def test_gae_carries_value_and_advantage_through_a_hole():
     # an observation between two actions counts as if it were not there
     mask = torch.tensor([[True, False, True]])
     hole, _ = gae(torch.tensor([[0.1, 9.0, 1.0]]), torch.tensor([[0.5, 9.0, 0.2]]), mask, 1.0, 0.95)
-    dense, _ = gae(torch.tensor([[0.1, 1.0]]), torch.tensor([[0.5, 0.2]]), torch.ones(1, 2, dtype=torch.bool), 1.0, 0.95)
+    dense, _ = gae(
+        torch.tensor([[0.1, 1.0]]), torch.tensor([[0.5, 0.2]]), torch.ones(1, 2, dtype=torch.bool), 1.0, 0.95
+    )
     assert hole[0, [0, 2]].tolist() == pytest.approx(dense[0].tolist())
     assert hole[0, 1] == 0
 
@@ -103,7 +105,9 @@ def test_policy_loss_of_the_batch():
     assert out.clipped.item() == pytest.approx(1 / 7)
     assert out.approx_kl.item() == pytest.approx(0.027321, abs=2e-6)  # 0.023906 if padding were counted
     # ratios 1.349859 .670320 1 1.051271 .818731 1.349859 1
-    assert out.ratio.item() == pytest.approx((1.349859 + 0.670320 + 1 + 1.051271 + 0.818731 + 1.349859 + 1) / 7, abs=1e-6)
+    assert out.ratio.item() == pytest.approx(
+        (1.349859 + 0.670320 + 1 + 1.051271 + 0.818731 + 1.349859 + 1) / 7, abs=1e-6
+    )
     assert out.ratio_max.item() == pytest.approx(1.349859, abs=1e-6)
 
 
@@ -141,7 +145,9 @@ def test_value_loss_of_the_batch():
     out = value_loss(NEW_VALUES, VALUES, torch.tensor(RETURNS), MASK, clip=0.2)
     assert out.loss.item() == pytest.approx(0.124496, abs=2e-6)
     assert out.clipped.item() == pytest.approx(3 / 7)
-    assert value_loss(NEW_VALUES, VALUES, torch.tensor(RETURNS), MASK, clip=0).loss.item() == pytest.approx(0.114828, abs=2e-6)
+    assert value_loss(NEW_VALUES, VALUES, torch.tensor(RETURNS), MASK, clip=0).loss.item() == pytest.approx(
+        0.114828, abs=2e-6
+    )
 
 
 def test_explained_variance_of_the_batch():
@@ -178,10 +184,7 @@ def test_the_order_of_answers_changes_nothing():
 
 def test_micro_batches_add_up_to_the_batch():
     advantages = torch.tensor(WHITE)
-    parts = [
-        policy_loss(NEW[i], LOGP[i], advantages[i], MASK[i], clip=0.2, total=MASK.sum()).loss
-        for i in ([0], [1])
-    ]
+    parts = [policy_loss(NEW[i], LOGP[i], advantages[i], MASK[i], clip=0.2, total=MASK.sum()).loss for i in ([0], [1])]
     assert sum(parts).item() == pytest.approx(policy_loss(NEW, LOGP, advantages, MASK, clip=0.2).loss.item())
 
 

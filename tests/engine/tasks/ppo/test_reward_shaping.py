@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from rlhf_engine.tasks.ppo.reward_shaping import Moments, overlong_penalty, repetition_penalty, token_rewards, without_end
+from rlhf_engine.tasks.ppo.reward_shaping import (
+    Moments,
+    overlong_penalty,
+    repetition_penalty,
+    token_rewards,
+    without_end,
+)
 
 
 def test_an_answer_without_end_loses_or_is_replaced():
@@ -21,7 +27,9 @@ def test_the_overlong_penalty_falls_evenly_over_the_buffer():
 
 def test_repeated_trigrams_cost():
     # 1 2 3 1 2 3: trigrams 123 231 312 123, of which 3 are distinct: 1 - 3/4
-    assert repetition_penalty([[1, 2, 3, 1, 2, 3], [1, 2], [1, 2, 3, 4]], weight=2.0).tolist() == pytest.approx([-0.5, 0.0, 0.0])
+    assert repetition_penalty([[1, 2, 3, 1, 2, 3], [1, 2], [1, 2, 3, 4]], weight=2.0).tolist() == pytest.approx(
+        [-0.5, 0.0, 0.0]
+    )
 
 
 def test_running_moments_over_two_batches():
