@@ -37,7 +37,7 @@ def describe() -> dict[str, Any]:
         facts |= {"device": torch.cuda.get_device_name(), "memory_total": total, "memory_free": free}
     else:
         memory = psutil.virtual_memory()
-        facts |= {"device": f"CPU, {torch.get_num_threads()} threads"}
+        facts |= {"device": f"CPU, {torch.get_num_threads()} thread" + "s" * (torch.get_num_threads() > 1)}
         facts |= {"memory_total": memory.total, "memory_free": memory.available}
     return facts
 

@@ -83,6 +83,7 @@ class LivePlot(QWidget):
         self.plot.getAxis("left").enableAutoSIPrefix(False)
         self.plot.getAxis("bottom").enableAutoSIPrefix(False)
         self.plot.getAxis("left").setWidth(48)
+        self.plot.layout.setContentsMargins(0, 8, 6, 0)  # the outermost labels stick out by half their size
         self._line = pg.InfiniteLine(angle=90, movable=False)
         self._line.hide()
         self.plot.addItem(self._line, ignoreBounds=True)

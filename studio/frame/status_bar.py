@@ -108,8 +108,7 @@ class StatusBar(QStatusBar):
 
     def show_reading(self, reading: Reading) -> None:
         self._asking = False
-        name = self.tr("Memory") if reading.gpu else self.tr("CPU")
-        self.memory.show_bytes(name, reading.memory, reading.memory_total)
+        self.memory.show_bytes(self.tr("Memory"), reading.memory, reading.memory_total)
         set_tooltip(self.memory, self.tr("Memory in use. Processors {0} % busy.").format(f"{reading.busy:.0f}"))
         self.gpu.setVisible(bool(reading.gpu))
         if reading.gpu:

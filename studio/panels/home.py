@@ -310,7 +310,8 @@ class HomePanel(QWidget):
     def _show_disk(self, sizes: dict[str, int]) -> None:
         parts = [f"{name} {amount(size)}" for name, size in sizes.items() if size and name not in ("total", "free")]
         text = self.tr("This project takes {0}; {1} are free.").format(amount(sizes["total"]), amount(sizes["free"]))
-        self.disk.setText(f"{text} {' · '.join(parts)}")
+        inside = self.tr("Of that: {0}.").format(", ".join(parts)) if parts else ""
+        self.disk.setText(f"{text} {inside}".strip())
 
 
 def _run_title(row: Any) -> str:

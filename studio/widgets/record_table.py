@@ -284,7 +284,7 @@ class RecordTable(QWidget):
             modes_ = QHeaderView.ResizeMode
             header.setSectionResizeMode(number, modes_.Interactive if column.width else modes_.Stretch)
             if column.width:
-                header.resizeSection(number, column.width)
+                header.resizeSection(number, max(column.width, header.sectionSizeHint(number)))
         view.selectionModel().selectionChanged.connect(lambda *_: self.selected.emit(self.selection()))
         view.doubleClicked.connect(lambda _: self._activate())
 

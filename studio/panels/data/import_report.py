@@ -46,7 +46,7 @@ class ImportReport(QWidget):
             [
                 Column("line", word(COLUMNS["line"]), 80, right=True),
                 Column("field", word(COLUMNS["field"]), 140),
-                Column("reason", word(COLUMNS["reason"])),
+                Column("reason", word(COLUMNS["reason"]), write=lambda reason: reason[:1].upper() + reason[1:]),
             ]
         )
         self.table.set_empty(EmptyState("check-circle-outline", self.tr("No row was left out.")))

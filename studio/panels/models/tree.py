@@ -13,7 +13,7 @@ from studio.widgets import tooltip
 
 REF = Qt.ItemDataRole.UserRole
 _COLUMNS = ("kind", "parameters", "size", "context", "template", "dtype")
-_WIDTHS = (104, 92, 88, 76, 80, 68)
+_WIDTHS = (112, 104, 88, 80, 88, 80)
 _RIGHT = {"parameters", "size", "context"}
 
 

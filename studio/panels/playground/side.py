@@ -29,6 +29,7 @@ class Side(QTabWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setDocumentMode(True)
+        self.tabBar().setDrawBase(False)
         self.setMinimumWidth(300)
         self.framing = FramingForm()
         self.sampling = SamplingForm(session)
