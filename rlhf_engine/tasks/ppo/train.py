@@ -32,6 +32,7 @@ from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tensors import masked_mean, whiten
 
 CANDIDATES = 32  # held-out prompts among which the previews look for some that fit
+FACTS = ("objective/score", "objective/kl_sequence")  # said of the result, as measured in the last update
 
 
 def train(spec: PPOSpec, run: RunContext) -> None:
@@ -45,7 +46,7 @@ def train(spec: PPOSpec, run: RunContext) -> None:
     backbone = actors.backbone
     learner = Learner(spec, run, actors)
     order = Order(len(questions), spec.batch_size, run.rng)
-    moments, beta = Moments(), Beta(spec.kl_coef)
+    moments, beta, latest = Moments(), Beta(spec.kl_coef), Latest()
     about = lineage(
         actors.source, "ppo", run, reward_model=spec.reward_model, dataset=spec.dataset, template=spec.template
     )
@@ -75,6 +76,7 @@ def train(spec: PPOSpec, run: RunContext) -> None:
         order=order,
         moments=moments,
         beta=beta,
+        latest=latest,
         **kept,
     )
 
@@ -102,6 +104,7 @@ def train(spec: PPOSpec, run: RunContext) -> None:
         if "p99" in actors.judge_facts:
             values["reward/above_p99"] = (found.raw_scores > actors.judge_facts["p99"]).float().mean().item()
         run.metrics(update, values)
+        latest.facts = {name: values[name] for name in FACTS}
         watch(values, update, run)
         if spec.adaptive_kl:
             drift = values["objective/kl_sequence"]
@@ -114,10 +117,9 @@ def train(spec: PPOSpec, run: RunContext) -> None:
                 run.emit(sample)
             run.emit(as_sample(actors, found, advantages, 0, text_of(asked[0].prompt), update))
 
-    facts = {name: values[name] for name in ("objective/score", "objective/kl_sequence")} if spec.updates else {}
     if run.world.leads:
-        save_adapter(backbone, POLICY, run.folder / "adapter", {**about, "facts": facts})
-    run.emit(Produced("adapter", f"runs/{run.run_id}/adapter", facts))
+        save_adapter(backbone, POLICY, run.folder / "adapter", {**about, "facts": latest.facts})
+    run.emit(Produced("adapter", f"runs/{run.run_id}/adapter", latest.facts))
 
 
 def read(dataset: Dataset, spec: PPOSpec, run: RunContext, actors: Actors) -> tuple[list[Question], list[Prompt]]:
@@ -149,6 +151,19 @@ class Beta:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         self.value = state["value"]
+
+
+class Latest:
+    """What the last update measured of the policy: a run killed after its last checkpoint has no update left to ask."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, float]:
+        return self.facts
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.facts = dict(state)
 
 
 class Learner:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from rlhf_engine.contract.control import RunControl
-from rlhf_engine.contract.events import Alert, CheckpointSaved, Envelope, Metrics, RunFinished, RunStarted
+from rlhf_engine.contract.events import Alert, CheckpointSaved, Envelope, Metrics, Produced, RunFinished, RunStarted
 from rlhf_engine.tasks import spec_to_json
 from tests.engine.small_project import SmallProject, curve, ended_well
 
@@ -77,6 +77,22 @@ def test_ten_steps_equal_a_kill_at_a_random_moment_and_a_resume(project, task):
     told = [Envelope.from_json(line) for line in (*lines, *resumed.splitlines()) if line.rstrip().endswith("}")]
     assert curve(told) == curve(whole), f"killed after step {after}"
     assert same(weights(project, f"{task}-whole"), weights(project, f"{task}-cut"))
+
+
+@pytest.mark.parametrize("task", ["sft", "reward", "ppo"])
+def test_a_run_killed_after_its_last_checkpoint_still_hands_over_its_result(project, task):
+    spec = spec_for(project, task)
+    whole = project.run(f"{task}-last", spec)
+    made, facts = weights(project, f"{task}-last"), produced(whole)
+    again = project.run(f"{task}-last", spec, resume=True)  # all steps are done, the result is not yet told
+    assert ended_well(again) and curve(again) == {}
+    assert produced(again) == facts and facts
+    assert same(weights(project, f"{task}-last"), made)
+
+
+def produced(said):
+    (facts,) = [e.event.facts for e in said if isinstance(e.event, Produced)]
+    return facts
 
 
 def test_every_step_said_twice_says_the_same(project):
