@@ -52,6 +52,7 @@ class ChartGrid(QWidget):
         self._names: dict[str, str] = {}
         self._shown: dict[str, bool] = {}
         self._marks: list[tuple[float, str]] = []
+        self._last_step = 0
         self._big = ""
         self._layout = "2x2"
         self._places: tuple[list[str], int] = ([], 0)  # what lies in the grid, and in how many columns
@@ -80,6 +81,12 @@ class ChartGrid(QWidget):
             self._colors[run] = len(self._colors)
         self._plot(metric).add(step, value, run)
 
+    def expect(self, last_step: int) -> None:
+        """No curve is awaited beyond this step; 0 while nobody knows. Axes grow up to it, not past it."""
+        self._last_step = last_step
+        for plot in self._plots.values():
+            plot.last_step = last_step
+
     def truncate(self, after_step: float, run: str = "") -> None:
         """Forget what a run said after a step: it has been resumed from there."""
         for plot in self._plots.values():
@@ -96,6 +103,7 @@ class ChartGrid(QWidget):
         self._names.clear()
         self._shown.clear()
         self._marks.clear()
+        self._last_step = 0
         self._big = ""
         self._arrange()
 
@@ -192,6 +200,7 @@ class ChartGrid(QWidget):
             plot = LivePlot(metric)
             plot.set_smoothing(self.slider.value() / 100)
             plot.set_log(self.log.isChecked())
+            plot.last_step = self._last_step
             plot.pointed.connect(self._point)
             plot.followed.connect(self._followed)
             plot.title.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -238,6 +247,7 @@ class ChartGrid(QWidget):
             for column in range(3):
                 self._grid.setColumnStretch(column, 1 if column < columns else 0)
             self._grid.setRowStretch(len(wanted) // columns + 1, 1)
+            self._grid.activate()  # a new card would be drawn over the first one until the next turn
         self.redraw()
 
     # --- the toolbar ---------------------------------------------------------------------------------------------

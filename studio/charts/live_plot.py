@@ -59,6 +59,7 @@ class LivePlot(QWidget):
         self._curves: dict[str, _Curves] = {}
         self._hidden: set[str] = set()
         self._marks: list[tuple[float, str, Any]] = []
+        self.last_step = 0  # where the curves will end; 0 while nobody knows
         self._span = (0.0, 10.0)
         self._range = (0.0, 1.0)
         self.title = PlainLabel(metric, bold=True, elide=Qt.TextElideMode.ElideRight)
@@ -243,6 +244,8 @@ class LivePlot(QWidget):
             return
         largest = max(float(curves.series.steps[-1]) for curves in shown)
         end = nice_end(largest)
+        if largest <= self.last_step:
+            end = min(end, float(self.last_step))
         moved = False
         if self._span != (0.0, end):
             self._span, moved = (0.0, end), True

@@ -13,7 +13,7 @@ from studio.widgets import tooltip
 
 REF = Qt.ItemDataRole.UserRole
 _COLUMNS = ("kind", "parameters", "size", "context", "template", "dtype")
-_WIDTHS = (112, 104, 88, 80, 88, 80)
+_WIDTHS = (112, 100, 84, 76, 84, 72)
 _RIGHT = {"parameters", "size", "context"}
 
 

@@ -135,9 +135,10 @@ class RunView(QWidget):
     def on_event(self, envelope: Envelope) -> None:
         self.story.hear(envelope)
         match envelope.event:
-            case RunStarted(task=task, from_step=step):
+            case RunStarted(task=task, from_step=step, total_steps=total):
                 self._before = ""
                 self.curves.truncate(step)
+                self.charts.expect(total)
                 if task in TASKS:
                     self.curves.set_primary(TASKS[task].charts)
                 self._take_row()
@@ -145,6 +146,9 @@ class RunView(QWidget):
                 self.curves.add(step, values)
             case KnobChanged(step=step, name=name, value=value):
                 self.charts.mark(step, f"{name.replace('_', ' ')} \u00d7 {value:g}")
+            case RunFinished(outcome="failed", message=message, hint=hint):
+                self._take_row()
+                self._see_interruption(message, hint)
             case RunFinished():
                 self._take_row()
         if not self._soon.isActive():
@@ -218,11 +222,15 @@ class RunView(QWidget):
     def _told_all(self) -> None:
         """What is stored has been told: a story without an end is that of a process that died."""
         self._caught_up = True
-        row = self._row()
-        if row is not None and row.state == "interrupted" and self.story.state in ("waiting", *GOING, "failed"):
-            self.story.interrupt(row.message, row.hint)
+        self._see_interruption()
         self._queue_moved()
         self.redraw()
+
+    def _see_interruption(self, message: str = "", hint: str = "") -> None:
+        """A run whose process died has not failed: say the same as the list of runs does."""
+        row = self._row()
+        if row is not None and row.state == "interrupted" and self.story.state in ("waiting", *GOING, "failed"):
+            self.story.interrupt(message or row.message, hint or row.hint)
 
     def _queue_moved(self) -> None:
         """While this run waits, say for which."""

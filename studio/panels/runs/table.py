@@ -23,7 +23,7 @@ class RunTable(RecordTable):
             Column("data", self.tr("Data"), 104),
             Column("step", self.tr("Steps"), 60, write=lambda value: f"{value:,}" if value else "", right=True),
             Column("metrics", self.tr("Last values"), sortable=False),
-            Column("took", self.tr("Took"), 84, write=duration, right=True),
+            Column("took", self.tr("Took"), 104, write=duration, right=True),
             Column("started", self.tr("Started"), 100, write=when),
             Column("note", self.tr("Note"), 80),
         ]
