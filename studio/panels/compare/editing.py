@@ -12,7 +12,7 @@ from studio.widgets import Card, PlainLabel, button, primary_button
 
 
 class EditCard(Card):
-    """`saved(text)` and `closed()`."""
+    """`saved(text)` and `closed()`. Esc is the panel's: two of one key around the cursor would both be silent."""
 
     saved = Signal(str)
     closed = Signal()
@@ -42,7 +42,6 @@ class EditCard(Card):
         inside = Qt.ShortcutContext.WidgetWithChildrenShortcut
         QShortcut(QKeySequence("Ctrl+Return"), self, context=inside).activated.connect(self._save)
         QShortcut(QKeySequence("Ctrl+Enter"), self, context=inside).activated.connect(self._save)
-        QShortcut(QKeySequence("Esc"), self, context=inside).activated.connect(self.closed)
 
     def open(self, shown: Shown) -> None:
         self._texts = shown.texts

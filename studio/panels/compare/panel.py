@@ -233,7 +233,8 @@ class ComparePanel(QWidget):
     def _making_changed(self) -> None:
         self.generate.setEnabled(self.making.maker is None and self._session.project is not None)
         self._listen()
-        self._show_current()
+        if self.queue is None or self.queue.current is None:  # a pair that is being read or edited stays as it is
+            self._show_current()
 
     # --- what is shown -------------------------------------------------------------------------------------------
 

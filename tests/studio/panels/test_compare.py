@@ -379,6 +379,24 @@ def test_an_edited_answer_becomes_a_demonstration_and_the_pair_still_waits(
     assert current(panel) == pair and panel.edit.isHidden() and standing(session) == {}
 
 
+def test_esc_closes_the_editor_and_the_keys_judge_again(panel: ComparePanel, session: Any, qtbot: Any) -> None:
+    qtbot.keyClick(panel, Key.Key_E)
+    assert panel.edit.isVisible() and panel.edit.box.hasFocus()
+    qtbot.keyClick(panel.edit.box, Key.Key_Escape)
+    assert panel.edit.isHidden()
+    pair = current(panel)
+    qtbot.keyClick(panel, Key.Key_3)
+    assert standing(session) == {pair: ("tie", 1)}
+
+
+def test_an_answer_that_is_being_written_survives_the_end_of_generating(panel: ComparePanel, qtbot: Any) -> None:
+    panel.making.make(Wish("starter", "", PROJECT, 1, 1.0, 8, 0))
+    panel.open_edit()
+    panel.edit.box.setPlainText("what I would rather read")
+    panel.making._made(None)
+    assert panel.edit.isVisible() and panel.edit.box.toPlainText() == "what I would rather read"
+
+
 def test_guidelines_are_shown_as_text(panel: ComparePanel, qtbot: Any, session: Any) -> None:
     (session.root / "guidelines.md").write_text("# Prefer <b>kind</b> answers", encoding="utf-8")
     qtbot.keyClick(panel, Key.Key_H)
