@@ -182,15 +182,23 @@ class Learner:
             for rate in (spec.learning_rate, spec.value_learning_rate)
         ]
         means = Means()
+        peak = torch.zeros((), device=run.device)
         count = len(found.logp)
         for epoch in range(spec.epochs):
             order = torch.arange(count) if epoch == 0 else torch.randperm(count, generator=run.rng)
             for rows in order.split(spec.minibatch_size):
                 run.safe_point()
-                drift = self._minibatch(update, rows.to(run.device), found, weights, returns, rates, means)
+                drift, highest = self._minibatch(update, rows.to(run.device), found, weights, returns, rates, means)
+                peak = torch.maximum(peak, highest)
             if spec.target_kl and drift > 1.5 * spec.target_kl:
                 break
-        return means.result() | {"train/learning_rate": rates[0], "policy/epochs": float(epoch + 1)}
+        return {
+            "policy/grad_norm": 0.0,  # where every minibatch was skipped
+            **means.result(),
+            "policy/ratio_max": peak.item(),
+            "train/learning_rate": rates[0],
+            "policy/epochs": float(epoch + 1),
+        }
 
     def _minibatch(
         self,
@@ -201,9 +209,10 @@ class Learner:
         returns: Tensor,
         rates: list[float],
         means: Means,
-    ) -> float:
+    ) -> tuple[float, Tensor]:
         """One step of each optimiser. Gradients of micro-batches add up to the minibatch's exactly: every sum is
-        divided by the minibatch's tokens. Returns the approximate KL of this step, nats per token."""
+        divided by the minibatch's tokens. Returns the approximate KL of this step, nats per token, and the largest
+        ratio, ()."""
         spec, run, actors = self._spec, self._run, self._actors
         total = found.mask[rows].sum()
         learns_policy = update > spec.value_warmup
@@ -227,9 +236,7 @@ class Learner:
             peak = torch.maximum(peak, policy.ratio_max)
         run.world.sum_([sums])
         names = ("policy__loss", "policy__clip_fraction", "policy__approx_kl", "policy__ratio_mean", "value__loss")
-        means.add(
-            **dict(zip((*names, "value__clip_fraction", "policy__entropy"), sums, strict=True)), policy__ratio_max=peak
-        )
+        means.add(**dict(zip((*names, "value__clip_fraction", "policy__entropy"), sums, strict=True)))
         if sums[3] > spec.max_ratio:
             self.policy_optimizer.zero_grad(set_to_none=True)
             text = f"A minibatch was skipped: its mean probability ratio was {sums[3].item():.1f}."
@@ -239,4 +246,4 @@ class Learner:
         else:
             means.add(policy__grad_norm=torch.zeros(()))
         means.add(value__grad_norm=run.step(self.value_optimizer, rates[1], spec.max_grad_norm))
-        return float(sums[2])
+        return float(sums[2]), peak

@@ -208,6 +208,42 @@ def test_eight_by_one_learns_what_one_by_eight_learns(small, inside):
         assert equal_gradients(whole[i], cut[i]) and equal_gradients(whole[i], uneven[i])
 
 
+def learned(hand, logp, **changed):
+    """What one update says that learns from a rollout whose old log-probabilities are made up."""
+    found = hand.roll()
+    found = dataclasses.replace(found, logp=torch.where(found.mask, found.logp + logp, 0.0))
+    learner = ppo.Learner(dataclasses.replace(hand.spec, **changed), hand.run, hand.actors)
+    torch.manual_seed(1)
+    return learner.learn(5, found, torch.randn_like(found.logp), torch.randn_like(found.logp))
+
+
+def test_a_minibatch_whose_mean_ratio_is_too_high_is_skipped_and_said(small, inside):
+    hand = Hand(small, inside)
+    before = hand.actors.backbone.state(POLICY)
+    values = learned(hand, -1.5, max_ratio=3.0)  # every ratio begins at e ^ 1.5 = 4.48
+    assert values["policy/ratio_mean"] == pytest.approx(4.4817, abs=1e-3)
+    assert values["policy/grad_norm"] == 0.0 < values["value/grad_norm"]  # the value learns all the same
+    assert all(torch.equal(v, before[k]) for k, v in hand.actors.backbone.state(POLICY).items())
+    (said,) = [e.event for e in hand.hand.said if isinstance(e.event, Alert)]
+    assert "its mean probability ratio was 4.5" in said.text and said.hint
+
+
+def test_the_largest_ratio_is_that_of_the_whole_update(small, inside):
+    hand = Hand(small, inside, epochs=1)
+    rows = torch.zeros(hand.spec.batch_size, 1)
+    rows[-1] = -1.0  # one answer, in the last minibatch, has become e times as likely
+    values = learned(hand, rows, learning_rate=1e-8, value_learning_rate=1e-8)
+    assert values["policy/ratio_max"] == pytest.approx(2.7183, abs=1e-3)
+
+
+def test_passes_over_a_batch_end_once_the_policy_has_gone_far_enough(small, inside):
+    hand = Hand(small, inside, epochs=3)
+    # half the square of 0.5 is 0.125 nats; the passes end beyond 1.5 times the target
+    slow = {"learning_rate": 1e-8, "value_learning_rate": 1e-8}
+    assert learned(hand, -0.5, target_kl=0.08, **slow)["policy/epochs"] == 1.0
+    assert learned(hand, -0.5, target_kl=0.09, **slow)["policy/epochs"] == 3.0
+
+
 def test_more_padding_changes_no_loss(small, inside):
     hand = Hand(small, inside)
     found = hand.roll()
