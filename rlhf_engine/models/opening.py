@@ -9,7 +9,7 @@ from typing import Any
 from rlhf_engine.contract.events import Alert
 from rlhf_engine.contract.spec import Spec, spec_body
 from rlhf_engine.models.backbone import Backbone
-from rlhf_engine.models.load import ModelSource, load_base, resolve
+from rlhf_engine.models.load import ModelSource, fingerprint, load_base, resolve
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.runtime.device import choose_dtype
 
@@ -27,6 +27,16 @@ def open_backbone(ref: str, run: RunContext, dtype: str) -> tuple[Backbone, Mode
 def settings_fingerprint(spec: Spec) -> str:
     """Hash of all settings: a checkpoint continues the run it was made by, and no other."""
     return hashlib.sha256(json.dumps(spec_body(spec), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def adapters_of(**sources: ModelSource) -> dict[str, str]:
+    """Hash of each source's adapter, for the inputs of a checkpoint: a reference such as run:<id> does not say whether
+    that run has been gone on with since. A plain base has none."""
+    return {
+        name.replace("_", " "): fingerprint(source.adapter)
+        for name, source in sources.items()
+        if source.adapter is not None
+    }
 
 
 def lineage(source: ModelSource, task: str, run: RunContext, **facts: Any) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class Actors:
     def __init__(
         self, backbone: Backbone, judge: Backbone, source: ModelSource, scorer: ModelSource, template: str
     ) -> None:
-        self.backbone, self.judge, self.source, self._template = backbone, judge, source, template
+        self.backbone, self.judge, self.source, self.scorer = backbone, judge, source, scorer
+        self._template = template
         self.judge_facts: dict[str, float] = scorer.about.get("facts", {})
 
     @classmethod

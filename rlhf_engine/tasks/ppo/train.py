@@ -18,7 +18,7 @@ from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.records import Prompt, text_of
 from rlhf_engine.data.within import within
 from rlhf_engine.models.adapters import KeptAdapter, save_adapter
-from rlhf_engine.models.opening import lineage, settings_fingerprint
+from rlhf_engine.models.opening import adapters_of, lineage, settings_fingerprint
 from rlhf_engine.models.previews import Previews
 from rlhf_engine.models.sampling import Sampler
 from rlhf_engine.runtime.context import Clock, Means, RunContext, adamw, scheduled
@@ -65,6 +65,7 @@ def train(spec: PPOSpec, run: RunContext) -> None:
             "reward model": actors.judge.base.fingerprint,
             "dataset": dataset.info.hash,
             "settings": settings_fingerprint(spec),
+            **adapters_of(starting_adapter=actors.source, reward_adapter=actors.scorer),
         },
         every=spec.checkpoint_every,
         newest=spec.keep_checkpoints,

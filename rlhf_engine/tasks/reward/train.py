@@ -19,7 +19,7 @@ from rlhf_engine.models.adapters import KeptAdapter, load_adapter, new_lora, sav
 from rlhf_engine.models.backbone import PLAIN, Backbone
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import ModelSource
-from rlhf_engine.models.opening import lineage, open_backbone, settings_fingerprint
+from rlhf_engine.models.opening import adapters_of, lineage, open_backbone, settings_fingerprint
 from rlhf_engine.models.sampling import Sampler, complete
 from rlhf_engine.runtime.context import Means, RunContext, adamw, scheduled
 from rlhf_engine.runtime.order import Order
@@ -66,6 +66,7 @@ def train(spec: RewardSpec, run: RunContext) -> None:
             "base": backbone.base.fingerprint,
             "dataset": dataset.info.hash,
             "settings": settings_fingerprint(spec),
+            **adapters_of(starting_adapter=source),
         },
         every=spec.checkpoint_every,
         newest=spec.keep_checkpoints,

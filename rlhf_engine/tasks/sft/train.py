@@ -17,7 +17,7 @@ from rlhf_engine.data.within import within
 from rlhf_engine.models.adapters import KeptAdapter, new_lora, save_adapter, start_adapter
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.logprobs import token_logprobs
-from rlhf_engine.models.opening import lineage, open_backbone, settings_fingerprint
+from rlhf_engine.models.opening import adapters_of, lineage, open_backbone, settings_fingerprint
 from rlhf_engine.models.previews import Previews
 from rlhf_engine.models.sampling import Sampler
 from rlhf_engine.runtime.context import Means, RunContext, adamw, scheduled
@@ -73,6 +73,7 @@ def train(spec: SFTSpec, run: RunContext) -> None:
             "base": backbone.base.fingerprint,
             "dataset": dataset.info.hash,
             "settings": settings_fingerprint(spec),
+            **adapters_of(starting_adapter=source),
         },
         every=spec.checkpoint_every,
         newest=spec.keep_checkpoints,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from rlhf_engine.contract.control import RunControl
 from rlhf_engine.contract.events import Alert, CheckpointSaved, Envelope, Metrics, Produced, RunFinished, RunStarted
@@ -167,6 +167,20 @@ def test_a_checkpoint_made_with_other_data_is_refused(project):
     assert isinstance(end, RunFinished)
     assert end.outcome == "failed"
     assert "another settings" in end.message
+
+
+@pytest.mark.parametrize(("swapped", "named"), [("start", "starting adapter"), ("judge", "reward adapter")])
+def test_a_run_whose_models_were_trained_on_meanwhile_is_not_gone_on_with(project, swapped, named):
+    """`run:<id>` names a run, and a run that was resumed holds other weights under the same name."""
+    for run_id, spec in (("start", project.sft(epochs=0.2)), ("judge", project.reward(epochs=0.2, normalise_on=8))):
+        assert ended_well(project.run(run_id, spec))
+    spec = project.ppo("run:judge", policy="run:start", updates=2, sample_every=0)
+    assert ended_well(project.run(f"on-{swapped}", spec))
+    weights_file = project.root / "runs" / swapped / "adapter" / "adapter_model.safetensors"
+    save_file({key: tensor + 0.1 for key, tensor in load_file(weights_file).items()}, weights_file)
+    end = project.run(f"on-{swapped}", spec, resume=True)[-1].event
+    assert isinstance(end, RunFinished) and end.outcome == "failed"
+    assert f"The checkpoint was made with another {named} (" in end.message and end.hint
 
 
 def test_a_run_without_a_checkpoint_starts_again_and_says_so(project):
