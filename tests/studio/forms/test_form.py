@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QHBoxLayout, QStyle, QStyleOptionComboBox, QWidget
 
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.fields import about, check, choose, param
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
-from studio.forms import LABELS, SpecForm
+from studio.forms import LABELS, Combo, SpecForm
 from studio.forms.editors import FloatEditor, number
+from studio.theme import theme
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,3 +195,22 @@ def test_every_editor_tells_a_screen_reader_what_it_is(form: SpecForm) -> None:
     for row in form._rows.values():
         assert row.editor.inner.accessibleName() == row.said.label
         assert row.label.buddy() is row.editor.inner
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+def test_a_list_has_room_for_its_longest_entry(scale: float, qtbot: Any) -> None:
+    theme().apply("light", scale)
+    row = QWidget()
+    combo = Combo()
+    combo.addItems(["As the system", "On"])
+    layout = QHBoxLayout(row)
+    layout.addWidget(combo)
+    layout.addStretch()
+    qtbot.addWidget(row)
+    row.show()
+    option = QStyleOptionComboBox()
+    combo.initStyleOption(option)
+    field = QStyle.SubControl.SC_ComboBoxEditField
+    room = combo.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, combo).width() - 4
+    assert room >= combo.fontMetrics().horizontalAdvance("As the system")
+    theme().apply("light", 1.0)
