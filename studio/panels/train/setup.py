@@ -51,6 +51,7 @@ class SetupView(QWidget):
         self._forms: dict[str, SpecForm] = {}
         self._sizes: dict[str, Size] = {}
         self._busy = ""
+        self._ahead = ""  # the run that the page says one would have to wait for
         self.task = METHODS[0]
         self._soon = QTimer(self, singleShot=True, interval=60)
         self._soon.timeout.connect(self.redraw)
@@ -70,7 +71,7 @@ class SetupView(QWidget):
         session.project_changed.connect(self._refresh)
         session.datasets_changed.connect(self._refresh)
         session.runs_changed.connect(self._soon.start)
-        session.activity.changed.connect(self._soon.start)
+        session.activity.changed.connect(self._queue_moved)
         session.engine_changed.connect(lambda _: self._soon.start())
         self.choose(str(session.recall("train.task", METHODS[0])))
         self._refresh()
@@ -165,6 +166,7 @@ class SetupView(QWidget):
         self._soon.stop()
         blockers = self.blockers()
         going = self._session.activity.kept()
+        self._ahead = going[0].title if going else ""
         self._say(self.forecast() if self._session.project else [], blockers)
         self.start_button.setEnabled(not blockers)
         self.start_button.setText(self.tr("Start after it") if going else self.tr("Start"))
@@ -178,6 +180,12 @@ class SetupView(QWidget):
         self.bar.refresh()
         inputs, changed = inputs_of(self.task), self.form.changed_fields()
         self._session.remember(_draft(self.task), {k: v for k, v in changed.items() if k not in inputs})
+
+    def _queue_moved(self) -> None:
+        """A run says something ten times a second; only which one it is makes a difference here."""
+        going = self._session.activity.kept()
+        if (going[0].title if going else "") != self._ahead:
+            self._soon.start()
 
     def suggested_name(self) -> str:
         if self._session.project is None:
@@ -254,6 +262,8 @@ class SetupView(QWidget):
             lines = [self.tr("{0} updates, {1} answers written and scored.").format(f"{total:,}", f"{written:,}")]
             return lines + ([self.tr("{0} prompts to practise on.").format(_count(size))] if size else [])
         if size is None:
+            if not values.get("dataset"):
+                return []
             return [self.tr("How many examples there are is known once the file has been read.")]
         text = self.tr("{0} steps: {1} examples, {2} times over; {3} held out for measuring.")
         count = f"{total:,}" if size.exact else f"≈ {total:,}"

@@ -189,6 +189,25 @@ def test_a_second_start_waits_and_says_so(panel, session, qtbot):
     assert panel.watching
 
 
+def test_a_run_that_is_going_does_not_redraw_the_form_with_every_step(panel, session, qtbot):
+    drawn = []
+    redraw = panel.setup.redraw
+    panel.setup._soon.timeout.disconnect()
+    panel.setup._soon.timeout.connect(lambda: (drawn.append(1), redraw()))
+    run_id = session.submit(SFT, "SFT 1")
+    session.quiet.say(run_id, RunStarted("sft", 6))
+    qtbot.waitUntil(lambda: panel.setup.start_button.text() == "Start after it")
+    timers = (session._runs_soon, panel.setup._soon)
+    qtbot.waitUntil(lambda: not any(timer.isActive() for timer in timers))  # the beginning has been drawn
+    drawn.clear()
+    for step in range(1, 7):
+        session.quiet.say(run_id, Metrics(step, {"loss": 1.0}))
+        qtbot.wait(120)  # longer than the activity keeps its word back
+    assert drawn == []
+    session.quiet.say(run_id, RunFinished("completed"))
+    qtbot.waitUntil(lambda: panel.setup.start_button.text() == "Start")
+
+
 def test_what_a_run_says_is_shown_at_once(panel, session, qtbot):
     panel.setup.start()
     qtbot.waitUntil(lambda: bool(session.quiet.submitted), timeout=5000)
