@@ -56,7 +56,8 @@ class MainWindow(QMainWindow):
         self.current = ""
         self.report: Callable[[BaseException], None] | None = None  # how bugs are shown; app.py sets it
         self._panels: dict[str, QWidget] = {}
-        self._back: list[str] = []
+        self._visited: list[str] = []  # panels, in the order they were shown; `_place` is where one is
+        self._place = -1
         self._leaving = ""
         self._was_painted = False
         self.setWindowTitle("RLHF Studio")
@@ -132,10 +133,9 @@ class MainWindow(QMainWindow):
         previous = self._panels.get(self.current)
         if previous is not None and key != self.current:
             _call(previous, "on_hidden")
-            self._back.append(self.current)
-            del self._back[:-30]
         panel = self._panels.get(key) or self._make(key)
         self.current = key
+        self._note_visit(key)
         self.stack.setCurrentWidget(panel)
         self.rail.show_current(key)
         self.session.settings.last_panel = key
@@ -181,11 +181,21 @@ class MainWindow(QMainWindow):
             self._failed(error)
 
     def go_back(self) -> None:
-        if self._back:
-            key = self._back.pop()
-            self.show_panel(key)
-            if self._back:
-                self._back.pop()  # coming back is not a step forward
+        self._travel(-1)
+
+    def go_forward(self) -> None:
+        self._travel(1)
+
+    def _travel(self, way: int) -> None:
+        place = self._place + way
+        if 0 <= place < len(self._visited):
+            self._place = place
+            self.show_panel(self._visited[place])
+
+    def _note_visit(self, key: str) -> None:
+        if self._visited[self._place : self._place + 1] != [key]:  # else one has come back to it
+            self._visited = [*self._visited[: self._place + 1], key][-30:]
+            self._place = len(self._visited) - 1
 
     def _go(self, key: str, hints: dict[str, Any]) -> None:
         self.show_panel(key, hints)
@@ -309,6 +319,8 @@ class MainWindow(QMainWindow):
             Command(self.tr("Larger text"), lambda: self.scale(0.1), "Ctrl+="),
             Command(self.tr("Smaller text"), lambda: self.scale(-0.1), "Ctrl+-"),
             Command(self.tr("Show or hide panel names"), self.toggle_rail, "Ctrl+B"),
+            Command(self.tr("Back to the panel before"), self.go_back, "Alt+Left"),
+            Command(self.tr("Forward again"), self.go_forward, "Alt+Right"),
             Command(self.tr("Show or hide the log"), self.toggle_drawer, "Ctrl+J"),
             Command(self.tr("Show notifications"), self.show_notes),
             Command(self.tr("Keys"), self.show_keys, "F1"),
@@ -362,7 +374,9 @@ class MainWindow(QMainWindow):
             ("Ctrl++", lambda: self.scale(0.1)),
             ("Ctrl+-", lambda: self.scale(-0.1)),
             ("Alt+Left", self.go_back),
+            ("Alt+Right", self.go_forward),
             ("F1", self.show_keys),
+            ("?", self.show_keys),  # typing it into a field types it
             ("F11", self.toggle_full_screen),
             ("Ctrl+Q", self.close),
         ]
@@ -429,6 +443,8 @@ class MainWindow(QMainWindow):
         """Ask what is to become of runs that are going; True while the window has to stay open."""
         kept = self.session.activity.kept()
         if self._leaving in ("suspend", "stop"):
+            if kept:
+                self._say_waiting()
             return bool(kept)
         if not kept or not self.session.settings.confirm_close:
             return False
@@ -438,10 +454,13 @@ class MainWindow(QMainWindow):
             for going in kept:
                 control = self.session.control(going.run_id)
                 control.suspend() if answer == "suspend" else control.cancel()
-            text = self.tr("Waiting for the run to come to rest…")
-            self._toast("info", text, self.tr("Do not wait"), self._leave_at_once)
+            self._say_waiting()
             return bool(self.session.activity.kept())
         return answer != "leave"
+
+    def _say_waiting(self) -> None:
+        text = self.tr("Waiting for the run to come to rest…")
+        self._toast("info", text, self.tr("Do not wait"), self._leave_at_once)
 
     def _leave_at_once(self) -> None:
         self._leaving = "going"

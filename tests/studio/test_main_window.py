@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.contract.events import Alert, Metrics, RunFinished, RunStarted
@@ -94,6 +94,26 @@ def test_one_panel_can_send_another_something(window: MainWindow) -> None:
     window.session.go("runs", run="abc")
     runs = window.panel("runs")
     assert isinstance(runs, Plain) and runs.heard == ["shown", {"run": "abc"}]
+
+
+def test_panels_can_be_gone_back_and_forward_through(window: MainWindow, qtbot: Any) -> None:
+    alt = Qt.KeyboardModifier.AltModifier
+    first = window.current
+    for key in ("data", "train", "runs"):
+        window.show_panel(key)
+    shown = []
+    for key in (Qt.Key.Key_Left, Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Left, Qt.Key.Key_Left, Qt.Key.Key_Left):
+        qtbot.keyClick(window, key, alt)
+        shown.append(window.current)
+    assert shown == ["train", "data", "train", "data", first, first]
+    window.show_panel("export")  # from here on there is another way forward
+    qtbot.keyClick(window, Qt.Key.Key_Right, alt)
+    assert window.current == "export"
+
+
+def test_a_question_mark_shows_the_keys_too(window: MainWindow, qtbot: Any) -> None:
+    qtbot.keyClick(window, "?")
+    assert window.key_map.isVisible()
 
 
 def test_a_panel_that_cannot_be_built_shows_why_and_the_others_work(window: MainWindow) -> None:
@@ -224,8 +244,11 @@ def test_closing_waits_for_a_run_to_come_to_rest(
     monkeypatch.setattr(main_window, "ask_before_closing", lambda runs, _: (asked.append(runs), answer)[1])
     window.close()
     assert window.isVisible() and quiet.controls[run].thrown == [thrown] and len(asked) == 1
+    window.toasts._shown[0].dismiss()
     window.close()  # asked again while waiting: still waiting, no second question
     assert window.isVisible() and len(asked) == 1
+    [note] = window.toasts._shown  # and the way out is offered again, however long ago the first note went
+    assert note.findChild(QPushButton).text() == "Do not wait"
     quiet.say(run, RunFinished("suspended"))
     qtbot.waitUntil(lambda: not window.isVisible())
     assert quiet.closed == (5.0, True)
