@@ -186,7 +186,7 @@ class HomePanel(QWidget):
         left = total - judged - skipped
         if left > 0:
             about = self.tr("{0} of {1} judged").format(f"{judged:,}", f"{total:,}")
-            words = self.tr("{0} pairs wait for you").format(f"{left:,}")
+            words = self.tr("Pairs waiting for you: {0}").format(f"{left:,}")
             self._line("scale-balance", words, about, self.tr("Judge"), lambda: session.go("compare"), not shown)
             shown += 1
         if following is not None and shown < 3:

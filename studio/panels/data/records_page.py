@@ -88,7 +88,7 @@ class RecordsPage(QWidget):
         self.table.reload()
         if self.kind == "comparisons" and self._session.project is not None:
             waits = self._session.labels.tally()[""]
-            self.waiting.setText(self.tr("{0} pairs wait to be judged").format(f"{waits:,}"))
+            self.waiting.setText(self.tr("Pairs to be judged: {0}").format(f"{waits:,}"))
             self.waiting.setVisible(waits > 0)
         if self.side.currentIndex() != 2:
             self._show_selected(self.table.selection())
