@@ -140,6 +140,9 @@ def open_window(asked: argparse.Namespace) -> tuple[QApplication, MainWindow, Cr
 
 def open_first(session: object, asked: argparse.Namespace) -> None:
     """The project asked for; else the last one; else, on the first start, the sample. Raises StoreError."""
+    from PySide6.QtCore import QCoreApplication
+
+    from rlhf_engine.contract.errors import StoreError
     from rlhf_engine.store.project import is_project
     from studio.main_window import open_sample
     from studio.session import Session
@@ -154,6 +157,12 @@ def open_first(session: object, asked: argparse.Namespace) -> None:
         open_sample(session)
     elif is_project(Path(last)):
         session.open_project(Path(last))
+    else:
+        translate_ = QCoreApplication.translate
+        raise StoreError(
+            translate_("MainWindow", "The project of last time is no longer at {0}.").format(last),
+            translate_("MainWindow", "If it was moved, open it where it is now."),
+        )
 
 
 def translate(app: QApplication, language: str) -> None:

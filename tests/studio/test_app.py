@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rlhf_engine.contract.errors import StoreError
 from studio import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,15 @@ def test_a_project_can_be_named_and_is_opened_again_the_next_time(tmp_path: Path
     assert said["project"] == "mine"
     again, _ = start(tmp_path / "home")
     assert again["project"] == "mine"
+
+
+def test_a_last_project_that_is_gone_is_told_and_no_other_one_is_opened_in_its_place(
+    empty_session: Any, tmp_path: Path
+) -> None:
+    empty_session.settings.last_project = str(tmp_path / "moved away")
+    with pytest.raises(StoreError, match="no longer at .*moved away"):
+        app.open_first(empty_session, app.parse([]))
+    assert empty_session.project is None
 
 
 def test_without_a_display_a_sentence_says_what_to_do() -> None:
