@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPoint, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QHideEvent, QKeySequence, QShortcut, QShowEvent
-from PySide6.QtWidgets import QInputDialog, QMenu, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QInputDialog, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.tasks import TASKS
 from studio.commands import Command
+from studio.frame.questions import confirm
 from studio.panels.run_view import RunView
 from studio.panels.run_view.naming import title_of, titles
 from studio.panels.runs.compare import CompareView
@@ -265,8 +266,7 @@ class RunsPanel(QWidget):
             return
         names = ", ".join(title_of(run) for run in ended[:3]) + ("…" if len(ended) > 3 else "")
         text = self.tr("Delete {0}, with its curves, checkpoints and adapter? This cannot be undone.").format(names)
-        yes = QMessageBox.StandardButton.Yes
-        if QMessageBox.question(self, self.tr("Delete runs"), text) == yes:
+        if confirm(self.tr("Delete runs"), text, self.tr("Delete"), self):
             for run in ended:
                 self._session.delete_run(run.id)
                 if self.view.run_id == run.id:

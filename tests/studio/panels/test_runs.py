@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMessageBox, QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton
 
 from rlhf_engine.contract.events import Metrics, RunFinished, RunStarted
 from rlhf_engine.store.runs import RunRow
 from rlhf_engine.tasks import spec_to_json
+from studio.frame.questions import Question
 from studio.panels.runs import RunsPanel
 from studio.panels.runs.compare import differences
 from studio.panels.runs.rows import filtered, ordered, row_of
@@ -182,11 +183,12 @@ def test_deleting_asks_first(panel, session, monkeypatch):
     monkeypatch.setattr(session.quiet, "delete", gone.append)
     asked = []
 
-    def answer(_parent, _title, text):
-        asked.append(text)
-        return QMessageBox.StandardButton.No if len(asked) == 1 else QMessageBox.StandardButton.Yes
+    def answer(question):
+        asked.append("\n".join(label.text() for label in question.findChildren(PlainLabel)))
+        assert len(question.findChildren(QLabel)) == len(question.findChildren(PlainLabel))
+        question.buttons["no" if len(asked) == 1 else "yes"].click()
 
-    monkeypatch.setattr("studio.panels.runs.panel.QMessageBox.question", answer)
+    monkeypatch.setattr(Question, "exec", answer)
     choose(panel, "p1", "p2")
     panel._delete(panel._chosen())
     assert gone == []
