@@ -177,6 +177,7 @@ class PlaygroundPanel(QWidget):
         self.asking.said.connect(self.notice.show_warning)
         self.asking.ended.connect(self._ended)
         self.composer.note(question)
+        self._session.select_model(self.talk.all[0].ref)  # what the foot of the window calls the model in use
         self._remember()
         self._show_state()
 

@@ -158,6 +158,14 @@ def test_two_models_stream_side_by_side(panel: PlaygroundPanel, talk: Talk, sess
     assert not panel.stop_button.isHidden()
 
 
+def test_the_model_that_is_asked_is_the_one_in_use(panel: PlaygroundPanel, talk: Talk, session: Any) -> None:
+    session.announce(session.labels.add_model("/models/other", "Other"))
+    panel.talk.take(["/models/other"])
+    assert session.model == "starter"
+    talk.ask("Who are you?")
+    assert session.model == "/models/other" and talk.spec.models == ("/models/other",)
+
+
 def test_esc_stops_and_what_was_written_stays(panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any) -> None:
     talk.ask("Hello")
     run = talk.run
