@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from studio.panels.compare.verdict_bar import Verdict
+from studio.session import sentence
 from studio.theme.tokens import S2, S3
 from studio.widgets import PlainLabel, button
 
@@ -72,5 +73,7 @@ class FailureBar(QFrame):
 
     def keep(self, verdict: Verdict, error: Exception) -> None:
         self._verdict = verdict
-        self.cause.setText(self.tr("Your verdict is not saved yet: {0} The pair stays until it is.").format(error))
+        self.cause.setText(
+            self.tr("Your verdict is not saved yet: {0} The pair stays until it is.").format(sentence(error))
+        )
         self.show()

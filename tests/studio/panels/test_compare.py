@@ -180,12 +180,12 @@ def test_a_verdict_that_cannot_be_written_stays_with_its_pair_and_is_not_lost(
     real = session.labels.judge
 
     def full(*_: Any, **__: Any) -> str:
-        raise DiskFull("The disk is full.")
+        raise DiskFull("The disk is full.", "Free some room.")
 
     monkeypatch.setattr(session.labels, "judge", full)
     qtbot.keyClick(panel, Key.Key_2, SHIFT)
     assert (current(panel), on_screen(panel)) == (first, before)
-    assert not panel.failure.isHidden() and "The disk is full." in panel.failure.cause.text()
+    assert not panel.failure.isHidden() and "The disk is full. Free some room." in panel.failure.cause.text()
     assert panel.bar.verdicts["right", 3].isChecked()
     assert len(standing(session)) == 1
     monkeypatch.setattr(session.labels, "judge", real)
