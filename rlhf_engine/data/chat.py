@@ -14,6 +14,7 @@ Text that people or models wrote never becomes a control token: it is tokenised 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import unicodedata
@@ -82,6 +83,13 @@ def uses_chat_template(tokenizer: Any, template: str = "auto") -> bool:
     if template not in TEMPLATES:
         raise ModelError(f"There is no prompt format {template!r}.", f"Known are {', '.join(TEMPLATES)}.")
     return has_one and template != "plain"
+
+
+def prompt_format(tokenizer: Any, template: str = "auto") -> str:
+    """How prompts are written: "plain", or "chat" with a hash of the tokenizer's template. Equal words, equal ids."""
+    if not uses_chat_template(tokenizer, template):
+        return "plain"
+    return f"chat {hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()[:16]}"
 
 
 def end_id(tokenizer: Any) -> int:

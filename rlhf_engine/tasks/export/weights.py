@@ -61,7 +61,9 @@ def write_adapter(source: ModelSource, base_name: str, folder: Path) -> None:
     kept = {key: config[key] for key in _ADAPTER_FIELDS if key in config}
     _write_json(folder / CONFIG, {**kept, "base_model_name_or_path": base_name})
     about: dict[str, Any] = {
-        key: source.about[key] for key in ("base_fingerprint", "task", "template") if key in source.about
+        key: source.about[key]
+        for key in ("base_fingerprint", "task", "template", "prompt_format")
+        if key in source.about
     }
     _write_json(folder / ABOUT, {"base": base_name, **about})
     save_file(load_file(source.adapter / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt"})

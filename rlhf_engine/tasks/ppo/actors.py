@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.data.batches import left_pad, right_pad
-from rlhf_engine.data.chat import answer_text, render
+from rlhf_engine.data.chat import answer_text, prompt_format, render
 from rlhf_engine.data.records import Prompt
 from rlhf_engine.models.adapters import load_adapter, new_lora, start_adapter
 from rlhf_engine.models.backbone import Backbone
@@ -52,16 +52,15 @@ class Actors:
     The reward model may sit on another base: then it has a backbone of its own, and reads text instead of token ids.
     """
 
-    def __init__(
-        self, backbone: Backbone, judge: Backbone, source: ModelSource, scorer: ModelSource, template: str
-    ) -> None:
+    def __init__(self, backbone: Backbone, judge: Backbone, source: ModelSource, scorer: ModelSource) -> None:
         self.backbone, self.judge, self.source, self.scorer = backbone, judge, source, scorer
-        self._template = template
+        self._template = str(scorer.about.get("template", "auto"))
         self.judge_facts: dict[str, float] = scorer.about.get("facts", {})
 
     @classmethod
     def load(cls, spec: PPOSpec, run: RunContext) -> Actors:
-        """Raises ModelError when the reward model is none, or the value model cannot start from it."""
+        """Raises ModelError when the reward model is none, would read prompts written otherwise than those it was
+        trained on, or cannot be what the value model starts from."""
         backbone, source = open_backbone(spec.policy, run, spec.dtype)
         start_adapter(backbone, POLICY, source, new_lora(spec))
         backbone.copy(POLICY, REFERENCE)
@@ -70,6 +69,7 @@ class Actors:
             raise ModelError(f"{spec.reward_model} is not a reward model.", "Choose the result of a reward run.")
         shared = scorer.base == source.base
         judge = backbone if shared else open_backbone(spec.reward_model, run, spec.dtype)[0]
+        require_same_format(judge, scorer, spec.template if shared else "")
         load_adapter(judge, REWARD, scorer)
         if REWARD not in judge.heads:
             raise ModelError(f"{spec.reward_model} has no head: its head.safetensors is missing.", "Train it again.")
@@ -84,7 +84,7 @@ class Actors:
             backbone.add_head(VALUE, like=REWARD, trainable=True)
         else:
             backbone.add_head(VALUE, zero=True, trainable=True)
-        return cls(backbone, judge, source, scorer, spec.template)
+        return cls(backbone, judge, source, scorer)
 
     def collate(self, prompts: list[list[int]], answers: list[list[int]], prompt_width: int, width: int) -> Batch:
         """One rectangle of fixed size, so that every process of a run has the same."""
@@ -130,3 +130,25 @@ class Actors:
         policy, reference = self.backbone.state(POLICY), self.backbone.state(REFERENCE)
         mixed = {key: share * policy[key] + (1 - share) * reference[key] for key in policy}
         self.backbone.load_state(REFERENCE, mixed)
+
+
+def require_same_format(judge: Backbone, scorer: ModelSource, template: str) -> None:
+    """The reward model must read prompts written as they were when it was trained, or its scores mean nothing.
+
+    `template` is how this run writes prompts, "" where the reward model's own words are rendered anew for it.
+
+    Raises:
+        ModelError: they would be written otherwise.
+    """
+    tokenizer, own = judge.base.tokenizer, str(scorer.about.get("template", "auto"))
+    now = prompt_format(tokenizer, own)
+    if now != (then := str(scorer.about.get("prompt_format", now))):
+        raise ModelError(
+            f"{scorer.ref} was trained with another chat template than {scorer.base} has now ({then}, now {now}).",
+            "Put the old chat template back, or train the reward model again.",
+        )
+    if template and prompt_format(tokenizer, template) != now:
+        raise ModelError(
+            f'{scorer.ref} was trained on prompts in the format "{own}", and this run writes them as "{template}".',
+            f'Set "Prompt format" to {own}, or train a reward model with the other format.',
+        )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Alert, Produced, Sample
-from rlhf_engine.data.chat import render
+from rlhf_engine.data.chat import prompt_format, render
 from rlhf_engine.data.datasets import Dataset
 from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.records import Comparison, text_of
@@ -60,7 +60,8 @@ def train(spec: RewardSpec, run: RunContext) -> None:
     order = Order(len(pairs), spec.batch_size, run.rng)
     total = max(1, round(spec.epochs * order.batches_per_epoch))
     optimizer = adamw(backbone.parameters_of("reward"), spec.weight_decay)
-    about = lineage(source, "reward", run, dataset=dataset.info.ref, template=spec.template)
+    written = prompt_format(backbone.base.tokenizer, spec.template)
+    about = lineage(source, "reward", run, dataset=dataset.info.ref, template=spec.template, prompt_format=written)
     run.keep(
         inputs={
             "base": backbone.base.fingerprint,

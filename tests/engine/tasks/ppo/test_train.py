@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
 from rlhf_engine.contract.errors import ModelError, SpecError
 from rlhf_engine.contract.events import Alert, Produced, RunFinished, Sample
-from rlhf_engine.data.chat import render
+from rlhf_engine.data.chat import answer_text, render
 from rlhf_engine.data.datasets import freeze
 from rlhf_engine.data.records import PromptRecord, split_of
 from rlhf_engine.models.load import load_base
+from rlhf_engine.models.sampling import Answer
 from rlhf_engine.runtime.context import Clock, Means
 from rlhf_engine.tasks.ppo import train as ppo
 from rlhf_engine.tasks.ppo.actors import POLICY, REFERENCE, REWARD, VALUE, Actors
@@ -348,6 +350,45 @@ def test_a_value_cannot_start_from_another_base(small, other_judge):
     end = small.run("other-value", small.ppo(other_judge))[-1].event
     assert end.outcome == "failed" and "The value model cannot start from run:rm-other" in end.message
     assert 'Set "Value starts from" to zero.' in end.hint and not end.traceback
+
+
+def test_a_reward_model_of_another_base_reads_prompts_as_it_was_trained_on_them(small, inside):
+    model = str(tiny_model(small.root / "other-plain", seed=1, hidden=16))
+    quick = {"epochs": 0.1, "sample_every": 0, "evaluate_every": 0, "normalise_on": 0}
+    assert ended_well(small.run("rm-plain", small.reward(model=model, template="plain", **quick)))
+    spec = small.ppo("run:rm-plain", value_init="zero")  # in the chat template
+    actors = Actors.load(spec, inside(spec).run)
+    theirs = actors.judge.base.tokenizer
+    assert theirs.chat_template
+    found = actors.scores(["What is 1?"], [[5, 6]], [Answer([70, 71], finish="length")], 4)
+    text = answer_text(actors.backbone.base.tokenizer, [70, 71])
+    as_trained = actors.judge.score(REWARD, [render(theirs, "What is 1?", text, "plain").ids])
+    assert found.tolist() == as_trained.tolist()
+    assert found.tolist() != actors.judge.score(REWARD, [render(theirs, "What is 1?", text, "chat").ids]).tolist()
+
+
+def test_a_reward_model_trained_on_prompts_in_another_format_is_refused(small):
+    end = small.run("format", small.ppo(RM, template="plain"))[-1].event
+    assert end.outcome == "failed" and not end.traceback
+    assert 'run:rm was trained on prompts in the format "auto", and this run writes them as "plain".' in end.message
+    assert 'Set "Prompt format" to auto' in end.hint
+    assert ended_well(small.run("same-format", small.ppo(RM, template="chat", updates=1, **QUIET)))  # auto is chat
+
+
+def test_a_reward_model_whose_chat_template_was_changed_is_refused(small, monkeypatch):
+    from tests.engine import tiny
+
+    changed = tiny.CHAT_TEMPLATE.replace("{{ message['content'] }}", " {{ message['content'] }}")
+    monkeypatch.setattr(tiny, "CHAT_TEMPLATE", changed)
+    kept = {path: path.read_bytes() for path in Path(small.model).iterdir()}
+    try:
+        tiny_model(Path(small.model))
+        end = small.run("new-template", small.ppo(RM))[-1].event
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+    assert end.outcome == "failed" and not end.traceback
+    assert "run:rm was trained with another chat template than" in end.message and "old chat template" in end.hint
 
 
 def test_what_is_no_reward_model_is_refused(small):
