@@ -251,6 +251,12 @@ class PPOSpec(TrainingFields):
                 f"{self.batch_size} answers per update do not divide into minibatches of {self.minibatch_size}.",
                 f"Choose a divisor of {self.batch_size}.",
             )
+        if self.whiten_rewards and self.batch_size < 8:
+            raise SpecError(
+                "whiten_rewards",
+                f"Rewards cannot be whitened over {self.batch_size} answers: their deviation would be chance.",
+                "Set the answers per update to 8 or more, or leave rewards as they are.",
+            )
         if self.lora_dropout:
             raise SpecError(
                 "lora_dropout",

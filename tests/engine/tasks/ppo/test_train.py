@@ -437,6 +437,7 @@ def test_fewer_prompts_than_answers_are_asked_more_than_once(small):
     ("field", "changed"),
     [
         ("minibatch_size", {"minibatch_size": 3}),
+        ("whiten_rewards", {"whiten_rewards": True, "batch_size": 4}),
         ("lora_dropout", {"lora_dropout": 0.1}),
         ("overlong_buffer", {"overlong_buffer": 6}),
         ("temperature", {"temperature": 0.0}),
