@@ -90,6 +90,8 @@ class SetupView(QWidget):
     def choose(self, task: str) -> None:
         """Show the form of a method."""
         self.task = task if task in METHODS else METHODS[0]
+        if any(made.hasFocus() for made in self.methods.values()):
+            self.methods[self.task].setFocus()  # a ring around another one looks as if that were chosen
         self.methods[self.task].setChecked(True)
         self._show_form(self.form)
         self._session.remember("train.task", self.task)
