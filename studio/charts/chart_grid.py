@@ -304,7 +304,8 @@ class ChartGrid(QWidget):
             *((str(number), lambda number=number: self._enlarge_nth(number)) for number in range(1, 7)),
         ):
             shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            # wherever the cursor is, as long as the curves are seen: after a start no plot has the focus
+            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
             shortcut.activated.connect(do)
 
     def fit(self) -> None:

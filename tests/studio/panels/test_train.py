@@ -243,6 +243,23 @@ def test_a_dataset_chooses_the_method_that_learns_from_it(panel, session):
     assert panel.setup.task == "sft"
 
 
+def test_the_keys_of_the_curves_work_as_soon_as_a_run_is_watched(panel, session, qtbot):
+    store(session, "p1", PPO, PPO_STORY)
+    with qtbot.waitActive(panel):
+        panel.activateWindow()
+    panel.receive({"run": "p1"})
+    charts = panel.view.charts
+    qtbot.waitUntil(lambda: charts.isVisible() and len(charts.metrics()) > 1, timeout=5000)
+    panel.to_form.setFocus()
+    qtbot.keyClick(panel.to_form, Qt.Key.Key_L)
+    assert charts.log.isChecked()
+    qtbot.keyClick(panel.to_form, Qt.Key.Key_1)
+    assert charts._big
+    panel.view.tabs.setCurrentIndex(1)  # out of sight they are no keys
+    qtbot.keyClick(panel.to_form, Qt.Key.Key_L)
+    assert charts.log.isChecked()
+
+
 def test_a_hint_opens_a_run(panel, session, qtbot):
     store(session, "p1", PPO, PPO_STORY, name="Good one")
     panel.receive({"run": "p1"})
