@@ -72,7 +72,7 @@ def test_a_last_project_that_is_gone_is_told_and_no_other_one_is_opened_in_its_p
     empty_session: Any, tmp_path: Path
 ) -> None:
     empty_session.settings.last_project = str(tmp_path / "moved away")
-    with pytest.raises(StoreError, match="no longer at .*moved away"):
+    with pytest.raises(StoreError, match=r"no longer at .*moved away"):
         app.open_first(empty_session, app.parse([]))
     assert empty_session.project is None
 
