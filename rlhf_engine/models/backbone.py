@@ -210,8 +210,17 @@ class Backbone:
         """The head's number at the last token of each sequence. (N,) fp32; gradients flow if the role is trainable.
 
         This one function scores in reward training, PPO, evaluation and the playground: right-padded, read by length.
+
+        Raises:
+            ModelError: a sequence is longer than what the base can read.
         """
         head = self.heads[name]
+        if (longest := max(map(len, sequences), default=0)) > self.base.context:
+            raise ModelError(
+                f"A text to be scored has {longest} tokens with its end, but {self.base.ref} reads up to "
+                f"{self.base.context}.",
+                "Lower the longest example or the response length, or use a model with a longer context.",
+            )
         parts = []
         with self.acting_as(name):
             for start in range(0, len(sequences), micro_batch):

@@ -115,7 +115,11 @@ class Actors:
         """What the reward model says, (B,), normalised. It was trained on ended answers, so it reads an end token."""
         if self.judge is self.backbone:
             end = self.backbone.base.eos_ids[0]
-            sequences = [ids + answer.ended_by(end) for ids, answer in zip(prompt_ids, answers, strict=True)]
+            room = self.backbone.base.context - 1  # an answer cut off by the context gives its last token for the end
+            sequences = [
+                [*(ids + answer.ended_by(end)[:-1])[:room], end]
+                for ids, answer in zip(prompt_ids, answers, strict=True)
+            ]
         else:
             mine, theirs = self.backbone.base.tokenizer, self.judge.base.tokenizer
             texts = [answer_text(mine, answer.tokens) for answer in answers]

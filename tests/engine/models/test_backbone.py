@@ -226,3 +226,11 @@ def test_dropout_is_felt_only_while_training(plain):
     assert not torch.equal(hidden(plain, "policy"), calm)
     plain.train(False)
     assert torch.equal(hidden(plain, "policy"), calm)
+
+
+def test_what_is_longer_than_the_context_is_not_scored(backbone):
+    backbone.add_head("policy")
+    assert backbone.score("policy", [[5] * 256]).shape == (1,)
+    with pytest.raises(ModelError, match=r"has 257 tokens with its end, but .* reads up to 256\.") as error:
+        backbone.score("policy", [[4, 5], [5] * 257])
+    assert error.value.hint

@@ -316,6 +316,16 @@ def test_a_score_in_the_rollout_is_the_reward_models_own_number(small, inside):
     torch.testing.assert_close(found.raw_scores, one_by_one, atol=1e-5, rtol=0)
 
 
+def test_an_answer_that_fills_the_context_is_scored_within_it(small, inside):
+    actors = Hand(small, inside).actors
+    asked, said = list(range(10, 110)) * 2 + list(range(10, 60)), [70, 71, 72, 73, 74, 75]
+    assert len(asked) + len(said) == actors.judge.base.context
+    found = actors.scores(["long"], [asked], [Answer(said, finish="length")], 4)
+    assert found.tolist() == actors.judge.score(REWARD, [[*asked, *said[:-1], 1]]).tolist()
+    ended = actors.scores(["long"], [asked], [Answer([*said[:-1], 1], finish="eos")], 4)
+    assert ended.tolist() == found.tolist()
+
+
 def test_a_value_is_read_before_its_token_and_one_after_the_last(small, inside):
     hand = Hand(small, inside)
     found = hand.roll()
