@@ -24,7 +24,7 @@ SIZE = (1360, 860)
 THEMES = ("light", "dark")
 KEPT = ("home", "models", "playground", "data", "compare", "train", "run", "runs", "export")
 COLOURS = 255  # a window has few: with a palette a file takes a third
-QUESTIONS = ("Where does Mara live?", "Which animal does Piet have?")
+QUESTION = "Where does Mara live?"
 
 
 def main() -> int:
@@ -141,6 +141,9 @@ class Photographer:
     def shoot(self, window: MainWindow, name: str, state: str = "", rest: float = 0.7) -> None:
         from studio.theme import theme
 
+        kept = not state and name in KEPT
+        if not kept and self.everything is None:
+            return
         for look in THEMES:
             theme().apply(look, 1.0)
             self.rest(rest)
@@ -150,7 +153,7 @@ class Photographer:
             self.app.processEvents()
             picture = window.grab()
             file = "-".join(filter(None, (name, state, look))) + ".png"
-            if not state and name in KEPT:
+            if kept:
                 self.bytes += write(picture, self.folder / file)
             if self.everything is not None:
                 write(picture, self.everything / file)
@@ -172,10 +175,11 @@ class Photographer:
             runs = {row.task: row.id for row in reversed(session.runs.runs()) if row.state == "completed"}
             sft, reward = f"run:{runs['sft']}", f"run:{runs['reward']}"
             self.until(lambda: session.engine is not None and session.engine.state == "ready")
-            self.playground(window, ["starter", sft], reward)
+            self.playground(window, ["starter", sft], reward, "base")
             self.compare(window)
             self.data(window)
             ppo = self.training(window, sft, reward)
+            self.playground(window, [sft, f"run:{ppo}"], reward)
             self.failing(window)
             self.runs(window, ppo, runs["sft"])
             self.results(window, f"run:{ppo}", sft)
@@ -187,26 +191,26 @@ class Photographer:
             self.shoot(window, "settings")
             self.frame(window)
 
-    def playground(self, window: MainWindow, models: list[str], reward: str) -> None:
+    def playground(self, window: MainWindow, models: list[str], reward: str, state: str = "") -> None:
         panel = self.go(window, "playground", models=models)
-        self.shoot(window, "playground", "before")
-        panel.side.sampling.set_values({"max_new_tokens": 40, "reward_model": reward, "seed": 3})
+        panel.new_conversation()
+        if state:
+            self.shoot(window, "playground", "before")
+        panel.side.sampling.set_values({"max_new_tokens": 40, "reward_model": reward, "seed": 3, "samples": 2})
         panel.side.setCurrentIndex(1)
-        for question in QUESTIONS:
-            panel.composer.setPlainText(question)
-            panel.ask(question)
-            self.until(lambda: panel.asking is None and panel.talk.talked)
+        panel.ask(QUESTION)
+        self.until(lambda: panel.asking is None and panel.talk.talked)
         for column in panel.talk.all:
             column.turns[-1].cards[0].choice.setChecked(True)
-        self.shoot(window, "playground")
+        self.shoot(window, "playground", state)
+        if not state:
+            return
         panel.tokens.setChecked(True)
         panel.talk.all[1].turns[-1].cards[0].heat.pick(3)
         self.shoot(window, "playground", "tokens")
         panel.tokens.setChecked(False)
         panel.send_to_compare()
         self.shoot(window, "playground", "note", rest=0.3)
-        panel.side.setCurrentIndex(0)
-        self.shoot(window, "playground", "prompt")
 
     def compare(self, window: MainWindow) -> None:
         panel = self.go(window, "compare", again=True)
