@@ -82,6 +82,7 @@ def test_reading_the_task_table_imports_no_torch():
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"torch.load", "yaml.load", "yaml.unsafe_load", "np.load", "numpy.load", "pd.read_pickle"}
 
+WEIGHT_READERS = re.compile(r"AutoModel|PreTrainedModel|For[A-Z]\w+$")  # transformers' own: they would unpickle a .bin
 JSON_READERS = {"LoraConfig", "PeftConfig", "GenerationConfig"}  # their from_pretrained reads one file and runs nothing
 
 
@@ -100,15 +101,18 @@ def faults(source: str) -> list[str]:
             if called in FORBIDDEN_CALLS or called in ("eval", "exec", "__import__"):
                 found.append(f"{node.lineno}: {called}()")
             owner, _, method = called.rpartition(".")
-            if method == "from_pretrained" and owner not in JSON_READERS and not _refuses_remote_code(node):
+            if method == "from_pretrained" and owner not in JSON_READERS and not _passes(node, trust_remote_code=False):
                 found.append(f"{node.lineno}: {called}() without trust_remote_code=False")
+            if method == "from_pretrained" and WEIGHT_READERS.search(owner) and not _passes(node, use_safetensors=True):
+                found.append(f"{node.lineno}: {called}() without use_safetensors=True")
             if any(keyword.arg == "trust_remote_code" and not _is_false(keyword.value) for keyword in node.keywords):
                 found.append(f"{node.lineno}: {called}() trusts remote code")
     return found
 
 
-def _refuses_remote_code(call: ast.Call) -> bool:
-    return any(keyword.arg == "trust_remote_code" and _is_false(keyword.value) for keyword in call.keywords)
+def _passes(call: ast.Call, **wanted: bool) -> bool:
+    found = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+    return all(found.get(name) is value for name, value in wanted.items())
 
 
 def _is_false(value: ast.expr) -> bool:
@@ -128,6 +132,15 @@ def _is_false(value: ast.expr) -> bool:
         ("yaml.load('x')", "1: yaml.load()"),
         ("A.from_pretrained('x')", "1: A.from_pretrained() without trust_remote_code=False"),
         ("A.from_pretrained('x', trust_remote_code=False)", None),
+        ("AutoModelForCausalLM.from_pretrained('x', trust_remote_code=False, use_safetensors=True)", None),
+        (
+            "AutoModelForCausalLM.from_pretrained('x', trust_remote_code=False, use_safetensors=False)",
+            "1: AutoModelForCausalLM.from_pretrained() without use_safetensors=True",
+        ),
+        (
+            "LlamaForCausalLM.from_pretrained('x', trust_remote_code=False)",
+            "1: LlamaForCausalLM.from_pretrained() without use_safetensors=True",
+        ),
         ("LoraConfig.from_pretrained('x')", None),
         ("A.from_config(c, trust_remote_code=asked)", "1: A.from_config() trusts remote code"),
     ],
