@@ -38,6 +38,7 @@ class SamplesView(QWidget):
         super().__init__(parent)
         self._samples: dict[int, list[Sample]] = {}
         self._steps: list[int] = []
+        self._counts: tuple[str, list[tuple[int, int]]] = ("", [])  # the task, and how many samples each step has
         self._at = -1
         self._follow = True
         self._measure = ""  # what someone chose; it stays chosen when another sample lacks it
@@ -66,6 +67,10 @@ class SamplesView(QWidget):
 
     def show_samples(self, samples: dict[int, list[Sample]], task: str = "") -> None:
         """Take over what there is by now; the newest step is shown until someone has gone to an older one."""
+        counts = (task, [(step, len(found)) for step, found in sorted(samples.items())])
+        if samples is self._samples and counts == self._counts:
+            return  # a run says something ten times a second, and samples now and then
+        self._counts = counts
         shown = self.step
         answer, beside = self._titles(task)
         self.answer_title.setText(answer)

@@ -191,6 +191,18 @@ def test_samples_are_stepped_through(view, qtbot):
     assert not samples.back.isEnabled() and samples.on.isEnabled()
 
 
+def test_samples_are_drawn_again_only_when_there_are_others(view):
+    feed = show(view, *PPO_STORY[:10], sample(3))
+    drawn = []
+    view.samples.prompts.model().rowsInserted.connect(lambda *_: drawn.append(1))
+    view.redraw()
+    view.redraw()
+    assert drawn == []
+    feed.tell(told(sample(4), first=11), caught_up=False)
+    view.redraw()
+    assert drawn and view.samples.step == 4
+
+
 def test_new_samples_are_followed_until_someone_looks_back(view):
     feed = show(view, *PPO_STORY[:10])
     feed.tell(told(sample(3), first=10), caught_up=False)
