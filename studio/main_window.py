@@ -220,8 +220,7 @@ class MainWindow(QMainWindow):
         return True
 
     def open_project(self, root: Path) -> None:
-        if self._may_leave():
-            self.try_to(lambda: self.session.open_project(root))
+        self._change_project(lambda: self.session.open_project(root))
 
     def choose_project(self) -> None:
         start = str(self.session.settings.projects())
@@ -233,18 +232,22 @@ class MainWindow(QMainWindow):
         from studio.frame.new_project import NewProject
 
         dialog = NewProject(self.session.settings.projects(), self)
-        if dialog.exec() and self._may_leave():
-            self.try_to(lambda: self.session.create_project(dialog.folder(), dialog.name(), dialog.with_samples()))
+        if dialog.exec():
+            wanted = dialog.folder(), dialog.name(), dialog.with_samples()
+            self._change_project(lambda: self.session.create_project(*wanted))
 
     def open_sample(self) -> None:
-        if self._may_leave():
-            self.try_to(lambda: open_sample(self.session))
+        self._change_project(lambda: open_sample(self.session))
 
-    def _may_leave(self) -> bool:
-        """A run goes on when its project is closed: no question, a note."""
-        if self.session.activity.kept():
+    def _change_project(self, do: Callable[[], None]) -> None:
+        """A run goes on when its project is closed, unless it is paused: no question, a note once it is so."""
+        before, kept = self.session.project, self.session.activity.kept()
+        if not self.try_to(do) or not kept or self.session.project is before:
+            return
+        if all(going.paused for going in kept):
+            self.session.toast(self.tr("The paused run is kept with a checkpoint, and can be resumed."))
+        else:
             self.session.toast(self.tr("The run goes on in the background."))
-        return True
 
     def _project_changed(self) -> None:
         project = self.session.project

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from rlhf_engine.contract.errors import StoreError
-from rlhf_engine.contract.events import Alert, Metrics, RunFinished, RunStarted
+from rlhf_engine.contract.events import Alert, Metrics, RunFinished, RunPaused, RunStarted
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from studio import main_window
 from studio.commands import Command
@@ -312,3 +312,23 @@ def test_projects_can_be_changed_while_the_window_is_open(window: MainWindow, tm
     window.open_project(tmp_path / "nowhere")
     assert window.toasts._shown[-1].label.text()
     assert window.session.project is not None and window.session.project.name == "Other & more"
+
+
+@pytest.mark.parametrize(("paused", "note"), [(False, "goes on in the background"), (True, "can be resumed")])
+def test_what_becomes_of_a_run_is_told_when_its_project_has_been_left(
+    paused: bool, note: str, window: MainWindow, session: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    session.create_project(tmp_path / "other", "Other")
+    session.create_project(tmp_path / "third", "Third")
+    run = session.submit(SFT)
+    session.quiet.say(run, RunStarted("sft", 5))
+    if paused:
+        session.quiet.say(run, RunPaused())
+    qtbot.waitUntil(lambda: [going.paused for going in session.activity.kept()] == [paused])
+    said: list[str] = []
+    session.toasted.connect(lambda _level, text, *_: said.append(text))
+    window.open_project(tmp_path / "third")  # it is open already
+    window.open_project(tmp_path / "nowhere")
+    assert said == []
+    window.open_project(tmp_path / "other")
+    assert len(said) == 1 and note in said[0]
