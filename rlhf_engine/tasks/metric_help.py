@@ -223,6 +223,16 @@ METRICS = {
     "reward/p5": MetricHelp("Score, 5th percentile", "One answer in twenty scores lower.", "Rises with the median."),
     "reward/p50": MetricHelp("Score, median", "Half of the answers score higher.", "It rises."),
     "reward/p95": MetricHelp("Score, 95th percentile", "One answer in twenty scores higher.", "Rises with the median."),
+    "reward/penalised": MetricHelp(
+        "Score after penalties",
+        "The mean score once length, repetition and a missing end have cost what they cost; scaling comes next.",
+        "Close to the score: far below it, most of the reward is penalties.",
+    ),
+    "reward/scaled": MetricHelp(
+        "Score after scaling",
+        "The mean score after the running scale and before clipping; the shaped score is what clipping leaves of it.",
+        "Close to the shaped score: far from it, much is being clipped.",
+    ),
     "reward/above_p99": MetricHelp(
         "Answers beyond the known",
         "Share of answers that score higher than 99 % of the starting model's did.",

@@ -32,6 +32,7 @@ def measured(found: Rollout, final_scores: Tensor, returns: Tensor, beta: float)
         "objective/score": found.raw_scores.mean(),
         "objective/score_std": found.raw_scores.std(),
         "objective/score_shaped": final_scores.mean(),
+        "reward/penalised": found.scores.mean(),
         "objective/kl_sequence": kl_sequence.mean(),
         "objective/kl_token_k1": masked_mean(k1(found.log_ratio), mask),
         "objective/kl_token_k3": masked_mean(k3(found.log_ratio), mask),

@@ -90,9 +90,8 @@ def train(spec: PPOSpec, run: RunContext) -> None:
         if update == 1:
             require_identities(actors, spec, found)
         moments.update(found.scores)
-        scores = moments.apply(found.scores, spec.reward_scaling)
-        if spec.score_clip:
-            scores = scores.clamp(-spec.score_clip, spec.score_clip)
+        scaled = moments.apply(found.scores, spec.reward_scaling)
+        scores = scaled.clamp(-spec.score_clip, spec.score_clip) if spec.score_clip else scaled
         rewards = token_rewards(scores, k1(found.log_ratio), found.mask, beta.value, spec.whiten_rewards)
         bootstrap = torch.where(found.ended, 0.0, found.value_after) if spec.truncated == "bootstrap" else None
         advantages, returns = gae(rewards, found.values, found.mask, spec.gamma, spec.lam, bootstrap)
@@ -102,6 +101,7 @@ def train(spec: PPOSpec, run: RunContext) -> None:
             values = learner.learn(update, found, weights, returns)
         values |= measured(found, scores, returns, beta.value) | clock.seconds
         values["answers/tokens_per_second"] = found.mask.sum().item() / clock.seconds["time/rollout"]
+        values["reward/scaled"] = scaled.mean().item()
         if "p99" in actors.judge_facts:
             values["reward/above_p99"] = (found.raw_scores > actors.judge_facts["p99"]).float().mean().item()
         run.metrics(update, values)

@@ -304,7 +304,11 @@ def test_scores_are_clipped_after_scaling_and_paid_once(small, monkeypatch):
     assert scores.abs().max() == 0.5  # normed scores have deviation 1, so some are beyond
     torch.testing.assert_close(rewards.sum(1), scores)  # KL is 0 in the first update
     assert ((rewards != 0).sum(1) == (scores != 0)).all() and not rewards[~mask].any()
-    assert curve(said)[1]["objective/score_shaped"] == pytest.approx(scores.mean().item(), abs=1e-6)
+    values = curve(said)[1]
+    assert values["objective/score_shaped"] == pytest.approx(scores.mean().item(), abs=1e-6)
+    assert values["reward/scaled"] == pytest.approx(0.0, abs=1e-6)  # normed by this batch alone, and not yet clipped
+    # each answer without an end lost 1
+    assert values["reward/penalised"] == pytest.approx(values["objective/score"] - values["answers/truncated_rate"])
 
 
 def test_a_score_in_the_rollout_is_the_reward_models_own_number(small, inside):
