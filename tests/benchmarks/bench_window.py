@@ -7,13 +7,14 @@ plots, 99 of 100 turns of the event loop below 33 ms and none above 100 ms; the 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,12 +195,10 @@ class Stalls:
     LATE = 0.1
 
     def __init__(self) -> None:
-        import threading
-
         self.seen: list[tuple[float, str]] = []
         self.over = False
         self._last = time.perf_counter()
-        self._main = threading.get_ident()
+        self._file = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
@@ -215,9 +214,15 @@ class Stalls:
             late = time.perf_counter() - self._last
             if late > self.LATE and told != self._last:
                 told = self._last
-                frame = sys._current_frames().get(self._main)
-                where = "".join(traceback.format_stack(frame)[-7:]) if frame else ""
-                self.seen.append((late, where))
+                self.seen.append((late, self._stacks()))
+
+    def _stacks(self) -> str:
+        """Written by faulthandler, which holds no frame: a widget must not be freed on this thread."""
+        self._file.seek(0)
+        self._file.truncate()
+        faulthandler.dump_traceback(self._file)
+        self._file.seek(0)
+        return self._file.read().split("Thread 0x")[-1]
 
 
 if __name__ == "__main__":
