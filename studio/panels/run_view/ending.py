@@ -70,7 +70,8 @@ def words(story: RunStory, name: str) -> tuple[str, str, str]:
 def written(value: object) -> str:
     """A fact's value as a person reads it."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        translate = QCoreApplication.translate
+        return translate("Ending", "yes") if value else translate("Ending", "no")
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, int):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QComboBox,
@@ -21,13 +21,6 @@ from studio.theme.tokens import S2, S3, S4
 from studio.widgets import EmptyState, PlainLabel, PlainText, icon_button, set_tooltip
 from studio.widgets.token_heat import HeatLegend, TokenHeat
 
-_TITLES = {"kl": "Drift (KL)", "logprob": "Log-probability"}
-_MEASURES = {
-    "advantage": "Advantage: how much better than expected the answer went on from this token; what PPO rewards.",
-    "kl": "Drift: how much more likely the token is now than it was to the starting model, in nats.",
-    "value": "Value: the score that the value model expects before this token.",
-    "logprob": "Log-probability of the token, in nats.",
-}
 _PLAIN = "plain"
 
 
@@ -222,10 +215,10 @@ class SamplesView(QWidget):
         self.measure.clear()
         self.measure.addItem(self.tr("Nothing"), "")
         for name in names:
-            self.measure.addItem(_TITLES.get(name, name.replace("_", " ").capitalize()), name)
+            self.measure.addItem(_title(name), name)
         self.measure.setCurrentIndex(max(0, self.measure.findData(self._shown)))
         self.measure.blockSignals(False)
-        set_tooltip(self.measure, _MEASURES.get(self._shown, ""))
+        set_tooltip(self.measure, _about(self._shown))
         for widget in (self.measure, self.measured):
             widget.setVisible(bool(names))
 
@@ -234,4 +227,33 @@ class SamplesView(QWidget):
         self._measure = self._shown or _PLAIN
         self.answer.color_by(self._shown)
         self.legend.show_scale(self.answer.scale())
-        set_tooltip(self.measure, _MEASURES.get(self._shown, ""))
+        set_tooltip(self.measure, _about(self._shown))
+
+
+def _title(measure: str) -> str:
+    translate = QCoreApplication.translate
+    titles = {
+        "advantage": translate("SamplesView", "Advantage"),
+        "kl": translate("SamplesView", "Drift (KL)"),
+        "value": translate("SamplesView", "Value"),
+        "logprob": translate("SamplesView", "Log-probability"),
+    }
+    return titles.get(measure, measure.replace("_", " ").capitalize())
+
+
+def _about(measure: str) -> str:
+    """What a measure of a token is, in a sentence."""
+    translate = QCoreApplication.translate
+    about = {
+        "advantage": translate(
+            "SamplesView",
+            "Advantage: how much better than expected the answer went on from this token; what PPO rewards.",
+        ),
+        "kl": translate(
+            "SamplesView",
+            "Drift: how much more likely the token is now than it was to the starting model, in nats.",
+        ),
+        "value": translate("SamplesView", "Value: the score that the value model expects before this token."),
+        "logprob": translate("SamplesView", "Log-probability of the token, in nats."),
+    }
+    return about.get(measure, "")

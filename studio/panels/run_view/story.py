@@ -1,4 +1,4 @@
-"""One run's events folded into what there is to say about it now. No Qt here: live and past runs are the same fold."""
+"""One run's events folded into what there is to say about it now. No widgets here: live and past runs are one fold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
+
+from PySide6.QtCore import QCoreApplication
 
 from rlhf_engine.contract.events import (
     Alert,
@@ -24,6 +26,7 @@ from rlhf_engine.contract.events import (
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.metric_help import about_metric
 
+tr = QCoreApplication.translate
 MOST_LINES = 2000
 GOING = ("running", "paused")
 ENDED = ("completed", "cancelled", "suspended", "failed", "interrupted")
@@ -113,7 +116,7 @@ class RunStory:
                 self.samples.setdefault(step, []).append(event)
             case CheckpointSaved(step=step):
                 self.checkpoints.append(step)
-                self._note(now, "quiet", f"Checkpoint of step {step} saved.")
+                self._note(now, "quiet", tr("Story", "Checkpoint of step {0} saved.").format(step))
             case KnobChanged(name=name, value=value):
                 if name == "learning_rate":
                     self.rate_factor = value
@@ -123,20 +126,22 @@ class RunStory:
                 self.alerts.append(line)
             case Produced(what=what, path=path):
                 self.produced = [old for old in self.produced if old.path != path] + [event]
-                self._note(now, "good", f"{what.replace('_', ' ').capitalize()} written to {path}.")
+                self._note(
+                    now, "good", tr("Story", "{0} written to {1}.").format(what.replace("_", " ").capitalize(), path)
+                )
             case RunPaused():
                 self._rest(now)
                 self.state = "paused"
-                self._note(now, "info", "Paused.")
+                self._note(now, "info", tr("Story", "Paused."))
             case RunResumed():
                 self._since, self._beat = now, None
                 self.state = "running"
-                self._note(now, "info", "Going on.")
+                self._note(now, "info", tr("Story", "Going on."))
             case RunFinished(outcome=outcome, message=message, hint=hint):
                 self._rest(now)
                 self.state, self.end, self.stage = outcome, event, ""
                 level = {"failed": "danger", "completed": "good"}.get(outcome, "info")
-                self._note(now, level, " ".join(filter(None, (f"{outcome.capitalize()}.", message))), hint)
+                self._note(now, level, " ".join(filter(None, (_ended(outcome), message))), hint)
 
     def interrupt(self, message: str, hint: str) -> None:
         """The process died without a last word: the story ends where it was last heard."""
@@ -165,7 +170,12 @@ class RunStory:
         self.state, self.end, self._beat = "running", None, None
         if not again:
             self._since = now
-            self._note(now, "info", f"Going on from step {kept}." if kept else "Started.", step=kept)
+            self._note(
+                now,
+                "info",
+                tr("Story", "Going on from step {0}.").format(kept) if kept else tr("Story", "Started."),
+                step=kept,
+            )
 
     def _advance(self, step: int, values: dict[str, float], now: float) -> None:
         if self._beat is not None and step > self.step:
@@ -177,7 +187,9 @@ class RunStory:
         for name, value in values.items():
             if not math.isfinite(value) and name not in self.lost:
                 self.lost.add(name)
-                text = f"{about_metric(name).label} is not a finite number ({name}: {value})."
+                text = tr("Story", "{0} is not a finite number ({1}: {2}).").format(
+                    about_metric(name).label, name, value
+                )
                 self.alerts.append(self._note(now, "warning", text, "", step))
 
     def _rest(self, now: float) -> None:
@@ -190,3 +202,14 @@ class RunStory:
         self.log.append(line)
         self.logged += 1
         return line
+
+
+def _ended(outcome: str) -> str:
+    """How a run ended, as the first word of the last line."""
+    words = {
+        "completed": tr("Story", "Completed."),
+        "cancelled": tr("Story", "Cancelled."),
+        "suspended": tr("Story", "Suspended."),
+        "failed": tr("Story", "Failed."),
+    }
+    return words.get(outcome, f"{outcome.capitalize()}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from PySide6.QtCore import QTranslator
 
 from rlhf_engine.contract.events import (
     CheckpointSaved,
@@ -189,6 +190,23 @@ def test_samples_are_stepped_through(view, qtbot):
     samples.back.click()
     assert samples.place.text() == "Step 1   (1 of 2)"
     assert not samples.back.isEnabled() and samples.on.isEnabled()
+
+
+def test_what_a_run_did_is_told_in_the_language_of_the_window(view, qapp):
+    class Upper(QTranslator):
+        def translate(self, context, text, *_):
+            return text.upper() if context in ("Story", "SamplesView") else ""
+
+    upper = Upper()
+    qapp.installTranslator(upper)
+    try:
+        show(view, *PPO_STORY)
+        lines = [line.text for line in view.story.log]
+        assert "STARTED." in lines and lines[-1].startswith("COMPLETED.")
+        measures = [view.samples.measure.itemText(i) for i in range(view.samples.measure.count())]
+        assert "ADVANTAGE" in measures and "DRIFT (KL)" in measures
+    finally:
+        qapp.removeTranslator(upper)
 
 
 def test_samples_are_drawn_again_only_when_there_are_others(view):
