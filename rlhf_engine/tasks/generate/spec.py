@@ -38,7 +38,8 @@ class GenerateSpec:
     template: str = param(
         "auto",
         "Prompt format",
-        "Auto uses the tokenizer's chat template where it has one, and plain text otherwise.",
+        "Auto asks a trained model as it was trained, and any other with the tokenizer's chat template where it has "
+        "one, and plain text otherwise.",
         choices=("auto", "chat", "plain"),
         group="Display",
         advanced=True,

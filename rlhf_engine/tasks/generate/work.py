@@ -92,7 +92,9 @@ def _questions(
     """
     base = opened.backbone.base
     mine = [model] if spec.own_prompts else list(range(len(prompts)))
-    rendered = {number: render(base.tokenizer, prompts[number], template=spec.template).ids for number in mine}
+    trained = str(opened.source.about.get("template", "auto"))
+    template = trained if spec.template == "auto" else spec.template
+    rendered = {number: render(base.tokenizer, prompts[number], template=template).ids for number in mine}
     for number, ids in rendered.items():
         if not ids:
             raise DataError(f"Prompt {number + 1} is no token at all for {opened.source.ref}.", "Write something.")

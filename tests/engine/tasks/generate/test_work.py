@@ -74,7 +74,7 @@ def ask(root: Path, stop_after: int | None = None, control: RunControl | None = 
     return Told(events)
 
 
-def adapter(root: Path, base: Path, run_id: str, seed: int, task: str = "sft") -> str:
+def adapter(root: Path, base: Path, run_id: str, seed: int, task: str = "sft", template: str = "auto") -> str:
     """A run's result: random LoRA weights, and a head for a reward model."""
     backbone = Backbone(load_base(str(base), torch.device("cpu"), torch.float32))
     name = "reward" if task == "reward" else "policy"
@@ -85,7 +85,7 @@ def adapter(root: Path, base: Path, run_id: str, seed: int, task: str = "sft") -
             parameter.normal_(std=0.3, generator=generator)
     if task == "reward":
         backbone.add_head(name)
-    save_adapter(backbone, name, root / "runs" / run_id / "adapter", {"task": task, "template": "auto"})
+    save_adapter(backbone, name, root / "runs" / run_id / "adapter", {"task": task, "template": template})
     return f"run:{run_id}"
 
 
@@ -100,6 +100,16 @@ def test_answers_are_streamed_and_then_produced_as_they_were_streamed(tmp_path: 
         assert told.finish(number) == [answer["finish"]]
         assert len(told.tokens(number)) == answer["tokens"] <= 12
         assert answer["logprob_sum"] == pytest.approx(sum(t["logprob"] for t in told.tokens(number)), abs=0.002)
+
+
+def test_a_model_is_asked_in_the_format_it_was_trained_on_unless_another_is_chosen(
+    tmp_path: Path, folder: Path
+) -> None:
+    plain = adapter(tmp_path, folder, "b" * 12, seed=1, template="plain")
+    by_itself, as_plain, as_chat = (
+        ask(tmp_path, models=(plain,), template=template, seed=3).texts() for template in ("auto", "plain", "chat")
+    )
+    assert by_itself == as_plain != as_chat
 
 
 def test_the_same_seed_gives_the_same_answers_and_another_one_others(tmp_path: Path, folder: Path) -> None:
