@@ -148,7 +148,7 @@ class Session(QObject):
     def _take(self, project: Project) -> None:
         self.close_project()
         self.project = project
-        self.settings.opened(project.root)
+        self._keeping(lambda: self.settings.opened(project.root))
         if self.settings.threads:
             os.environ["OMP_NUM_THREADS"] = str(self.settings.threads)  # the worker inherits it
         self.model = "starter"
@@ -330,6 +330,16 @@ class Session(QObject):
         if self.settings.memory.get(key) != value:
             json.dumps(value)
             self.settings.memory[key] = value
+
+    def keep_settings(self) -> None:
+        """Write the settings down now. Where that fails they are lost, with a note; the work is not."""
+        self._keeping(self.settings.save)
+
+    def _keeping(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self.toast(self.tr("The settings cannot be kept: {0}").format(error), "bad")
 
     def recall(self, key: str, default: Any = None) -> Any:
         return self.settings.memory.get(key, default)

@@ -276,7 +276,7 @@ class HomePanel(QWidget):
     def _forget(self, path: str) -> None:
         settings = self._session.settings
         settings.recent = [other for other in settings.recent if other != path]
-        settings.save()
+        self._session.keep_settings()
         self._fill_projects()
 
     # --- the machine ---------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from rlhf_engine.tasks.sft.spec import SFTSpec
 from studio.activity import Activity
 from studio.background import Background
 from studio.session import Session, sentence
+from studio.settings import Settings
 
 SFT = SFTSpec(model="starter", dataset="dataset:0")
 
@@ -217,3 +218,17 @@ def test_four_errands_go_at_once_and_more_wait_their_turn(session: Session, qtbo
         session.in_background(lambda number=number: number, got.append)
     qtbot.waitUntil(lambda: sorted(got) == list(range(40)))
     assert len(session.background._threads) <= 4
+
+
+def test_a_project_opens_even_where_the_settings_cannot_be_kept(
+    empty_session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Settings, "save", full)
+    said: list[tuple[str, str]] = []
+    empty_session.toasted.connect(lambda level, text, *_: said.append((level, text)))
+    empty_session.create_project(tmp_path / "project", "Mine")
+    assert empty_session.project.name == "Mine" and empty_session.engine is not None
+    assert [level for level, _ in said] == ["bad"] and "No space left" in said[0][1]

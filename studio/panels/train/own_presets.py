@@ -25,7 +25,7 @@ def save_preset(session: Session, task: str, title: str, values: dict[str, Any])
     """Keep settings under a title; the same title again replaces them. Models and data are left out."""
     kept = {name: value for name, value in values.items() if name not in inputs_of(task)}
     session.remember(_place(task), {**session.recall(_place(task), {}), title: kept})
-    session.settings.save()
+    session.keep_settings()
     return Preset(OWN + title, title, "", kept)
 
 
@@ -33,7 +33,7 @@ def remove_preset(session: Session, task: str, title: str) -> None:
     saved = dict(session.recall(_place(task), {}))
     saved.pop(title, None)
     session.remember(_place(task), saved)
-    session.settings.save()
+    session.keep_settings()
 
 
 def inputs_of(task: str) -> set[str]:

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.contract.errors import EngineError, SpecError
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
 from studio.forms import LABELS, DatasetPicker, RewardModelPicker, SpecForm
@@ -236,7 +236,14 @@ class SetupView(QWidget):
     def _copy(self, spec: Any) -> None:
         root = self._session.root
         if root is not None:
-            QGuiApplication.clipboard().setText(command(root, save_spec(root, spec), self.name.text().strip()))
+            try:
+                file = save_spec(root, spec)
+            except OSError as error:
+                text = self.tr("The settings of the run cannot be written into the project: {0}.")
+                told = EngineError(text.format(error.strerror), self.tr("Is there room, and may it be written to?"))
+                self._session.say(told)
+                return
+            QGuiApplication.clipboard().setText(command(root, file, self.name.text().strip()))
             self._session.toast(self.tr("The command is in the clipboard; its spec is in the project's specs folder."))
 
     # --- sizes ---------------------------------------------------------------------------------------------------

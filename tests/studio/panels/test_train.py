@@ -160,6 +160,23 @@ def test_the_command_names_a_spec_that_gives_the_same_run(panel, session, qtbot)
     assert not session.quiet.submitted
 
 
+def test_a_full_disk_is_told_when_a_command_or_a_preset_cannot_be_kept(panel, session, qtbot, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    said = []
+    session.toasted.connect(lambda _level, text, *_: said.append(text))
+    session.failed.connect(lambda error: said.append(str(error)))
+    monkeypatch.setattr("studio.panels.train.setup.save_spec", full)
+    monkeypatch.setattr(Settings, "save", full)
+    QGuiApplication.clipboard().setText("before")
+    panel.setup.copy_command()
+    qtbot.waitUntil(lambda: bool(said), timeout=5000)
+    assert "No space left" in said[0] and QGuiApplication.clipboard().text() == "before"
+    panel.setup.bar.keep("Mine")
+    assert any("settings cannot be kept" in text for text in said[1:])
+
+
 def test_the_starter_model_begins_with_the_settings_that_suit_it(panel, session, qtbot):
     assert panel.setup.bar.preset().key == "starter"
     assert panel.setup.form.values()["learning_rate"] == 3e-3
