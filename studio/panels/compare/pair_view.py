@@ -45,22 +45,7 @@ class AnswerSide(QFrame):
         self.words.setText(self.tr("{0} words").format(f"{len(text.split()):,}"))
 
     def mark(self, spans: list[Span]) -> None:
-        """Give these stretches of the displayed text another ground; the text stays as it is."""
-        made: list[QTextEdit.ExtraSelection] = []
-        shown = self.body.view.toPlainText()
-        ground = QColor(colors().warn)
-        ground.setAlpha(70)
-        look = QTextCharFormat()
-        look.setBackground(ground)
-        look.setFontUnderline(True)  # not by colour alone
-        for start, end in spans:
-            selection = QTextEdit.ExtraSelection()
-            cursor = QTextCursor(self.body.view.document())
-            cursor.setPosition(_utf16(shown[:start]))
-            cursor.setPosition(_utf16(shown[:end]), QTextCursor.MoveMode.KeepAnchor)
-            selection.cursor, selection.format = cursor, look
-            made.append(selection)
-        self.body.view.setExtraSelections(made)
+        mark(self.body, spans)
 
     def marked(self) -> list[str]:
         """The texts that are marked."""
@@ -121,6 +106,25 @@ class PairView(QWidget):
             spans = differences(*(side.body.view.toPlainText() for side in self.sides))
         for side, own in zip(self.sides, spans, strict=True):
             side.mark(own)
+
+
+def mark(text: PlainText, spans: list[Span]) -> None:
+    """Give these stretches of the displayed text another ground; the text stays as it is."""
+    made: list[QTextEdit.ExtraSelection] = []
+    shown = text.view.toPlainText()
+    ground = QColor(colors().warn)
+    ground.setAlpha(70)
+    look = QTextCharFormat()
+    look.setBackground(ground)
+    look.setFontUnderline(True)  # not by colour alone
+    for start, end in spans:
+        selection = QTextEdit.ExtraSelection()
+        cursor = QTextCursor(text.view.document())
+        cursor.setPosition(_utf16(shown[:start]))
+        cursor.setPosition(_utf16(shown[:end]), QTextCursor.MoveMode.KeepAnchor)
+        selection.cursor, selection.format = cursor, look
+        made.append(selection)
+    text.view.setExtraSelections(made)
 
 
 def _utf16(text: str) -> int:

@@ -110,6 +110,10 @@ class Columns(QWidget):
             if card.is_chosen
         ]
 
+    def newest(self) -> list[AnswerCard]:
+        """The answers to the last question, column by column."""
+        return [card for column in self.all if column.turns for card in column.turns[-1].cards]
+
     def _choices(self) -> list[ModelChoice]:
         return [choice for choice in self._session.models() if choice.kind != "reward"]
 

@@ -12,6 +12,8 @@ from rlhf_engine.contract.errors import EngineError, SpecError
 from rlhf_engine.contract.events import RunFinished
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from studio.commands import Command
+from studio.panels.compare.differences import differences
+from studio.panels.compare.pair_view import mark
 from studio.panels.playground.answer_card import AnswerCard
 from studio.panels.playground.asking import Asking
 from studio.panels.playground.columns import MOST, Columns
@@ -45,6 +47,7 @@ class PlaygroundPanel(QWidget):
             ("Esc", self.stop),
             ("Ctrl+R", self.regenerate),
             ("Ctrl+L", self.send_to_compare),
+            ("Ctrl+D", self.toggle_differences),
             ("Ctrl+T", self.tokens.toggle),
         ):
             shortcut = QShortcut(QKeySequence(keys), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -191,6 +194,26 @@ class PlaygroundPanel(QWidget):
         if self.isVisible():
             self.composer.setFocus()
 
+    def toggle_differences(self) -> None:
+        """Mark how the two chosen answers differ, else the first two to the last question; again takes it back."""
+        marked = [card.body for column in self.talk.all for turn in column.turns for card in turn.cards]
+        marked = [body for body in marked if body.view.extraSelections()]
+        if marked:
+            for body in marked:
+                mark(body, [])
+            return
+        chosen = [card.body for *_, card in self.talk.choices()]
+        two = chosen if len(chosen) == 2 else [card.body for card in self.talk.newest()][:2]
+        if len(two) < 2 or self.asking is not None:
+            self._session.toast(self.tr("Two finished answers are needed to compare them."))
+            return
+        self.tokens.setChecked(False)  # the marks are in the words, not in the tokens
+        spans = differences(*(body.view.toPlainText() for body in two))
+        if not any(spans):
+            self._session.toast(self.tr("Both answers say the same."))
+        for body, own in zip(two, spans, strict=True):
+            mark(body, own)
+
     # --- keeping -------------------------------------------------------------------------------------------------
 
     def send_to_compare(self) -> None:
@@ -332,6 +355,7 @@ class PlaygroundPanel(QWidget):
             Command(self.tr("New conversation"), self.new_conversation),
             Command(self.tr("Ask again"), self.regenerate, "Ctrl+R"),
             Command(self.tr("Send two answers to Compare"), self.send_to_compare, "Ctrl+L"),
+            Command(self.tr("Mark how two answers differ"), self.toggle_differences, "Ctrl+D"),
             Command(self.tr("Show tokens"), self.tokens.toggle, "Ctrl+T"),
             Command(self.tr("Show what the model is sent"), self.side.open_sent),
         ]
@@ -343,6 +367,7 @@ class PlaygroundPanel(QWidget):
             ("Esc", self.tr("Stop writing")),
             ("Ctrl+R", self.tr("Ask again, with the next seed")),
             ("Ctrl+L", self.tr("Send two chosen answers to Compare")),
+            ("Ctrl+D", self.tr("Mark how two answers differ, or stop")),
             ("Ctrl+T", self.tr("Show or hide tokens")),
             ("Ctrl+Up / Ctrl+Down", self.tr("Earlier and later questions")),
         ]

@@ -166,6 +166,27 @@ def test_the_model_that_is_asked_is_the_one_in_use(panel: PlaygroundPanel, talk:
     assert session.model == "/models/other" and talk.spec.models == ("/models/other",)
 
 
+def test_ctrl_d_marks_how_two_answers_differ_and_takes_it_back(
+    panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any
+) -> None:
+    said: list[str] = []
+    session.toasted.connect(lambda _level, text, *_: said.append(text))
+    panel.side.sampling.editors["samples"].set_value(2)
+    talk.ask("Who are you?")
+    qtbot.keyClick(panel.composer, Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
+    assert said == ["Two finished answers are needed to compare them."]
+    talk.answer("I am a red heron", "I am a grey heron")
+
+    def marked() -> list[list[str]]:
+        cards = panel.talk.newest()
+        return [[one.cursor.selectedText() for one in card.body.view.extraSelections()] for card in cards]
+
+    qtbot.keyClick(panel.composer, Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
+    assert marked() == [["red"], ["grey"]]
+    qtbot.keyClick(panel.composer, Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
+    assert marked() == [[], []]
+
+
 def test_esc_stops_and_what_was_written_stays(panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any) -> None:
     talk.ask("Hello")
     run = talk.run
