@@ -58,6 +58,7 @@ class HubCard(Card):
         for widget in (self.error, self.bar, self.note):
             self.add(widget)
         self.body.addLayout(self._failure)
+        session.project_changed.connect(self._leave)
 
     @property
     def busy(self) -> bool:
@@ -113,6 +114,11 @@ class HubCard(Card):
                     self._session.toast(text, "info")
                 else:
                     self._fail(EngineError(message, hint))
+
+    def _leave(self) -> None:
+        """Another project is open: its engine knows nothing of a download of the one before."""
+        self._end()
+        self._clear_failure()
 
     def _fail(self, error: EngineError) -> None:
         buttons: list[tuple[str, Callable[[], object]]] = [(self.tr("Try again"), self.start)]

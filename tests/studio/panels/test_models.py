@@ -266,6 +266,16 @@ def test_a_download_can_be_stopped(hub_session, show, qtbot, monkeypatch) -> Non
     assert hub_session.labels.models() == []
 
 
+def test_a_download_of_another_project_leaves_the_way_to_the_hub_free(session, show, tmp_path) -> None:
+    panel = show(session)
+    panel.show_hub()
+    panel.hub.name.setText("owner/lamp")
+    panel.hub.start()
+    assert panel.hub.busy
+    session.create_project(tmp_path / "other", "Other")
+    assert not panel.hub.busy and panel.hub.go.isEnabled() and panel.hub.bar.isHidden()
+
+
 def test_what_is_no_name_is_refused_without_asking_anyone(session, show) -> None:
     panel = show(session)
     panel.show_hub()
