@@ -102,16 +102,21 @@ def require_same(saved: dict[str, str], now: dict[str, str]) -> None:
 
 def write_folder(final: Path, files: dict[str, bytes | dict[str, Tensor]]) -> None:
     """Write a whole folder at once: readers see the old one or the new one, never half of either."""
+    for leftover in final.parent.glob(f".tmp-{final.name}-*"):  # of a process that was killed while it wrote
+        shutil.rmtree(leftover, ignore_errors=True)
     aside = final.with_name(f".tmp-{final.name}-{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    for name, content in files.items():
-        if isinstance(content, bytes):
-            (aside / name).write_bytes(content)
-        else:
-            save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, aside / name)
-        _sync_file(aside / name)
-    _sync_folder(aside)
+    try:
+        for name, content in files.items():
+            if isinstance(content, bytes):
+                (aside / name).write_bytes(content)
+            else:
+                save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, aside / name)
+            _sync_file(aside / name)
+        _sync_folder(aside)
+    except (OSError, SafetensorError):  # a full disk is not to be filled further
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     if final.exists():
         doomed = final.with_name(f".del-{final.name}")
         shutil.rmtree(doomed, ignore_errors=True)

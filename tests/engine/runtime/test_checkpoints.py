@@ -199,3 +199,17 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["a.json", "w.safetensors"]
     assert (tmp_path / "adapter" / "a.json").read_bytes() == b"3"
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_folder_that_could_not_be_written_leaves_the_old_one_and_nothing_beside_it(tmp_path, monkeypatch):
+    checkpoints.write_folder(tmp_path / "adapter", {"a.json": b"1"})
+    (tmp_path / ".tmp-adapter-999999").mkdir()  # a process was killed while it wrote this one
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.write_folder(tmp_path / "adapter", {"a.json": b"2", "w.safetensors": {"x": torch.ones(2)}})
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+    assert (tmp_path / "adapter" / "a.json").read_bytes() == b"1"
