@@ -269,7 +269,7 @@ class Photographer:
         panel.show_run(ppo, "PPO 1")
         view = panel.view
         self.shoot(window, "run", "starting", rest=0.1)
-        self.until(lambda: view.story.step >= 44 or view.story.ended, 900)
+        self.until(lambda: view.story.step >= 36 or view.story.ended, 900)
         self.shoot(window, "run")
         view.tabs.setCurrentIndex(1)
         self.shoot(window, "run", "samples")

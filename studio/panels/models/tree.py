@@ -13,7 +13,7 @@ from studio.widgets import tooltip
 
 REF = Qt.ItemDataRole.UserRole
 _COLUMNS = ("kind", "parameters", "size", "context", "template", "dtype")
-_WIDTHS = (100, 100, 80, 76, 84, 70)
+_WIDTHS = (112, 98, 78, 74, 82, 68)
 _RIGHT = {"parameters", "size", "context"}
 
 
