@@ -13,6 +13,7 @@ from shiboken6 import isValid
 
 from rlhf_engine.data.datasets import open_dataset
 from rlhf_engine.data.records import Comparison, Record, canonical
+from studio.background import Errand
 from studio.panels.data.slices import Slices
 from studio.panels.data.words import KINDS, counted, word
 from studio.session import Session
@@ -35,6 +36,8 @@ class AddToProject(QWidget):
         self._ref = self._kind = ""
         self._rows = self._new = 0
         self.slices: Slices | None = None
+        self._reading: Errand | None = None
+        self._place, self._begun = "", 0  # where the way gone is remembered, and how far it was at the beginning
         self.button = button("", self.add, role="primary" if primary else "", icon="database-plus-outline")
         self.said = PlainLabel(tone="muted", wrap=True)
         self.bar = StageBar()
@@ -47,6 +50,7 @@ class AddToProject(QWidget):
         layout.addWidget(self.said)
         self.bar.hide()
         self.said.hide()
+        session.project_changed.connect(self._leave)
 
     def offer(self, ref: str, kind: str, rows: int) -> None:
         """Offer to add this dataset. While another is being added the offer waits for its end."""
@@ -66,7 +70,7 @@ class AddToProject(QWidget):
         self.button.setEnabled(False)
         self.bar.show()
         self.bar.show_stage(self.tr("Reading the dataset"))
-        self._session.in_background(partial(_records, root, ref), self._begin, self._failed)
+        self._reading = self._session.in_background(partial(_records, root, ref), self._begin, self._failed)
 
     def stop(self) -> None:
         if self.slices is not None:
@@ -74,6 +78,7 @@ class AddToProject(QWidget):
 
     def _begin(self, records: Sequence[Record]) -> None:
         begun, labels, kind = self._done_before(), self._session.labels, self._kind
+        self._place, self._begun = self._key(), begun
         self._new = 0
 
         def write(some: list[Record]) -> None:
@@ -85,6 +90,18 @@ class AddToProject(QWidget):
         self.slices.progressed.connect(self._progressed)
         self.slices.finished.connect(self._finished)
         self.slices.failed.connect(self._failed)
+
+    def _leave(self) -> None:
+        """Another project is open: nothing of the one before may go into it. What was added is remembered there."""
+        if self._reading is not None:
+            self._reading.forget()
+        slices, self.slices = self.slices, None
+        if slices is not None:
+            slices.blockSignals(True)
+            slices.stop()
+            self._session.remember(self._place, self._begun + slices.done)
+            slices.deleteLater()
+        self.bar.hide()
 
     def _progressed(self, done: int, total: int) -> None:
         words = word(KINDS[self._kind]).lower()

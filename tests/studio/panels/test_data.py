@@ -15,11 +15,12 @@ from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication
 
+from rlhf_engine.data.datasets import freeze
 from rlhf_engine.data.reading import read
 from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
 from studio.panels.data import DataPanel
 from studio.panels.data import files as data_files
-from studio.panels.data.adding import as_row
+from studio.panels.data.adding import AddToProject, as_row
 from studio.panels.data.datasets_page import DatasetRows
 from studio.panels.data.import_report import save_report
 from studio.panels.data.slices import Slices
@@ -486,3 +487,27 @@ def test_real_files_are_recognised(session, show, qtbot, file, kind, good) -> No
     look = panel.importing.looking.look
     assert (look.kind, look.error) == (kind, None)
     assert look.good >= min(good, look.total) * 0.9
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["while it is read", "while it is added"])
+def test_what_is_being_added_to_a_project_does_not_go_into_the_next_one(
+    begun: bool, session: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    records = [Demonstration(f"Question {n}?", f"Answer {n}.") for n in range(3000)]
+    info = freeze(session.root, "demonstrations", records, "Many", "test")
+    first = session.root
+    adding = AddToProject(session)
+    qtbot.addWidget(adding)
+    adding.offer(info.ref, "demonstrations", 3000)
+    adding.add()
+    if begun:
+        qtbot.waitUntil(lambda: adding.slices is not None and adding.slices.done > 0)
+    said: list[object] = []
+    session.failed.connect(said.append)
+    session.create_project(tmp_path / "other", "Other")
+    qtbot.wait(300)
+    assert session.labels.count("demonstrations") == 0 and said == []
+    session.open_project(first)
+    adding.offer(info.ref, "demonstrations", 3000)
+    there = session.labels.count("demonstrations")
+    assert (there > 0) == begun and adding._done_before() == there
