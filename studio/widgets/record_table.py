@@ -299,9 +299,8 @@ class RecordTable(QWidget):
     def _count_again(self) -> None:
         rows = self.model.rowCount()
         filtered = bool(self.model.query.text)
-        self.counted.setText(
-            self.tr("{0} found").format(f"{rows:,}") if filtered else self.tr("{0} rows").format(f"{rows:,}")
-        )
+        words = self.tr("{0} found") if filtered else self.tr("1 row") if rows == 1 else self.tr("{0} rows")
+        self.counted.setText(words.format(f"{rows:,}"))
         nothing = rows == 0 and not filtered and self._empty is not None
         self._stack.setCurrentWidget(self._empty if nothing and self._empty else self.view)
         self.filter.setVisible(not nothing)

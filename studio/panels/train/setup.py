@@ -274,9 +274,10 @@ class SetupView(QWidget):
             if not values.get("dataset"):
                 return []
             return [self.tr("How many examples there are is known once the file has been read.")]
-        text = self.tr("{0} steps: {1} examples, {2} times over; {3} held out for measuring.")
+        text = self.tr("{0} steps: {1} examples, {2}; {3} held out for measuring.")
+        times = self.tr("{0} times over").format(f"{values['epochs']:g}") if values["epochs"] != 1 else self.tr("once")
         count = f"{total:,}" if size.exact else f"≈ {total:,}"
-        return [text.format(count, f"{size.train:,}", f"{values['epochs']:g}", f"{size.heldout:,}")]
+        return [text.format(count, f"{size.train:,}", times, f"{size.heldout:,}")]
 
     # --- drawing -------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,9 @@ def test_the_labels_of_the_project_can_be_trained_on_at_once(panel):
     # 36 to train on in the starter preset's batches of 32 are one whole batch, three times over
     assert side(panel)[0] == "≈ 3 steps: 36 examples, 3 times over; 4 held out for measuring."
     assert "First run of this kind on this model: its speed is not known yet." in side(panel)
+    panel.setup.form.set_value("epochs", 1.0)
+    panel.setup.redraw()
+    assert "36 examples, once; 4 held out" in side(panel)[0]
 
 
 def test_start_freezes_the_labels_and_shows_the_run(panel, session, qtbot):

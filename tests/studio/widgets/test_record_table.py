@@ -65,6 +65,10 @@ def test_rows_in_memory_are_sorted_with_nothing_last_and_filtered_by_words(qtbot
     table.filter.setText("first ppo")
     qtbot.waitUntil(lambda: shown(table) == ["ppo First"])
     assert table.counted.text() == "1 found"
+    table.filter.clear()
+    qtbot.waitUntil(lambda: table.counted.text() == "3 rows")
+    table.set_rows([{"id": 1, "title": "alone", "score": 1.0}])
+    assert table.counted.text() == "1 row"
 
 
 def test_a_selected_row_stays_selected_when_rows_come_and_go(qtbot: Any) -> None:
