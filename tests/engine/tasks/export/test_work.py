@@ -270,11 +270,10 @@ def test_a_cancelled_export_leaves_nothing_behind(project: Project, monkeypatch:
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["stories260K", "TinyStories-656K"])
 def test_a_real_model_with_an_adapter_agrees_after_merging(project: Project, name: str) -> None:
-    folder = Path(os.environ.get("RLHF_REAL_WEIGHTS", "/nonexistent")) / name
-    found = sorted(folder.rglob("config.json"))
-    if not found:
-        pytest.skip("these weights are not on this machine")
-    project.base = found[0].parent
+    real = Path(os.environ.get("RLHF_REAL_DATA", Path(__file__).parents[5] / "shared" / "real"))
+    project.base = real / "weights" / name
+    if not project.base.is_dir():
+        pytest.skip(f"there are no real weights at {project.base}; set RLHF_REAL_DATA")
     model = project.train("a" * 12, scale=0.02)
     for dtype in ("fp32", "bf16", "fp16"):
         produced = project.run(model, dtype=dtype)
