@@ -206,7 +206,7 @@ def summary(found: Findings) -> Table:
     table.add_section()
     table.add_row("reward model, held-out accuracy", "", "", f"{found.reward_accuracy:.0%}")
     table.add_row("reward gained, in deviations of SFT", "", "", f"{found.reward_gain:+.2f}")
-    table.add_row("KL to SFT, nats per answer", "", "", f"{found.kl:.1f}")
+    table.add_row("KL to SFT at the last update, nats per answer", "", "", f"{found.kl:.1f}")
     table.add_row("gold judge prefers PPO over SFT", "", "", f"{found.gold_win_rate:.0%}")
     table.add_row("time, seconds", "", "", f"{sum(found.seconds.values()):.0f}")
     return table

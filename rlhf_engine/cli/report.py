@@ -110,7 +110,7 @@ def _words(found: Findings) -> str:
             "",
             f"- Reward model: {found.reward_accuracy:.0%} of held-out pairs in the right order.",
             f"- PPO gained {found.reward_gain:+.2f} standard deviations of the SFT model's rewards,",
-            f"  at a KL of {found.kl:.1f} nats per answer.",
+            f"  at a KL of {found.kl:.1f} nats per answer in its last update.",
             f"- The gold judge prefers PPO over SFT on {found.gold_win_rate:.0%} of the prompts (ties count half).",
             "",
             "![](sft.png)",
