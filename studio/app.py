@@ -95,7 +95,6 @@ def choose_input_method() -> None:
 
 def open_window(asked: argparse.Namespace) -> tuple[QApplication, MainWindow, CrashReports]:
     """Show the window; what it shows is opened after it has been painted."""
-    from PySide6.QtCore import QTimer
     from PySide6.QtGui import QIcon
     from PySide6.QtWidgets import QApplication
 
@@ -112,6 +111,7 @@ def open_window(asked: argparse.Namespace) -> tuple[QApplication, MainWindow, Cr
 
     from studio.crash import CrashReports, log_to_file
     from studio.frame.drawer import LogLines
+    from studio.garbage import GarbageCollector
     from studio.main_window import MainWindow
     from studio.session import Session
     from studio.theme import theme
@@ -132,9 +132,8 @@ def open_window(asked: argparse.Namespace) -> tuple[QApplication, MainWindow, Cr
     window.closed.connect(app.quit)
     window.painted.connect(lambda: window.start(lambda: open_first(session, asked)))
     window.show()
-    heartbeat = QTimer(window, interval=500)  # so that Ctrl-C in the terminal is heard
-    heartbeat.timeout.connect(lambda: None)
-    heartbeat.start()
+    garbage = GarbageCollector(window)  # its timer also lets Ctrl-C in the terminal be heard
+    window.closed.connect(garbage.stop)
     return app, window, reports
 
 
