@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QListWidget, QListWidgetItem
 
 from rlhf_engine.contract.fields import Param
+from rlhf_engine.data.datasets import SERVES
 from studio.forms.editors import Combo, Editor, TextEditor
 from studio.widgets.buttons import button
 from studio.widgets.labels import tooltip
@@ -123,7 +124,7 @@ class RewardModelPicker(RefPicker):
 
 
 class DatasetPicker(RefPicker):
-    """The labels of the project, its datasets of the kind needed, and any file."""
+    """The labels of the project, its datasets of the kind needed or of a richer one, and any file."""
 
     def __init__(self, session: Session, optional: bool, kind: str) -> None:
         super().__init__(session, optional)
@@ -144,7 +145,8 @@ class DatasetPicker(RefPicker):
             if count:
                 title = self.tr("This project's {0} ({1})").format(self.kind, f"{count:,}")
                 found.append((LABELS, title, self.tr("Frozen into a dataset when the run starts")))
-        for choice in self._session.datasets(self.kind):
+        able = [choice for choice in self._session.datasets() if not self.kind or self.kind in SERVES[choice.kind]]
+        for choice in sorted(able, key=lambda choice: choice.kind != self.kind):  # what was made for it comes first
             found.append((choice.ref, f"{choice.title}  ·  {choice.detail}", choice.ref))
         return found
 

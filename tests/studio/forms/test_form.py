@@ -12,10 +12,12 @@ from PySide6.QtWidgets import QHBoxLayout, QStyle, QStyleOptionComboBox, QWidget
 
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.fields import about, check, choose, param
+from rlhf_engine.data.datasets import freeze
+from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
-from studio.forms import LABELS, Combo, SpecForm
+from studio.forms import LABELS, Combo, DatasetPicker, SpecForm
 from studio.forms.editors import FloatEditor, number
 from studio.theme import theme
 
@@ -182,6 +184,23 @@ def test_pickers_follow_the_project(session: Any, qtbot: Any) -> None:
 
     session.announce(Changed.PROMPTS)
     assert not form.editor("dataset").missing()
+
+
+def test_a_dataset_is_offered_wherever_its_records_can_be_used(session: Any, qtbot: Any) -> None:
+    asked = [(n, f"Question {n}", f"answer {n}") for n in range(30)]
+    pairs = freeze(
+        session.root, "comparisons", [Comparison(q, a, f"worse {n}") for n, q, a in asked], "pairs", "test"
+    ).ref
+    shown = freeze(session.root, "demonstrations", [Demonstration(q, a) for _, q, a in asked], "shown", "test").ref
+    plain = freeze(session.root, "prompts", [PromptRecord(q) for _, q, _ in asked], "plain", "test").ref
+    offered = {}
+    for kind in ("prompts", "demonstrations", "comparisons"):
+        picker = DatasetPicker(session, False, kind)
+        qtbot.addWidget(picker)
+        offered[kind] = [picker.combo.itemData(row) for row in range(picker.combo.count())]
+    assert offered["comparisons"] == [pairs]
+    assert offered["demonstrations"] == [shown, pairs], "the chosen answers; what was made for it comes first"
+    assert offered["prompts"][0] == plain and set(offered["prompts"]) == {plain, shown, pairs}
 
 
 def test_a_hidden_field_keeps_what_it_was_given(session: Any, qtbot: Any) -> None:
