@@ -30,8 +30,12 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_window(studio_home: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Person]]:
-    """Opens the window, on a project or on that of last time. Bugs that it caught fail the test."""
+    """Opens the window, on a project or on that of last time, with a worker or with an engine made by `factory`.
+
+    Bugs that it caught fail the test.
+    """
     from studio import app
+    from studio.engine_thread import process_engine
     from studio.main_window import MainWindow
     from studio.session import Session
     from studio.settings import Settings
@@ -41,10 +45,10 @@ def open_window(studio_home: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch) 
     opened: list[Person] = []
     bugs: list[BaseException] = []
 
-    def open_it(root: Path | None = None) -> Person:
+    def open_it(root: Path | None = None, factory: Any = process_engine) -> Person:
         settings = Settings.load()
         theme().apply(settings.theme, settings.font_scale)
-        session = Session(settings)
+        session = Session(settings, factory)
         window = MainWindow(session)
         window.report = bugs.append
         asked = app.parse(["--project", str(root)] if root else [])
