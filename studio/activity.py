@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from rlhf_engine.contract.events import Envelope, Metrics, RunFinished, RunPaused, RunResumed, RunStarted, Stage
 from rlhf_engine.tasks import TASKS
+from studio.engine_words import task_title
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Going:
 
     @property
     def title(self) -> str:
-        return self.name or (TASKS[self.task].title if self.task in TASKS else self.task)
+        return self.name or task_title(self.task)
 
     @property
     def share(self) -> float | None:

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from rlhf_engine.contract.fields import Param
+from studio.engine_words import word
 from studio.theme.tokens import S2
 
 WIDEST = 1e12  # a range without ends
@@ -313,7 +314,7 @@ def editor_for(kind: type[Any], optional: bool, about: Param) -> Editor:
 
 def _suffix(spin: QSpinBox | QDoubleSpinBox, about: Param) -> None:
     if about.unit:
-        spin.setSuffix(f" {about.unit}")
+        spin.setSuffix(f" {word(about.unit)}")
     spin.setFixedWidth(176)
 
 

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.fields import Param, about, value_type
 from studio.background import Failed
+from studio.engine_words import word
 from studio.forms.editors import Editor, LongTextEditor, editor_for
 from studio.forms.pickers import LABELS, DatasetPicker, picker_for
 from studio.theme import set_icon
@@ -33,13 +34,13 @@ class FieldRow(QWidget):
     def __init__(self, name: str, default: Any, said: Param, editor: Editor, caption: bool) -> None:
         super().__init__()
         self.name, self.default, self.said, self.editor = name, default, said, editor
-        self.label = PlainLabel(said.label)
+        self.label = PlainLabel(word(said.label))
         self.label.setFixedWidth(LABEL_WIDTH)
         self.label.setWordWrap(True)
         self.label.setBuddy(editor.inner)
-        editor.inner.setAccessibleName(said.label)
-        editor.inner.setAccessibleDescription(said.help)
-        tip = "\n".join(filter(None, (said.help, self._range(), said.source)))
+        editor.inner.setAccessibleName(word(said.label))
+        editor.inner.setAccessibleDescription(word(said.help))
+        tip = "\n".join(filter(None, (word(said.help), self._range(), said.source)))
         set_tooltip(self.label, tip)
         set_tooltip(editor.inner, tip)
         self.reset = icon_button("backup-restore", self.tr("Back to the default"), self._to_default)
@@ -51,7 +52,7 @@ class FieldRow(QWidget):
         set_tooltip(self.dot, self.tr("Changed from the default"))
         self.error = PlainLabel(tone="bad", wrap=True)
         self.error.hide()
-        self.caption = PlainLabel(said.help, tone="muted", wrap=True, size=0.92)
+        self.caption = PlainLabel(word(said.help), tone="muted", wrap=True, size=0.92)
         if not caption:  # showing it here would make a window of it: it has no parent yet
             self.caption.hide()
         line = QHBoxLayout()
@@ -259,7 +260,7 @@ class SpecForm(QWidget):
     def blockers(self) -> list[str]:
         """Why a run cannot start yet, in sentences; empty when it can."""
         missing = [
-            self.tr("{0}: nothing has been chosen.").format(row.said.label)
+            self.tr("{0}: nothing has been chosen.").format(word(row.said.label))
             for row in self._rows.values()
             if row.default is MISSING and row.editor.missing()
         ]
@@ -296,12 +297,12 @@ class SpecForm(QWidget):
             if said.advanced:
                 box = QVBoxLayout()
                 box.setSpacing(S2)
-                box.addWidget(PlainLabel(said.group, tone="muted", bold=True))
+                box.addWidget(PlainLabel(word(said.group), tone="muted", bold=True))
                 box.setContentsMargins(0, 0, 0, S1)
                 self.fold.body.addLayout(box)
                 self._groups[key] = box
             else:
-                card = Card(said.group)
+                card = Card(word(said.group))
                 card.body.setSpacing(S3)
                 layout.addWidget(card)
                 self._groups[key] = card.body

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.tasks import TASKS
 from studio.commands import Command
+from studio.engine_words import task_title
 from studio.panels.home_steps import STEPS, StepRow, said
 from studio.session import Session
 from studio.theme import set_icon
@@ -315,7 +316,7 @@ class HomePanel(QWidget):
 
 
 def _run_title(row: Any) -> str:
-    return row.name or (TASKS[row.task].title if row.task in TASKS else row.task)
+    return row.name or task_title(row.task)
 
 
 def _machine_words() -> tuple[str, str]:

@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt, Signal, SignalInstance
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.metric_help import about_metric
+from studio.engine_words import metric
 from studio.panels.models.family import BASE, Family, Member
 from studio.panels.models.words import kind_word, parameters, size
 from studio.theme.tokens import S2, S3, S4
@@ -71,7 +71,7 @@ class ModelDetail(QWidget):
             for name, value in sorted(measured.items(), key=partial(_telling, member.kind))
             if not name.startswith(_PASSING)
         }
-        told = [(about_metric(name).title, _number(value)) for name, value in list(shown.items())[:_SHOWN]]
+        told = [(metric(name).title, _number(value)) for name, value in list(shown.items())[:_SHOWN]]
         self.metrics.show_rows(told)
         self.metrics_card.setVisible(member.run is not None)
         self._offer(member)

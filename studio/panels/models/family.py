@@ -10,6 +10,7 @@ from typing import Any
 from rlhf_engine.models.folders import AdapterFacts, FolderFacts, adapter_facts, folder_facts, folder_on_disk
 from rlhf_engine.store.runs import RunRow
 from rlhf_engine.tasks import TASKS
+from studio.engine_words import task_title
 
 BASE = "base"
 
@@ -98,7 +99,7 @@ def _results(root: Path) -> Iterator[Member]:
         folder = root / "runs" / row.id / "adapter"
         if row.task in TASKS and TASKS[row.task].trains and folder.is_dir():
             facts = adapter_facts(folder)
-            title = row.name or TASKS[row.task].title
+            title = row.name or task_title(row.task)
             parent = str(facts.about.get("parent") or facts.about.get("base") or "")
             yield Member(f"run:{row.id}", title, row.task, parent, folder, adapter=facts, run=row)
 

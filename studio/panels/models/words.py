@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
-from rlhf_engine.tasks import TASKS
+from studio.engine_words import task_title
 from studio.panels.models.family import Member
 
 KINDS: dict[str, str] = {
@@ -19,7 +19,7 @@ ICONS = {"base": "cube-outline", "sft": "school-outline", "reward": "medal-outli
 def kind_word(kind: str) -> str:
     if kind in KINDS:
         return QCoreApplication.translate("Models", KINDS[kind])
-    return TASKS[kind].title if kind in TASKS else kind
+    return task_title(kind)
 
 
 def parameters(count: int) -> str:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.fields import about, value_type
 from rlhf_engine.tasks.generate.spec import GenerateSpec
+from studio.engine_words import word
 from studio.forms import Editor, RewardModelPicker, editor_for
 from studio.theme.tokens import S2, S3
 from studio.widgets import PlainLabel, ghost_button, set_tooltip
@@ -48,13 +49,13 @@ class SamplingForm(QScrollArea):
             kind, optional = value_type(GenerateSpec, name)
             made: Editor = RewardModelPicker(session, optional=True) if said.picks else editor_for(kind, optional, said)
             made.set_value(f.default)
-            made.inner.setAccessibleName(said.label)
-            made.inner.setAccessibleDescription(said.help)
+            made.inner.setAccessibleName(word(said.label))
+            made.inner.setAccessibleDescription(word(said.help))
             self._fit(made, said.picks or kind is tuple)
-            label = PlainLabel(said.label)
+            label = PlainLabel(word(said.label))
             label.setBuddy(made.inner)
             for widget in (label, made.inner):
-                set_tooltip(widget, said.help)
+                set_tooltip(widget, word(said.help))
             row = grid.rowCount()
             if said.picks or kind is tuple:
                 grid.addWidget(label, row, 0, 1, 2)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from rlhf_engine.tasks.metric_help import about_metric
 from studio.charts import ChartGrid
+from studio.engine_words import metric as about_metric
 from studio.widgets import set_tooltip
 
 Points = deque[tuple[float, float]]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
-from rlhf_engine.tasks.metric_help import METRICS, about_metric
+from rlhf_engine.tasks.metric_help import METRICS
+from studio.engine_words import metric
 from studio.panels.run_view.story import RunStory
 from studio.theme.tokens import S2, S8
 from studio.widgets import Card, ErrorCard, PlainLabel, button, primary_button
@@ -89,7 +90,7 @@ def _facts(facts: dict[str, object]) -> QWidget:
     shown.sort(key=lambda fact: fact[0] not in METRICS)  # how good it is comes before how it was made
     for number, (name, value) in enumerate(shown[:MOST_FACTS]):
         column, row = number % 4, number // 4 * 2
-        grid.addWidget(PlainLabel(about_metric(name).title, tone="muted"), row, column)
+        grid.addWidget(PlainLabel(metric(name).title, tone="muted"), row, column)
         grid.addWidget(PlainLabel(written(value), size=1.15, bold=True, selectable=True), row + 1, column)
     grid.setColumnStretch(4, 1)
     return made

@@ -11,6 +11,7 @@ from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
+from studio.engine_words import task_title, word
 from studio.forms.editors import number
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def settings_of(task: str, spec_json: str) -> list[Setting]:
         said = about(f)
         if f.name in values:
             default = list(f.default) if isinstance(f.default, tuple) else f.default
-            label, group = (said.label, said.group) if said else (f.name, "")
+            label, group = (word(said.label), word(said.group)) if said else (f.name, "")
             found.append(Setting(f.name, label, values[f.name], default, group))
     return sorted(found, key=lambda setting: (setting.group != "Inputs", not setting.changed))
 
@@ -105,7 +106,7 @@ def titles(session: Session) -> dict[str, str]:
 def method_of(task: str) -> str:
     """A method in as few words as people use."""
     titles_ = {"sft": "SFT", "ppo": "PPO"}
-    return titles_.get(task) or (TASKS[task].title if task in TASKS else task)
+    return titles_.get(task) or task_title(task)
 
 
 def short(ref: str, known: dict[str, str]) -> str:

@@ -24,7 +24,7 @@ from rlhf_engine.contract.events import (
     Stage,
 )
 from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.metric_help import about_metric
+from studio.engine_words import metric
 
 tr = QCoreApplication.translate
 MOST_LINES = 2000
@@ -187,9 +187,7 @@ class RunStory:
         for name, value in values.items():
             if not math.isfinite(value) and name not in self.lost:
                 self.lost.add(name)
-                text = tr("Story", "{0} is not a finite number ({1}: {2}).").format(
-                    about_metric(name).label, name, value
-                )
+                text = tr("Story", "{0} is not a finite number ({1}: {2}).").format(metric(name).label, name, value)
                 self.alerts.append(self._note(now, "warning", text, "", step))
 
     def _rest(self, now: float) -> None:

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QWidget
 
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.presets import Preset
+from studio.engine_words import word
 from studio.forms import Combo, SpecForm
 from studio.panels.train.own_presets import OWN, all_presets, differs, remove_preset, save_preset
 from studio.theme.tokens import S2
@@ -91,11 +92,11 @@ class PresetBar(QWidget):
         if self._form is None:
             return
         found = self.preset()
-        words = [TASKS[self._task].summary]
+        words = [word(TASKS[self._task].summary)]
         if found is None:
             words.append(self._origin)
         else:
-            words += [found.summary, found.source]
+            words += [word(found.summary), found.source]
             if differs(self._task, found, self._form.changed_fields()):
                 words.append(self.tr("(changed since)"))
         self.about.setText("  ".join(word for word in words if word))
@@ -104,6 +105,6 @@ class PresetBar(QWidget):
     def _offer(self, key: str = "") -> None:
         self.presets.clear()
         for found in all_presets(self._session, self._task):
-            self.presets.addItem(found.title, found.key)
+            self.presets.addItem(word(found.title), found.key)
         self.presets.setCurrentIndex(max(0, self.presets.findData(key)))
         self.refresh()

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from rlhf_engine.contract.errors import EngineError, SpecError
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
+from studio.engine_words import task_title, word
 from studio.forms import LABELS, DatasetPicker, RewardModelPicker, SpecForm
 from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
@@ -287,7 +288,7 @@ class SetupView(QWidget):
         group = QButtonGroup(self)
         self.methods: dict[str, QPushButton] = {}
         for key in METHODS:
-            made = button(TASKS[key].title, partial(self.choose, key), tip=TASKS[key].summary)
+            made = button(task_title(key), partial(self.choose, key), tip=word(TASKS[key].summary))
             made.setCheckable(True)
             group.addButton(made)
             row.addWidget(made)

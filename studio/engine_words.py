@@ -1,0 +1,47 @@
+"""Words that come from the engine, in the window's language.
+
+The engine speaks English and knows no Qt; its labels, help texts and titles are looked up here, where they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+
+from PySide6.QtCore import QCoreApplication
+
+from rlhf_engine.contract.fields import about
+from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks.metric_help import FACTS, METRICS, MetricHelp, about_metric
+from rlhf_engine.tasks.presets import PRESETS
+
+CONTEXT = "Engine"
+
+
+def word(text: str) -> str:
+    """A label, help text or title of the engine as it is shown."""
+    return QCoreApplication.translate(CONTEXT, text) if text else ""
+
+
+def task_title(task: str) -> str:
+    """What a task is called; one that this version does not know is called by its key."""
+    return word(TASKS[task].title) if task in TASKS else task
+
+
+def metric(name: str) -> MetricHelp:
+    """What a metric measures and what is healthy."""
+    said = about_metric(name)
+    return replace(said, label=word(said.label), measures=word(said.measures), healthy=word(said.healthy))
+
+
+def all_words() -> Iterator[str]:
+    """Every text that `word` may be asked for: what a translation of the engine has to cover."""
+    for task in TASKS.values():
+        yield from (task.title, task.summary)
+        for said in (about(f) for f in fields(task.spec)):
+            if said is not None:
+                yield from filter(None, (said.label, said.help, said.group, said.unit))
+    for preset in (preset for presets in PRESETS.values() for preset in presets):
+        yield from (preset.title, preset.summary)
+    for known in (*METRICS.values(), *FACTS.values()):
+        yield from filter(None, (known.label, known.measures, known.healthy))
