@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -237,13 +236,6 @@ class RunContext:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return norm
-
-    def write_json(self, name: str, body: Any) -> Path:
-        """Put a JSON file into the run's folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / name
-        path.write_text(json.dumps(body, ensure_ascii=False, indent=1), encoding="utf-8")
-        return path
 
 
 def adamw(parameters: Iterable[Tensor], weight_decay: float = 0.0) -> torch.optim.Optimizer:

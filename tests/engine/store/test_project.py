@@ -86,8 +86,6 @@ def test_the_lock_of_a_killed_process_frees_itself_at_once(tmp_path):
 
 
 def test_the_starter_project_holds_what_comes_with_the_starter_model(tmp_path):
-    if not (starter.PROJECT / "comparisons.jsonl").is_file():
-        pytest.skip("the starter project has not been built")
     rows = {
         kind: [
             json.loads(line) for line in (starter.PROJECT / f"{kind}.jsonl").read_text(encoding="utf-8").splitlines()
