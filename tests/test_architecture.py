@@ -55,6 +55,7 @@ def copied_tree(tmp_path_factory) -> Path:
         ("rlhf_engine/store/planted.py", "import rlhf_engine.launch", "The store knows the contract only"),
         ("rlhf_engine/tasks/ppo/planted.py", "import rlhf_engine.tasks.sft.spec", "A task knows no other task"),
         ("rlhf_engine/models/planted.py", "import rlhf_engine.tasks", "Engine layers"),
+        ("rlhf_engine/rewards/planted.py", "import rlhf_engine.rollouts", "Engine layers"),
         ("resources/starter/planted.py", "import studio", "The starter project is made by anyone"),
     ],
 )

@@ -54,6 +54,15 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """Points that belong together at one step, such as a reliability curve: equally long columns, the first is x."""
+
+    step: int
+    name: str
+    columns: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """The next piece of answer number `answer` while it is being written.
 
@@ -129,6 +138,7 @@ Event = (
     | Stage
     | Metrics
     | Sample
+    | Curve
     | Text
     | CheckpointSaved
     | KnobChanged
@@ -183,4 +193,6 @@ def _tuples(event: Any) -> Any:
         return Sample(
             event.step, event.prompt, event.completion, event.score, event.reference, tuple(event.tokens), per_token
         )
+    if isinstance(event, Curve):
+        return Curve(event.step, event.name, {name: tuple(values) for name, values in event.columns.items()})
     return Text(event.answer, event.piece, tuple(event.tokens), event.finish) if isinstance(event, Text) else event

@@ -17,11 +17,23 @@ Pick = Literal["", "model", "reward_model", "dataset", "run", "file", "folder"]
 
 
 @dataclass(frozen=True, slots=True)
+class EntryKind:
+    """One kind of entry that a list may hold. `type` is a frozen dataclass whose field `kind` is `key` by default and
+    whose other fields carry a `Param` each; it checks itself."""
+
+    key: str
+    title: str
+    summary: str
+    type: type[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Param:
     """What a person needs to know to set one field. `between` is inclusive at both ends.
 
     `picks` is not empty for inputs that are chosen from what the project has, rather than typed; for datasets,
-    `kind` says which records it must hold. `advanced` fields are folded away until asked for.
+    `kind` says which records it must hold. `advanced` fields are folded away until asked for. A field with `entries` is
+    a list of such entries, each with settings of its own: in JSON, objects with a "kind".
     """
 
     label: str
@@ -36,6 +48,7 @@ class Param:
     picks: Pick = ""
     kind: str = ""
     source: str = ""
+    entries: tuple[EntryKind, ...] = ()
 
 
 def param(default: Any, label: str, help: str, **about: Any) -> Any:
@@ -91,8 +104,9 @@ def _typed(spec: Any, name: str, value: Any, kind: type[Any], param_: Param) -> 
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
         object.__setattr__(spec, name, value)
-    if kind is tuple and isinstance(value, list):
-        value = tuple(value)
+    if kind is tuple and isinstance(value, list | tuple):
+        numbered = enumerate(value, 1)
+        value = tuple(_entry(name, param_, n, one) if param_.entries else one for n, one in numbered)
         object.__setattr__(spec, name, value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "a list"}
@@ -100,3 +114,24 @@ def _typed(spec: Any, name: str, value: Any, kind: type[Any], param_: Param) -> 
     if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(name, f"{param_.label} is {value}, but must be a finite number.")
     return value
+
+
+def _entry(name: str, param_: Param, number: int, value: Any) -> Any:
+    """One entry of a list as its dataclass. Raises SpecError that names the list's field and the entry."""
+    types_ = {kind.key: kind.type for kind in param_.entries}
+    if type(value) in types_.values():
+        return value
+    where = f"{param_.label}, entry {number}"
+    if not isinstance(value, dict) or value.get("kind") not in types_:
+        found = value.get("kind") if isinstance(value, dict) else value
+        raise SpecError(name, f"{where}: there is no kind {found!r}.", f"Known are {', '.join(types_)}.")
+    made = types_[value["kind"]]
+    known = {f.name: f for f in fields(made)}
+    if unknown := sorted(value.keys() - known.keys()):
+        raise SpecError(name, f"{where} has no setting named {unknown[0]!r}.", f"It has: {', '.join(known)}.")
+    if missing := [f for f in known if f not in value and known[f].default is MISSING]:
+        raise SpecError(name, f"{where}: the setting {missing[0]!r} is missing.")
+    try:
+        return made(**value)
+    except SpecError as error:
+        raise SpecError(name, f"{where}: {error}", error.hint) from error

@@ -145,3 +145,23 @@ class TrainingFields:
         group="Adapter",
         advanced=True,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourseFields(TrainingFields):
+    """What training on a fixed set of examples adds: how often to go through them, and how often to measure."""
+
+    epochs: float = param(1.0, "Epochs", "Passes over the examples.", between=(0.01, 1000.0))
+    evaluate_every: int = param(
+        10,
+        "Evaluate every",
+        "How often to measure on held-out prompts. 0 is only at the end.",
+        between=(0, 1_000_000),
+        unit="steps",
+        group="Keeping",
+        advanced=True,
+    )
+
+    @property
+    def total_steps(self) -> int:
+        return 0  # known once the examples are read

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlhf_engine.contract.fields import check, choose, param
-from rlhf_engine.contract.training import TrainingFields
+from rlhf_engine.contract.training import CourseFields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RewardSpec(TrainingFields):
+class RewardSpec(CourseFields):
     """Learn a score from comparisons, so that the preferred answer scores higher (Bradley-Terry)."""
 
     model: str = choose("model", "Model", "Where the reward model starts; best is the SFT model.")
@@ -47,15 +47,6 @@ class RewardSpec(TrainingFields):
         advanced=True,
         source="Touvron et al. 2023, Llama 2, section 3.2.2",
     )
-    evaluate_every: int = param(
-        10,
-        "Evaluate every",
-        "How often to measure accuracy on held-out prompts. 0 is only at the end.",
-        between=(0, 1_000_000),
-        unit="steps",
-        group="Keeping",
-        advanced=True,
-    )
     normalise_on: int = param(
         128,
         "Normalise on",
@@ -78,7 +69,3 @@ class RewardSpec(TrainingFields):
 
     def __post_init__(self) -> None:
         check(self)
-
-    @property
-    def total_steps(self) -> int:
-        return 0

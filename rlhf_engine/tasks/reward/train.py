@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from rlhf_engine.contract.errors import DataError
-from rlhf_engine.contract.events import Alert, Produced, Sample
+from rlhf_engine.contract.events import Alert, Sample
 from rlhf_engine.data.chat import prompt_format, render
 from rlhf_engine.data.datasets import Dataset
 from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.records import Comparison, text_of
 from rlhf_engine.data.within import within
-from rlhf_engine.models.adapters import KeptAdapter, load_adapter, new_lora, save_adapter, start_adapter
+from rlhf_engine.models.adapters import load_adapter, new_lora, start_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
+from rlhf_engine.models.course import Course
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import ModelSource
-from rlhf_engine.models.opening import adapters_of, lineage, open_backbone, settings_fingerprint
+from rlhf_engine.models.opening import open_backbone
 from rlhf_engine.models.sampling import Sampler, complete
-from rlhf_engine.runtime.context import Means, RunContext, adamw, scheduled
-from rlhf_engine.runtime.order import Order
+from rlhf_engine.runtime.context import Means, RunContext, adamw
 from rlhf_engine.tasks.reward.loss import bradley_terry_loss, centering_loss
 from rlhf_engine.tasks.reward.spec import RewardSpec
 
@@ -57,41 +57,20 @@ def train(spec: RewardSpec, run: RunContext) -> None:
         )
     heldout = heldout[:EVALUATED]
 
-    order = Order(len(pairs), spec.batch_size, run.rng)
-    total = max(1, round(spec.epochs * order.batches_per_epoch))
     optimizer = adamw(backbone.parameters_of("reward"), spec.weight_decay)
-    written = prompt_format(backbone.base.tokenizer, spec.template)
-    about = lineage(source, "reward", run, dataset=dataset.info.ref, template=spec.template, prompt_format=written)
-    run.keep(
-        inputs={
-            "base": backbone.base.fingerprint,
-            "dataset": dataset.info.hash,
-            "settings": settings_fingerprint(spec),
-            **adapters_of(starting_adapter=source),
-        },
-        every=spec.checkpoint_every,
-        newest=spec.keep_checkpoints,
-        result=lambda: save_adapter(backbone, "reward", run.folder / "adapter", about),
-        reward=KeptAdapter(backbone, "reward"),
-        optimizer=optimizer,
-        order=order,
-    )
+    about = {"prompt_format": prompt_format(backbone.base.tokenizer, spec.template)}
+    course = Course(spec, run, backbone, "reward", optimizer, len(pairs), dataset, source, about=about)
 
-    for step in run.steps(total):
-        rate = scheduled(spec.learning_rate, spec.schedule, spec.warmup, step, total)
-        values = learn(backbone, [pairs[i] for i in order.next()], spec, run, optimizer, rate)
-        due = spec.evaluate_every and step % spec.evaluate_every == 0
-        if heldout and (due or step == total):
+    for step, rate, rows in course.steps():
+        values = learn(backbone, [pairs[i] for i in rows], spec, run, optimizer, rate)
+        if heldout and course.evaluates(step):
             values |= evaluate(backbone, heldout, spec.micro_batch_size)
-        run.metrics(step, values | {"train/learning_rate": rate, "train/epoch": step / order.batches_per_epoch})
-        if spec.sample_every and (step % spec.sample_every == 0 or step == total):
+        course.report(step, rate, values)
+        if course.shows(step):
             show(backbone, heldout[:4], step, run)
 
     facts = normalise(backbone, source, dataset, spec, run) if spec.normalise_on else {}
-    facts |= evaluate(backbone, heldout, spec.micro_batch_size) if heldout else {}
-    if run.world.leads:
-        save_adapter(backbone, "reward", run.folder / "adapter", {**about, "facts": facts})
-    run.emit(Produced("reward_model", f"runs/{run.run_id}/adapter", facts))
+    course.produce("reward_model", facts | (evaluate(backbone, heldout, spec.micro_batch_size) if heldout else {}))
 
 
 def read(backbone: Backbone, dataset: Dataset, split: str, spec: RewardSpec, run: RunContext) -> list[Pair]:

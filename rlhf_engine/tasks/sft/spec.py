@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlhf_engine.contract.fields import check, choose, param
-from rlhf_engine.contract.training import TrainingFields
+from rlhf_engine.contract.training import CourseFields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SFTSpec(TrainingFields):
+class SFTSpec(CourseFields):
     """Teach a base model to answer in the manner of demonstrations. Only the answer and its end token are trained."""
 
     model: str = choose("model", "Model", "The model to teach: a base model, or the result of an earlier run.")
@@ -19,19 +19,6 @@ class SFTSpec(TrainingFields):
     learning_rate: float = param(
         2e-4, "Learning rate", "AdamW step size for the adapter.", between=(1e-8, 1e-1), log_scale=True
     )
-    evaluate_every: int = param(
-        10,
-        "Evaluate every",
-        "How often to measure the loss on held-out prompts. 0 is only at the end.",
-        between=(0, 1_000_000),
-        unit="steps",
-        group="Keeping",
-        advanced=True,
-    )
 
     def __post_init__(self) -> None:
         check(self)
-
-    @property
-    def total_steps(self) -> int:
-        return 0

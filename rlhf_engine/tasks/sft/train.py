@@ -7,21 +7,20 @@ import math
 import torch
 
 from rlhf_engine.contract.errors import DataError
-from rlhf_engine.contract.events import Produced
 from rlhf_engine.data.batches import right_pad
 from rlhf_engine.data.chat import Rendered, render
 from rlhf_engine.data.datasets import Dataset
 from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.records import Demonstration
 from rlhf_engine.data.within import within
-from rlhf_engine.models.adapters import KeptAdapter, new_lora, save_adapter, start_adapter
+from rlhf_engine.models.adapters import new_lora, start_adapter
 from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.course import Course
 from rlhf_engine.models.logprobs import token_logprobs
-from rlhf_engine.models.opening import adapters_of, lineage, open_backbone, settings_fingerprint
+from rlhf_engine.models.opening import open_backbone
 from rlhf_engine.models.previews import Previews
 from rlhf_engine.models.sampling import Sampler
-from rlhf_engine.runtime.context import Means, RunContext, adamw, scheduled
-from rlhf_engine.runtime.order import Order
+from rlhf_engine.runtime.context import Means, RunContext, adamw
 from rlhf_engine.tasks.sft.loss import nll_loss
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from rlhf_engine.tensors import masked_mean
@@ -61,43 +60,22 @@ def train(spec: SFTSpec, run: RunContext) -> None:
             f"{dataset.info.name} has no demonstrations to train on.", "Add some in Data, or import a file."
         )
 
-    order = Order(len(examples), spec.batch_size, run.rng)
-    total = max(1, round(spec.epochs * order.batches_per_epoch))
     optimizer = adamw(backbone.parameters_of("policy"), spec.weight_decay)
     previews = Previews(backbone, "policy", Sampler(PREVIEW_TOKENS), run.seed)
     shown = demonstrations(dataset, "heldout")[:CANDIDATES]
     previews.choose([r.prompt for r in shown], [r.completion for r in shown], spec.template)
-    about = lineage(source, "sft", run, dataset=dataset.info.ref, template=spec.template)
-    run.keep(
-        inputs={
-            "base": backbone.base.fingerprint,
-            "dataset": dataset.info.hash,
-            "settings": settings_fingerprint(spec),
-            **adapters_of(starting_adapter=source),
-        },
-        every=spec.checkpoint_every,
-        newest=spec.keep_checkpoints,
-        result=lambda: save_adapter(backbone, "policy", run.folder / "adapter", about),
-        policy=KeptAdapter(backbone, "policy"),
-        optimizer=optimizer,
-        order=order,
-    )
+    course = Course(spec, run, backbone, "policy", optimizer, len(examples), dataset, source)
 
-    for step in run.steps(total):
-        rate = scheduled(spec.learning_rate, spec.schedule, spec.warmup, step, total)
-        values = learn(backbone, [examples[i] for i in order.next()], spec, run, optimizer, rate)
-        due = spec.evaluate_every and step % spec.evaluate_every == 0
-        if heldout and (due or step == total):
+    for step, rate, rows in course.steps():
+        values = learn(backbone, [examples[i] for i in rows], spec, run, optimizer, rate)
+        if heldout and course.evaluates(step):
             values |= evaluate(backbone, heldout, spec.micro_batch_size)
-        run.metrics(step, values | {"train/learning_rate": rate, "train/epoch": step / order.batches_per_epoch})
-        if spec.sample_every and (step % spec.sample_every == 0 or step == total):
+        course.report(step, rate, values)
+        if course.shows(step):
             for sample in previews.samples(step):
                 run.emit(sample)
 
-    facts = evaluate(backbone, heldout, spec.micro_batch_size) if heldout else {}
-    if run.world.leads:
-        save_adapter(backbone, "policy", run.folder / "adapter", {**about, "facts": facts})
-    run.emit(Produced("adapter", f"runs/{run.run_id}/adapter", facts))
+    course.produce("adapter", evaluate(backbone, heldout, spec.micro_batch_size) if heldout else {})
 
 
 def demonstrations(dataset: Dataset, split: str) -> list[Demonstration]:

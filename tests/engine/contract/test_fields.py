@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_engine.contract.errors import SpecError
-from rlhf_engine.contract.fields import about, check, choose, param, value_type
+from rlhf_engine.contract.fields import EntryKind, about, check, choose, param, value_type
 from rlhf_engine.contract.spec import build_spec, spec_body
 from rlhf_engine.tasks import TASKS, spec_from_json, spec_to_json, task_of
 
@@ -138,3 +138,58 @@ def test_the_task_table_is_read_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+# Lists of entries -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulb:
+    kind: str = "bulb"
+    watts: int = param(40, "Watts", "How bright.", between=(1, 100))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candle:
+    kind: str = "candle"
+    scent: str = choose("file", "Scent", "What it smells of.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+LIGHTS = (EntryKind("bulb", "Bulb", "Runs on current.", Bulb), EntryKind("candle", "Candle", "Burns.", Candle))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    lights: tuple[Bulb | Candle, ...] = param((), "Lights", "What shines in it.", entries=LIGHTS)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def test_a_list_of_entries_survives_json():
+    room = Room(lights=(Bulb(watts=60), Candle(scent="wax")))
+    assert spec_body(room) == {"lights": [{"kind": "bulb", "watts": 60}, {"kind": "candle", "scent": "wax"}]}
+    assert build_spec(Room, json.loads(json.dumps(spec_body(room)))) == room
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"kind": "lamp"}, "Lights, entry 2: there is no kind 'lamp'."),
+        ("bulb", "Lights, entry 2: there is no kind 'bulb'."),
+        ({"kind": "bulb", "volts": 3}, "Lights, entry 2 has no setting named 'volts'."),
+        ({"kind": "bulb", "watts": 0}, "Lights, entry 2: Watts is 0, but must be between 1 and 100."),
+        ({"kind": "candle"}, "Lights, entry 2: the setting 'scent' is missing."),
+        ({"kind": "candle", "scent": " "}, "Lights, entry 2: Scent has not been chosen."),
+    ],
+)
+def test_an_entry_that_does_not_hold_is_said_with_its_number(entry, sentence):
+    with pytest.raises(SpecError) as error:
+        Room(lights=[{"kind": "bulb"}, entry])
+    assert error.value.field == "lights" and str(error.value) == sentence
