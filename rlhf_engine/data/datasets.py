@@ -13,7 +13,8 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,6 +27,7 @@ from rlhf_engine.data.records import (
     Comparison,
     Demonstration,
     PromptRecord,
+    Rating,
     Record,
     content_of,
     fault_in,
@@ -37,13 +39,21 @@ from rlhf_engine.data.records import (
 
 FORMAT = 1  # of a dataset's folder; a higher one is refused
 _HASH = re.compile(r"[0-9a-f]{16}")
-_TEXTS = {"prompts": (), "demonstrations": ("completion",), "comparisons": ("chosen", "rejected")}
+_TEXTS = {
+    "prompts": (),
+    "demonstrations": ("completion",),
+    "comparisons": ("chosen", "rejected"),
+    "ratings": ("completion",),
+}
 _BATCH = 4096  # rows per group of the Parquet file: what a page reads at least
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """What is known of a dataset without reading its rows. `train` and `heldout` are numbers of rows."""
+    """What is known of a dataset without reading its rows. `train` and `heldout` are numbers of rows.
+
+    `facts` of comparisons count the `ties` among them where there are any, those of ratings the `liked` ones.
+    """
 
     hash: str
     kind: str
@@ -65,15 +75,17 @@ class DatasetInfo:
 SERVES = {  # what a dataset of one kind can also be read as
     "prompts": ("prompts",),
     "demonstrations": ("demonstrations", "prompts"),
-    "comparisons": ("comparisons", "demonstrations", "prompts"),
+    "comparisons": ("comparisons", "ratings", "demonstrations", "prompts"),
+    "ratings": ("ratings", "demonstrations", "prompts"),
 }
 
 
 class Dataset:
     """An open dataset; reads its rows when asked.
 
-    `kind` reads richer records as plainer ones: the preferred answer of a comparison is a demonstration, and both have
-    a prompt. The same prompt is then given once.
+    `kind` reads richer records as plainer ones. Of a comparison the chosen answer is liked and the rejected one is not;
+    a chosen or liked answer is a demonstration; and all have a prompt. Equal records are then given once. A
+    demonstration is no rating: nobody was asked whether they like it. A tie prefers nothing and gives only its prompt.
     """
 
     def __init__(self, info: DatasetInfo, kind: str = "") -> None:
@@ -95,8 +107,11 @@ class Dataset:
             )
         return file
 
-    def records(self, split: str | None = None) -> list[Record]:
-        """All records in their order, or those of "train" or "heldout". Raises DataError for a damaged file."""
+    def records(self, split: str | None = None, ties: bool = False) -> list[Record]:
+        """All records in their order, or those of "train" or "heldout". Raises DataError for a damaged file.
+
+        Ties are left out unless asked for: what learns from preferences must not take one for a preference.
+        """
         import pyarrow.parquet as parquet
 
         found = [
@@ -104,10 +119,12 @@ class Dataset:
             for row in parquet.read_table(self._file).to_pylist()
             if split is None or row["split"] == split
         ]
-        return found if self.kind == self.info.kind else _plainer(found, self.kind)
+        if self.kind != self.info.kind:
+            return _plainer(found, self.kind)
+        return found if ties else [record for record in found if not _tied(record)]
 
     def page(self, offset: int, limit: int) -> list[Record]:
-        """Records `offset` to `offset + limit`, without reading the others' row groups."""
+        """Records `offset` to `offset + limit`, ties among them, without reading the others' row groups."""
         import pyarrow.parquet as parquet
 
         found: list[Record] = []
@@ -192,26 +209,54 @@ def resolve(project_root: Path | str, ref: str, kind: str) -> Dataset:
 
 
 def _plainer(records: list[Record], kind: str) -> list[Record]:
-    """Comparisons or demonstrations as demonstrations or prompts; equal ones once, in their order."""
+    """Records as plainer ones (see SERVES); equal ones once, in their order."""
+    says = {"prompts": _as_prompts, "ratings": _as_ratings, "demonstrations": _as_demonstrations}[kind]
     found: dict[str, Record] = {}
     for record in records:
-        plain: Record = PromptRecord(record.prompt, record.source, record.id)
-        if kind == "demonstrations":
-            answer = record.chosen if isinstance(record, Comparison) else getattr(record, "completion", "")
-            plain = Demonstration(record.prompt, answer, record.source, record.id)
-        found.setdefault(content_of(plain), plain)
+        for plain in says(record):
+            found.setdefault(content_of(plain), plain)
     return list(found.values())
+
+
+def _as_prompts(record: Record) -> list[Record]:
+    return [PromptRecord(record.prompt, record.source, record.id)]
+
+
+def _as_ratings(record: Record) -> list[Record]:
+    if isinstance(record, Rating):
+        return [record]
+    if not isinstance(record, Comparison) or record.tied:
+        return []
+    sides = ((record.chosen, True), (record.rejected, False))
+    return [Rating(record.prompt, answer, liked, record.source, record.id) for answer, liked in sides]
+
+
+def _as_demonstrations(record: Record) -> list[Record]:
+    if isinstance(record, Demonstration):
+        return [record]
+    return [
+        Demonstration(rating.prompt, rating.completion, rating.source, rating.id)
+        for rating in _as_ratings(record)
+        if isinstance(rating, Rating) and rating.liked
+    ]
+
+
+def _tied(record: Record) -> bool:
+    return isinstance(record, Comparison) and record.tied
 
 
 def _from_file(project_root: Path | str, path: Path, kind: str) -> Dataset:
     from rlhf_engine.data.reading import read
 
-    reading = read(path, kind=kind)
+    # a row of a file is one record, but a comparison makes two ratings: such a file stays what it is, and serves
+    reading = read(path, kind="auto" if kind == "ratings" else kind)
+    if kind not in SERVES[reading.kind]:
+        raise DataError(f"{path} holds {reading.kind}, but {kind} are needed.", f"Choose a file of {kind}.")
     if not reading.records:
         why = f" {reading.rejected[0].said}." if reading.rejected else ""
         raise DataError(f"None of the {reading.total:,} rows of {path} can be used as {kind}.{why}")
     facts = {"rejected": len(reading.rejected), "layout": reading.layout, "columns": reading.columns}
-    return Dataset(freeze(project_root, kind, reading.records, path.name, f"file {path.name}", facts))
+    return Dataset(freeze(project_root, reading.kind, reading.records, path.name, f"file {path.name}", facts))
 
 
 def _write(
@@ -224,6 +269,7 @@ def _write(
         raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(KINDS)}.")
     schema = _schema(kind)
     counts = {"train": 0, "heldout": 0}
+    said: Counter[str] = Counter()
     content = hashlib.sha256(f"{kind}\n".encode())
     file = home / "records.parquet"
     try:
@@ -233,6 +279,7 @@ def _write(
                 for record, row in zip(batch, rows, strict=True):
                     content.update(content_of(record).encode("utf-8") + b"\n")
                     counts[row["split"]] += 1
+                    said.update(ties=_tied(record), liked=isinstance(record, Rating) and record.liked)
                 writer.write_table(pa.Table.from_pylist(rows, schema))
     except pa.ArrowException as error:
         raise DataError(f"The records of {name!r} cannot be written as Parquet: {error}") from error
@@ -246,7 +293,7 @@ def _write(
         path=home,
         origin=origin,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        facts=facts,
+        facts={**facts, **_told(kind, said)},
         sha256=_sha256(file),
         **counts,
     )
@@ -258,6 +305,13 @@ def _write(
         _sync(written)
     _sync(home)
     return info
+
+
+def _told(kind: str, said: Mapping[str, int]) -> dict[str, int]:
+    """What the card says of the records beside their number."""
+    if kind == "ratings":
+        return {"liked": said["liked"]}
+    return {"ties": said["ties"]} if said["ties"] else {}
 
 
 def _checked(kind: str, records: Iterable[Record]) -> Iterator[Record]:
@@ -284,14 +338,14 @@ def _schema(kind: str) -> Any:
     import pyarrow as pa
 
     names = ["id", "prompt", "turns", *_TEXTS[kind], "source", "split"]
-    strength = [("strength", pa.int8())] if kind == "comparisons" else []
-    return pa.schema([(name, pa.string()) for name in names] + strength)
+    said = {"comparisons": [("strength", pa.int8())], "ratings": [("liked", pa.bool_())]}.get(kind, [])
+    return pa.schema([(name, pa.string()) for name in names] + said)
 
 
 def _row(record: Record) -> dict[str, Any]:
     text, turns = pack_prompt(record.prompt)
     row = {"id": record.id, "prompt": text, "turns": turns, "source": record.source, "split": split_of(record.prompt)}
-    for name in (*_TEXTS[kind_of(record)], "strength"):
+    for name in (*_TEXTS[kind_of(record)], "strength", "liked"):
         if hasattr(record, name):
             row[name] = getattr(record, name)
     return row
@@ -303,6 +357,8 @@ def _record(kind: str, row: dict[str, Any]) -> Record:
         return PromptRecord(prompt, row["source"], row["id"])
     if kind == "demonstrations":
         return Demonstration(prompt, row["completion"], row["source"], row["id"])
+    if kind == "ratings":
+        return Rating(prompt, row["completion"], row["liked"], row["source"], row["id"])
     return Comparison(prompt, row["chosen"], row["rejected"], row["strength"], row["source"], row["id"])
 
 
@@ -327,9 +383,14 @@ def _is_whole(home: Path) -> bool:
 
 def _readme(info: DatasetInfo) -> str:
     name, origin = " ".join(info.name.split()), " ".join(info.origin.split())
+    told = ""
+    if info.kind == "ratings":
+        told = f" {info.facts['liked']} of them liked."
+    elif ties := info.facts.get("ties"):
+        told = f" {ties} of them {'is a tie' if ties == 1 else 'are ties'} (`strength` 0): neither answer is better."
     return (
         f"# {name}\n\n"
-        f"{info.rows} {info.kind} ({info.train} to train on, {info.heldout} held out), from {origin}.\n\n"
+        f"{info.rows} {info.kind} ({info.train} to train on, {info.heldout} held out), from {origin}.{told}\n\n"
         "`records.parquet` has one row per record. `turns` holds a conversation as JSON, and is empty where the prompt "
         "is one text. `split` goes by the prompt. `card.json` has the checksum; nothing here is changed once written.\n"
     )

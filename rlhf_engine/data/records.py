@@ -1,4 +1,4 @@
-"""What people give and models learn from: prompts, demonstrations and comparisons, as plain values.
+"""What people give and models learn from: prompts, demonstrations, comparisons and ratings, as plain values.
 
 Standard library only: the window reads this file.
 """
@@ -15,6 +15,7 @@ Turn = dict[str, str]
 Prompt = str | list[Turn]
 ROLES = ("system", "user", "assistant")
 STRENGTHS = (1, 2, 3)  # slightly, clearly, much better
+TIE = 0  # the strength of a comparison in which neither answer is the better one
 MAX_CHARACTERS = 1_000_000  # of one text; anything longer is a file in the wrong place
 
 
@@ -39,7 +40,10 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two answers to one prompt, the better one known. `strength` is 1 (slightly), 2 (better) or 3 (much better)."""
+    """Two answers to one prompt, the better one known. `strength` is 1 (slightly), 2 (better) or 3 (much better).
+
+    `strength` 0 is a tie: neither is better, and `chosen` and `rejected` are only side A and side B.
+    """
 
     prompt: Prompt
     chosen: str
@@ -48,9 +52,30 @@ class Comparison:
     source: str = ""
     id: str = ""
 
+    @property
+    def tied(self) -> bool:
+        """Whether neither answer is the better one."""
+        return self.strength == TIE
 
-Record = PromptRecord | Demonstration | Comparison
-KINDS: dict[str, type[Any]] = {"prompts": PromptRecord, "demonstrations": Demonstration, "comparisons": Comparison}
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """An answer to a prompt, by itself, that was liked or not."""
+
+    prompt: Prompt
+    completion: str
+    liked: bool
+    source: str = ""
+    id: str = ""
+
+
+Record = PromptRecord | Demonstration | Comparison | Rating
+KINDS: dict[str, type[Any]] = {
+    "prompts": PromptRecord,
+    "demonstrations": Demonstration,
+    "comparisons": Comparison,
+    "ratings": Rating,
+}
 
 
 def kind_of(record: Record) -> str:
@@ -122,8 +147,10 @@ def fault_in(record: Record) -> tuple[str, str] | None:
     if isinstance(record, Comparison):
         if record.chosen.strip() == record.rejected.strip():
             return "rejected", "both answers are the same"
-        if isinstance(record.strength, bool) or record.strength not in STRENGTHS:
-            return "strength", f"{record.strength!r} is not 1, 2 or 3"
+        if isinstance(record.strength, bool) or record.strength not in (TIE, *STRENGTHS):
+            return "strength", f"{record.strength!r} is not 1, 2 or 3, nor 0 for a tie"
+    if isinstance(record, Rating) and not isinstance(record.liked, bool):
+        return "liked", f"is {_type_name(record.liked)}, neither true nor false"
     return None
 
 
@@ -161,5 +188,5 @@ def _fault_in_prompt(prompt: object) -> str:
 
 
 def _type_name(value: object) -> str:
-    names = {type(None): "missing", bool: "true/false", int: "a number", float: "a number", list: "a list"}
+    names = {type(None): "missing", bool: "true/false", int: "a number", float: "a number", list: "a list", str: "text"}
     return names.get(type(value), "an object")

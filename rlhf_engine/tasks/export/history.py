@@ -132,7 +132,7 @@ def _metrics(project_root: Path, run_id: str, facts: Any) -> dict[str, float]:
 def _dataset(project_root: Path, ref: str) -> DatasetFacts | None:
     try:
         dataset = open_dataset(project_root, ref)
-        labels = Counter(_label_source(record.source) for record in dataset.records())
+        labels = Counter(_label_source(record.source) for record in dataset.records(ties=True))
     except EngineError:
         return None
     info = dataset.info

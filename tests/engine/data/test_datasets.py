@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data import datasets
 from rlhf_engine.data.datasets import freeze, list_datasets, open_dataset, resolve
-from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, split_of
+from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Rating, split_of
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
 PAIRS = [Comparison(f"prompt {i % 60}", "good", f"bad {i}", 1 + i % 3, "rule", f"id{i}") for i in range(100)]
@@ -20,6 +21,7 @@ def test_records_come_back_as_they_were_in_their_order(tmp_path):
         "comparisons": PAIRS,
         "demonstrations": [Demonstration(TURNS, "Yes.", "human", "1"), Demonstration("Hi", " No. ")],
         "prompts": [PromptRecord(TURNS), PromptRecord("a\u2028b")],
+        "ratings": [Rating(TURNS, "Yes.", True, "human", "1"), Rating("Hi", " No. ", False)],
     }.items():
         info = freeze(tmp_path, kind, records, "Mine", "labels")
         assert open_dataset(tmp_path, info.ref).records() == records
@@ -75,7 +77,7 @@ def test_a_failed_freeze_leaves_nothing_behind(tmp_path):
         ("prompts", [], "no prompts to freeze"),
         ("prompts", [PromptRecord("a"), PromptRecord(" ")], "Record 2 cannot be used: its prompt is empty"),
         ("prompts", [Demonstration("a", "b")], "Record 1 belongs to the demonstrations"),
-        ("ratings", [PromptRecord("a")], "no kind of record 'ratings'"),
+        ("opinions", [PromptRecord("a")], "no kind of record 'opinions'"),
     ]:
         with pytest.raises(DataError, match=said):
             freeze(tmp_path, kind, records, "x", "y")
@@ -133,12 +135,71 @@ def test_richer_records_also_serve_as_plainer_ones(tmp_path):
 
     shown = resolve(tmp_path, ref, "demonstrations").records()
     asked = resolve(tmp_path, ref, "prompts").records()
+    rated = resolve(tmp_path, ref, "ratings").records()
 
     assert [(d.prompt, d.completion) for d in shown] == [("Why?", "Because."), ("How?", "So.")]
     assert [p.prompt for p in asked] == ["Why?", "How?"]
+    assert [(r.prompt, r.completion, r.liked) for r in rated] == [
+        ("Why?", "Because.", True),
+        ("Why?", "No.", False),
+        ("Why?", "Hm.", False),
+        ("How?", "So.", True),
+        ("How?", "No.", False),
+    ]
 
 
-def test_plainer_records_do_not_serve_as_richer_ones(tmp_path):
+def test_of_ratings_the_liked_ones_are_demonstrations_and_all_have_prompts(tmp_path):
+    ratings = [Rating("Why?", "Because.", True, "human", "1"), Rating("How?", "No.", False, "human", "2")]
+    info = freeze(tmp_path, "ratings", ratings, "r", "test")
+
+    assert info.facts == {"liked": 1}
+    assert (
+        "2 ratings" in (info.path / "README.md").read_text()
+        and "1 of them liked" in (info.path / "README.md").read_text()
+    )
+    assert resolve(tmp_path, info.ref, "demonstrations").records() == [Demonstration("Why?", "Because.", "human", "1")]
+    assert [p.prompt for p in resolve(tmp_path, info.ref, "prompts").records()] == ["Why?", "How?"]
+    with pytest.raises(DataError, match="holds ratings, but comparisons are needed"):
+        resolve(tmp_path, info.ref, "comparisons")
+
+
+@pytest.mark.parametrize("kind", ["comparisons", "ratings"])
+def test_plainer_records_do_not_serve_as_richer_ones(tmp_path, kind):
     ref = freeze(tmp_path, "demonstrations", [Demonstration("Why?", "Because.")], "d", "test", {}).ref
-    with pytest.raises(DataError, match="holds demonstrations, but comparisons are needed"):
-        resolve(tmp_path, ref, "comparisons")
+    with pytest.raises(DataError, match=f"holds demonstrations, but {kind} are needed"):
+        resolve(tmp_path, ref, kind)
+
+
+def test_a_tie_is_kept_and_counted_but_never_taken_for_a_preference(tmp_path):
+    pairs = [Comparison("Why?", "Because.", "No."), Comparison("How?", "So.", "Thus.", 0, "human", "7")]
+    info = freeze(tmp_path, "comparisons", pairs, "pairs", "test")
+    dataset = open_dataset(tmp_path, info.ref)
+
+    assert (info.rows, info.facts) == (2, {"ties": 1})
+    assert "1 of them is a tie" in (info.path / "README.md").read_text()
+    assert dataset.records() == pairs[:1]
+    assert dataset.records(ties=True) == dataset.page(0, 9) == pairs
+    assert [d.prompt for d in resolve(tmp_path, info.ref, "demonstrations").records()] == ["Why?"]
+    assert [r.prompt for r in resolve(tmp_path, info.ref, "ratings").records()] == ["Why?", "Why?"]
+    assert [p.prompt for p in resolve(tmp_path, info.ref, "prompts").records()] == ["Why?", "How?"]
+
+
+def test_datasets_made_before_there_were_ties_keep_their_names(tmp_path):
+    # sha256 of the kind and then the records' lines of JSON, worked out with hashlib alone on lines written by hand
+    pair = '{"chosen":"a","kind":"comparisons","prompt":"p","rejected":"b","source":"s","strength":2}'
+    expected = hashlib.sha256(f"comparisons\n{pair}\n".encode()).hexdigest()[:16]
+    info = freeze(tmp_path, "comparisons", [Comparison("p", "a", "b", 2, "s", "id")], "x", "y")
+    assert (info.hash, info.facts) == (expected, {})
+
+
+def test_a_file_of_comparisons_serves_where_ratings_are_needed_and_one_of_demonstrations_does_not(tmp_path):
+    pairs, shown = tmp_path / "pairs.jsonl", tmp_path / "shown.jsonl"
+    pairs.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    shown.write_text('{"prompt": "a", "completion": "b"}\n')
+
+    rated = resolve(tmp_path, str(pairs), "ratings")
+    assert rated.records() == [Rating("a", "b", True, "import"), Rating("a", "c", False, "import")]
+    assert rated.info.kind == "comparisons"
+    with pytest.raises(DataError, match=r"shown\.jsonl holds demonstrations, but ratings are needed"):
+        resolve(tmp_path, str(shown), "ratings")
+    assert len(list_datasets(tmp_path)) == 1

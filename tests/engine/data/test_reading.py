@@ -311,7 +311,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         ({"layout": "xml"}, "no layout 'xml'"),
         ({"kind": "comparisons"}, "needs to hold comparisons but has no two answers"),
         ({"kind": "demonstrations"}, "needs to hold demonstrations but has only prompts"),
-        ({"kind": "ratings"}, "no kind of record 'ratings'"),
+        ({"kind": "opinions"}, "no kind of record 'opinions'"),
     ],
 )
 def test_what_a_file_does_not_have_is_said_before_any_row_is_read(tmp_path, asked, said):

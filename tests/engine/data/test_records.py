@@ -1,4 +1,4 @@
-"""Prompts, demonstrations and comparisons as values: what is the same, what is held out, what cannot be used."""
+"""What people give, as plain values: what is the same, what is held out, what cannot be used."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rlhf_engine.data.records import (
     Comparison,
     Demonstration,
     PromptRecord,
+    Rating,
     canonical,
     content_of,
     fault_in,
@@ -73,7 +74,12 @@ def test_turns_are_shown_under_their_roles():
         (Demonstration("p", "a\ud800"), "completion", "half of a surrogate pair"),
         (Demonstration("p", "x" * 1_000_001), "completion", "1,000,001 characters long"),
         (Comparison("p", "same", " same "), "rejected", "both answers are the same"),
-        (Comparison("p", "a", "b", 4), "strength", "4 is not 1, 2 or 3"),
+        (Comparison("p", "a", "b", 4), "strength", "4 is not 1, 2 or 3, nor 0 for a tie"),
+        (Comparison("p", "a", "b", False), "strength", "False is not 1, 2 or 3, nor 0 for a tie"),
+        (Comparison("p", "same", "same", 0), "rejected", "both answers are the same"),
+        (Rating("p", " ", True), "completion", "is empty"),
+        (Rating("p", "a", 1), "liked", "is a number, neither true nor false"),
+        (Rating("p", "a", "yes"), "liked", "is text, neither true nor false"),
         (Comparison("p", "a", None), "rejected", "is missing, not text"),
     ],
 )
@@ -87,3 +93,9 @@ def test_good_records_have_no_fault():
     assert fault_in(PromptRecord(TURNS)) is None
     assert fault_in(Demonstration("p", "a")) is None
     assert fault_in(Comparison("p", "a", "b", 1)) is None
+    assert fault_in(Comparison("p", "a", "b", 0)) is None
+    assert fault_in(Rating("p", "a", False)) is None
+
+
+def test_a_comparison_without_strength_is_a_tie():
+    assert [Comparison("p", "a", "b", strength).tied for strength in (0, 1, 2, 3)] == [True, False, False, False]
