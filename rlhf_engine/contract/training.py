@@ -125,10 +125,30 @@ class TrainingFields:
     lora_alpha: float = param(
         32.0,
         "LoRA alpha",
-        "The adapter's output is scaled by alpha / rank.",
+        "The adapter's output is scaled by alpha / rank, or by alpha / sqrt(rank) as rslora.",
         between=(0.1, 4096.0),
         group="Adapter",
         advanced=True,
+    )
+    lora_variant: str = param(
+        "lora",
+        "LoRA variant",
+        "lora scales by alpha / rank. rslora scales by alpha / sqrt(rank), so that a high rank still learns. dora "
+        "learns the length of each output's weights apart from their direction: slower, and often a little better.",
+        choices=("lora", "rslora", "dora"),
+        group="Adapter",
+        advanced=True,
+        source="Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); Liu et al. 2024, arXiv:2402.09353 (DoRA)",
+    )
+    lora_plus_ratio: float = param(
+        1.0,
+        "LoRA+ ratio",
+        "How many times faster the B matrices learn than the A matrices. 1 is plain LoRA; the paper suggests 16.",
+        between=(0.1, 1000.0),
+        log_scale=True,
+        group="Adapter",
+        advanced=True,
+        source="Hayou et al. 2024, arXiv:2402.12354, section 5",
     )
     lora_dropout: float = param(
         0.0,

@@ -15,6 +15,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 
 from rlhf_engine.contract.errors import ModelError
+from rlhf_engine.contract.training import TrainingFields
 from rlhf_engine.models.backbone import Backbone, lora, open_folder
 from rlhf_engine.models.load import ModelSource
 from rlhf_engine.runtime.checkpoints import write_folder
@@ -88,8 +89,8 @@ def start_adapter(backbone: Backbone, name: str, source: ModelSource, new: LoraC
             del backbone.heads[name]
 
 
-def new_lora(spec: Any) -> LoraConfig:
-    return lora(spec.lora_rank, spec.lora_alpha, spec.lora_dropout, spec.lora_targets)
+def new_lora(spec: TrainingFields) -> LoraConfig:
+    return lora(spec.lora_rank, spec.lora_alpha, spec.lora_dropout, spec.lora_targets, spec.lora_variant)
 
 
 class KeptAdapter:

@@ -93,6 +93,10 @@ class Backbone:
         own = [p for _, p in sorted(self._named(name).items())]
         return own + (list(self.heads[name].parameters()) if name in self.heads else [])
 
+    def b_matrices_of(self, name: str) -> list[nn.Parameter]:
+        """The second factor of each of the adapter's products, which starts at zero and learns faster in LoRA+."""
+        return [p for key, p in sorted(self._named(name).items()) if ".lora_B." in key]
+
     def state(self, name: str) -> dict[str, Tensor]:
         """The adapter's weights under PEFT's file names."""
         return {key: p.detach().clone() for key, p in self._named(name).items()}
@@ -113,9 +117,11 @@ class Backbone:
     def _named(self, name: str) -> dict[str, nn.Parameter]:
         if self._peft is None or name not in self._configs:
             raise KeyError(name)
-        marker = f".{name}."
+        marker, magnitude = f".{name}.", f".lora_magnitude_vector.{name}.weight"
         return {
-            key.replace(marker, "."): p for key, p in self._peft.named_parameters() if marker in key and ".lora_" in key
+            (key.removesuffix(f".{name}.weight") if key.endswith(magnitude) else key.replace(marker, ".")): p
+            for key, p in self._peft.named_parameters()
+            if marker in key and ".lora_" in key
         }
 
     # Roles --------------------------------------------------------------------------------------------------------
@@ -231,8 +237,8 @@ class Backbone:
         return torch.cat(parts)
 
 
-def lora(rank: int, alpha: float, dropout: float, targets: str) -> LoraConfig:
-    """A LoRA configuration from a spec's four settings."""
+def lora(rank: int, alpha: float, dropout: float, targets: str, variant: str = "lora") -> LoraConfig:
+    """A LoRA configuration from a spec's settings of those names; `variant` is lora, rslora or dora."""
     modules: str | list[str] = (
         targets if targets == "all-linear" else [t.strip() for t in targets.split(",") if t.strip()]
     )
@@ -241,6 +247,8 @@ def lora(rank: int, alpha: float, dropout: float, targets: str) -> LoraConfig:
         lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT divides by the rank: a fraction is as good
         lora_dropout=dropout,
         target_modules=modules,
+        use_rslora=variant == "rslora",
+        use_dora=variant == "dora",
         task_type="CAUSAL_LM",
     )
 

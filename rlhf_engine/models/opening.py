@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import fields
 from typing import Any
 
 from rlhf_engine.contract.events import Alert
 from rlhf_engine.contract.spec import Spec, spec_body
+from rlhf_engine.contract.training import TrainingFields
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import ModelSource, fingerprint, load_base, resolve
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.runtime.device import choose_dtype
 
 
-def open_backbone(ref: str, run: RunContext, dtype: str) -> tuple[Backbone, ModelSource]:
-    """The base under `ref`, frozen and without adapters, and what `ref` stands for."""
+def open_backbone(ref: str, run: RunContext, spec: TrainingFields) -> tuple[Backbone, ModelSource]:
+    """The base under `ref` as a spec wants it in memory, frozen and without adapters, and what `ref` stands for."""
     source = resolve(ref, run.project_root)
     run.stage(f"Loading {source.base}")
-    base = load_base(source.base, run.device, choose_dtype(dtype, run.device), run.stage)
+    base = load_base(source.base, run.device, choose_dtype(spec.dtype, run.device), run.stage)
     if base.endings.note:
         run.emit(Alert("warning", base.endings.note, base.endings.hint))
     return Backbone(base), source
 
 
 def settings_fingerprint(spec: Spec) -> str:
-    """Hash of all settings: a checkpoint continues the run it was made by, and no other."""
-    return hashlib.sha256(json.dumps(spec_body(spec), sort_keys=True).encode()).hexdigest()[:16]
+    """Hash of all settings: a checkpoint continues the run it was made by, and no other.
+
+    Settings at their default are left out: a setting that a later version adds does not end the runs of this one.
+    """
+    usual = {f.name: f.default for f in fields(spec)}
+    body = {name: value for name, value in spec_body(spec).items() if getattr(spec, name) != usual[name]}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def adapters_of(**sources: ModelSource) -> dict[str, str]:

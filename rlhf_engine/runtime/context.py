@@ -219,6 +219,8 @@ class RunContext:
     def step(self, optimizer: torch.optim.Optimizer, learning_rate: float, max_norm: float) -> Tensor:
         """Add gradients over processes, clip, step and clear. Returns the norm before clipping. () fp32.
 
+        A group of parameters with a "scale" learns at so many times the rate.
+
         Raises:
             NotFinite: the gradient is NaN or infinite; nothing was changed.
         """
@@ -232,15 +234,15 @@ class RunContext:
             optimizer.zero_grad(set_to_none=True)
             raise NotFinite("The loss is no longer a finite number: its gradient is NaN or infinite.")
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * self.learning_rate_factor
+            group["lr"] = learning_rate * self.learning_rate_factor * group.get("scale", 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return norm
 
 
-def adamw(parameters: Iterable[Tensor], weight_decay: float = 0.0) -> torch.optim.Optimizer:
+def adamw(parameters: Iterable[Tensor] | Iterable[dict[str, Any]], weight_decay: float = 0.0) -> torch.optim.Optimizer:
     """AdamW with eps 1e-5, as in the PPO implementation of Huang et al. 2024 (N+ details). `step` sets the rate."""
-    return torch.optim.AdamW(list(parameters), lr=0.0, eps=1e-5, weight_decay=weight_decay, foreach=True)
+    return torch.optim.AdamW(parameters, lr=0.0, eps=1e-5, weight_decay=weight_decay, foreach=True)
 
 
 def scheduled(rate: float, schedule: str, warmup: float, step: int, total: int) -> float:

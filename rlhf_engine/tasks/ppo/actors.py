@@ -61,14 +61,14 @@ class Actors:
     def load(cls, spec: PPOSpec, run: RunContext) -> Actors:
         """Raises ModelError when the reward model is none, would read prompts written otherwise than those it was
         trained on, or cannot be what the value model starts from."""
-        backbone, source = open_backbone(spec.policy, run, spec.dtype)
+        backbone, source = open_backbone(spec.policy, run, spec)
         start_adapter(backbone, POLICY, source, new_lora(spec))
         backbone.copy(POLICY, REFERENCE)
         scorer = resolve(spec.reward_model, run.project_root)
         if scorer.about.get("task") != "reward":
             raise ModelError(f"{spec.reward_model} is not a reward model.", "Choose the result of a reward run.")
         shared = scorer.base == source.base
-        judge = backbone if shared else open_backbone(spec.reward_model, run, spec.dtype)[0]
+        judge = backbone if shared else open_backbone(spec.reward_model, run, spec)[0]
         require_same_format(judge, scorer, spec.template if shared else "")
         load_adapter(judge, REWARD, scorer)
         if REWARD not in judge.heads:

@@ -19,9 +19,10 @@ from rlhf_engine.data.records import Prompt, text_of
 from rlhf_engine.data.within import within
 from rlhf_engine.models.adapters import KeptAdapter, save_adapter
 from rlhf_engine.models.opening import adapters_of, lineage, settings_fingerprint
+from rlhf_engine.models.optimizer import optimizer_for
 from rlhf_engine.models.previews import Previews
 from rlhf_engine.models.sampling import Sampler
-from rlhf_engine.runtime.context import Clock, Means, RunContext, adamw, scheduled
+from rlhf_engine.runtime.context import Clock, Means, RunContext, scheduled
 from rlhf_engine.runtime.order import Order
 from rlhf_engine.tasks.ppo.actors import POLICY, REFERENCE, VALUE, Actors
 from rlhf_engine.tasks.ppo.loss import adapt_kl_coef, gae, k1, policy_loss, value_loss
@@ -172,8 +173,8 @@ class Learner:
 
     def __init__(self, spec: PPOSpec, run: RunContext, actors: Actors) -> None:
         self._spec, self._run, self._actors = spec, run, actors
-        self.policy_optimizer = adamw(actors.backbone.parameters_of(POLICY), spec.weight_decay)
-        self.value_optimizer = adamw(actors.backbone.parameters_of(VALUE), spec.weight_decay)
+        self.policy_optimizer = optimizer_for(actors.backbone, POLICY, spec)
+        self.value_optimizer = optimizer_for(actors.backbone, VALUE, spec)
 
     def learn(self, update: int, found: Rollout, weights: Tensor, returns: Tensor) -> dict[str, float]:
         """`spec.epochs` passes; the first in the order of the rollout, the others in a fresh one."""

@@ -21,8 +21,9 @@ from rlhf_engine.models.course import Course
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import ModelSource
 from rlhf_engine.models.opening import open_backbone
+from rlhf_engine.models.optimizer import optimizer_for
 from rlhf_engine.models.sampling import Sampler, complete
-from rlhf_engine.runtime.context import Means, RunContext, adamw
+from rlhf_engine.runtime.context import Means, RunContext
 from rlhf_engine.tasks.reward.loss import bradley_terry_loss, centering_loss
 from rlhf_engine.tasks.reward.spec import RewardSpec
 
@@ -46,7 +47,7 @@ class Pair:
 def train(spec: RewardSpec, run: RunContext) -> None:
     """Score the preferred answers higher, one batch at a time; then give the scores mean 0 and deviation 1."""
     dataset = open_dataset(run.project_root, spec.dataset, "comparisons")  # first: it may be wrong, and is quick
-    backbone, source = open_backbone(spec.model, run, spec.dtype)
+    backbone, source = open_backbone(spec.model, run, spec)
     start_adapter(backbone, "reward", source, new_lora(spec))
     backbone.add_head("reward", trainable=True)
     run.stage("Reading the comparisons")
@@ -57,7 +58,7 @@ def train(spec: RewardSpec, run: RunContext) -> None:
         )
     heldout = heldout[:EVALUATED]
 
-    optimizer = adamw(backbone.parameters_of("reward"), spec.weight_decay)
+    optimizer = optimizer_for(backbone, "reward", spec)
     about = {"prompt_format": prompt_format(backbone.base.tokenizer, spec.template)}
     course = Course(spec, run, backbone, "reward", optimizer, len(pairs), dataset, source, about=about)
 

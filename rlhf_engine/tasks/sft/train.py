@@ -18,9 +18,10 @@ from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.course import Course
 from rlhf_engine.models.logprobs import token_logprobs
 from rlhf_engine.models.opening import open_backbone
+from rlhf_engine.models.optimizer import optimizer_for
 from rlhf_engine.models.previews import Previews
 from rlhf_engine.models.sampling import Sampler
-from rlhf_engine.runtime.context import Means, RunContext, adamw
+from rlhf_engine.runtime.context import Means, RunContext
 from rlhf_engine.tasks.sft.loss import nll_loss
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from rlhf_engine.tensors import masked_mean
@@ -33,7 +34,7 @@ CANDIDATES = 32  # held-out prompts among which the previews look for some that 
 def train(spec: SFTSpec, run: RunContext) -> None:
     """Make the demonstrated answers likely, one batch at a time."""
     dataset = open_dataset(run.project_root, spec.dataset, "demonstrations")  # first: it may be wrong, and is quick
-    backbone, source = open_backbone(spec.model, run, spec.dtype)
+    backbone, source = open_backbone(spec.model, run, spec)
     start_adapter(backbone, "policy", source, new_lora(spec))
 
     def rendered(split: str) -> list[Rendered]:
@@ -60,7 +61,7 @@ def train(spec: SFTSpec, run: RunContext) -> None:
             f"{dataset.info.name} has no demonstrations to train on.", "Add some in Data, or import a file."
         )
 
-    optimizer = adamw(backbone.parameters_of("policy"), spec.weight_decay)
+    optimizer = optimizer_for(backbone, "policy", spec)
     previews = Previews(backbone, "policy", Sampler(PREVIEW_TOKENS), run.seed)
     shown = demonstrations(dataset, "heldout")[:CANDIDATES]
     previews.choose([r.prompt for r in shown], [r.completion for r in shown], spec.template)
