@@ -9,7 +9,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from rlhf_engine.data.reading import Preview
-from rlhf_engine.data.records import KINDS as RECORD_KINDS
 from rlhf_engine.tasks.import_data.spec import ImportSpec
 from studio.forms import Combo
 from studio.panels.data.words import FIELDS, KINDS, LAYOUTS, word
@@ -82,7 +81,7 @@ class ImportChoices(QWidget):
         self.kind.addItem(
             self.tr("Recognised: {0}").format(found) if preview.kind else self.tr("by the columns below"), "auto"
         )
-        for kind in RECORD_KINDS:
+        for kind in KINDS:
             self.kind.addItem(word(KINDS[kind]), kind)
         self.layout_.clear()
         known = word(LAYOUTS[preview.layout]) if preview.layout else self.tr("by the columns below")
