@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from PySide6.QtCore import QCoreApplication
 
 from rlhf_engine.contract.fields import about
-from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks import FAMILIES, TASKS
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, MetricHelp, about_metric
 from rlhf_engine.tasks.presets import PRESETS
 
@@ -37,10 +37,12 @@ def metric(name: str) -> MetricHelp:
 def all_words() -> Iterator[str]:
     """Every text that `word` may be asked for: what a translation of the engine has to cover."""
     for task in TASKS.values():
-        yield from (task.title, task.summary)
+        yield from filter(None, (task.title, task.short, task.summary, *task.beside))
         for said in (about(f) for f in fields(task.spec)):
             if said is not None:
                 yield from filter(None, (said.label, said.help, said.group, said.unit))
+    for family, about_it in FAMILIES.items():
+        yield from (family, about_it)
     for preset in (preset for presets in PRESETS.values() for preset in presets):
         yield from (preset.title, preset.summary)
     for known in (*METRICS.values(), *FACTS.values()):

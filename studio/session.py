@@ -32,12 +32,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """One model that can be chosen. `kind` is base, sft, reward, ppo …: base, or the task of the run that made it."""
+    """One model that can be chosen. `kind` is "base", or the task of the run that made it."""
 
     ref: str
     title: str
     detail: str
     kind: str
+
+    @property
+    def scores(self) -> bool:
+        """Whether it gives answers a score instead of writing them."""
+        return self.kind in TASKS and TASKS[self.kind].scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +235,7 @@ class Session(QObject):
     # --- models and data -----------------------------------------------------------------------------------------
 
     def models(self, kinds: tuple[str, ...] = ()) -> list[ModelChoice]:
-        """Models that can be chosen; `kinds` keeps only those ("base", "sft", "reward", "ppo")."""
+        """Models that can be chosen; `kinds` keeps only those: "base", or the tasks that made them."""
         if self.project is None:
             return []
         starter = self.tr("built in, a tiny language model for trying things out")

@@ -68,6 +68,13 @@ def about(f: Field[Any]) -> Param | None:
     return found
 
 
+def inputs(spec_type: type[Any]) -> list[Param]:
+    """All that a spec lets a person choose from what the project has, in its own fields and in its lists of entries."""
+    told = [said for said in map(about, fields(spec_type)) if said is not None]
+    inner = [one for said in told for kind in said.entries for one in inputs(kind.type)]
+    return [said for said in told if said.picks] + inner
+
+
 def value_type(spec_type: type[Any], name: str) -> tuple[type[Any], bool]:
     """The plain type of a field (int, float, bool, str or tuple) and whether None is allowed."""
     hint = get_type_hints(spec_type)[name]

@@ -21,7 +21,10 @@ from rlhf_engine.tasks.sft.spec import SFTSpec
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One kind of work. `trains` ones are offered in the Train panel; `kept` ones have a row in the runs list."""
+    """One kind of work. `trains` ones are offered in the Train panel; `kept` ones have a row in the runs list.
+
+    All that a window or a page of help has to know of a method stands here, so that none of them names one.
+    """
 
     key: str
     title: str
@@ -31,12 +34,33 @@ class Task:
     trains: bool = False
     kept: bool = True
     charts: tuple[str, ...] = ()  # the metrics that the live view shows first
+    family: str = ""  # one of FAMILIES: the heading under which a training task is offered
+    short: str = ""  # the title in as few words as people use, where that is another
+    beside: tuple[str, str] = ("Answer now", "The starting model's answer")  # what the two texts of a sample are
+    adapters: int = 1  # how many a run holds in memory at once, each with its optimiser
+
+    @property
+    def scores(self) -> bool:
+        """Whether what it makes gives answers a score, instead of writing them."""
+        return self.family == REWARD
+
+    @property
+    def name(self) -> str:
+        return self.short or self.title
 
     def function(self) -> Callable[..., None]:
         module, _, name = self.work.partition(":")
         function: Callable[..., None] = getattr(import_module(module), name)
         return function
 
+
+SUPERVISED, REWARD, PREFERENCES, ONLINE = "Supervised", "Reward model", "From preferences", "Online"
+FAMILIES = {  # in the order of the work, each with what its methods learn from
+    SUPERVISED: "Learn from demonstrations of good answers.",
+    REWARD: "Learn to tell good answers from bad ones.",
+    PREFERENCES: "Learn straight from what people judged, without writing answers.",
+    ONLINE: "Write answers, have them scored, and make the good ones likelier.",
+}
 
 TASKS = {
     task.key: task
@@ -49,6 +73,9 @@ TASKS = {
             "rlhf_engine.tasks.sft.train:train",
             trains=True,
             charts=("train/loss", "heldout/loss", "heldout/token_accuracy", "train/grad_norm"),
+            family=SUPERVISED,
+            short="SFT",
+            beside=("Answer now", "Demonstration"),
         ),
         Task(
             "reward",
@@ -58,6 +85,8 @@ TASKS = {
             "rlhf_engine.tasks.reward.train:train",
             trains=True,
             charts=("train/loss", "heldout/accuracy", "heldout/margin", "train/accuracy"),
+            family=REWARD,
+            beside=("Chosen answer", "Rejected answer, with its score"),
         ),
         Task(
             "ppo",
@@ -67,6 +96,8 @@ TASKS = {
             "rlhf_engine.tasks.ppo.train:train",
             trains=True,
             charts=("objective/score", "objective/kl_sequence", "policy/loss", "value/loss"),
+            family=ONLINE,
+            adapters=4,  # policy, reference, reward and value
         ),
         Task(
             "generate",

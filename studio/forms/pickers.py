@@ -94,7 +94,7 @@ class ModelPicker(RefPicker):
         self.refresh()
 
     def entries(self) -> list[tuple[str, str, str]]:
-        models = (choice for choice in self._session.models() if choice.kind != "reward")
+        models = (choice for choice in self._session.models() if not choice.scores)
         return [(choice.ref, f"{choice.title}  ·  {choice.detail}", choice.ref) for choice in models]
 
     def _folder(self) -> None:
@@ -116,7 +116,7 @@ class RewardModelPicker(RefPicker):
         self.refresh()
 
     def entries(self) -> list[tuple[str, str, str]]:
-        models = self._session.models(("reward",))
+        models = [choice for choice in self._session.models() if choice.scores]
         return [(choice.ref, f"{choice.title}  ·  {choice.detail}", choice.ref) for choice in models]
 
     def nothing(self) -> str:
@@ -212,7 +212,7 @@ class ModelsPicker(Editor):
         self.list.blockSignals(True)
         self.list.clear()
         for choice in self._session.models():
-            if choice.kind != "reward":
+            if not choice.scores:
                 self._add(choice.ref, f"{choice.title}  ·  {choice.detail}", choice.ref in chosen)
         self.list.blockSignals(False)
 

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from rlhf_engine.contract.errors import StoreError
-from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks import FAMILIES, TASKS
 from studio.commands import Command
 from studio.engine_words import task_title
 from studio.panels.home_steps import STEPS, StepRow, said
@@ -128,7 +128,7 @@ class HomePanel(QWidget):
 
     def facts(self) -> dict[str, int]:
         """How much of each kind of thing the project has."""
-        facts = dict.fromkeys(("prompts", "demonstrations", "comparisons", "trained", "export", "asked", *TASKS), 0)
+        facts = dict.fromkeys(("prompts", "demonstrations", "comparisons", "trained", "asked", *TASKS, *FAMILIES), 0)
         session = self._session
         if session.project is None:
             return facts
@@ -140,7 +140,9 @@ class HomePanel(QWidget):
         for run in session.runs.runs():
             if run.state == "completed":
                 facts[run.task] = facts.get(run.task, 0) + 1
-                facts["trained"] += run.task in TASKS and TASKS[run.task].trains
+                if run.task in TASKS and TASKS[run.task].trains:
+                    facts["trained"] += 1
+                    facts[TASKS[run.task].family] = facts.get(TASKS[run.task].family, 0) + 1
         facts["asked"] = int(session.recall("asked", {}).get(str(session.root), 0))
         return facts
 

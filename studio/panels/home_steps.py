@@ -9,6 +9,7 @@ from typing import Any
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from rlhf_engine.tasks import ONLINE, PREFERENCES, REWARD
 from studio.session import Session
 from studio.theme.tokens import S3
 from studio.widgets import Icon, PlainLabel, ghost_button
@@ -58,15 +59,15 @@ STEPS = (
         str(QT_TRANSLATE_NOOP("HomePanel", "Train a reward model")),
         str(QT_TRANSLATE_NOOP("HomePanel", "It learns your taste from the comparisons.")),
         "train",
-        {"task": "reward"},
-        lambda facts: facts["reward"] > 0,
+        {"family": REWARD},
+        lambda facts: facts[REWARD] > 0,
     ),
     Step(
         str(QT_TRANSLATE_NOOP("HomePanel", "Train a policy")),
-        str(QT_TRANSLATE_NOOP("HomePanel", "PPO makes the answers that you prefer more likely.")),
+        str(QT_TRANSLATE_NOOP("HomePanel", "It makes the answers that you prefer more likely.")),
         "train",
-        {"task": "ppo"},
-        lambda facts: facts["ppo"] > 0,
+        {"family": ONLINE},
+        lambda facts: facts[ONLINE] + facts[PREFERENCES] > 0,
     ),
     Step(
         str(QT_TRANSLATE_NOOP("HomePanel", "Export it")),

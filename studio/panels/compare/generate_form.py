@@ -68,7 +68,7 @@ class GenerateForm(Card):
 
     def refresh(self) -> None:
         """Read again which models and prompts there are; what is chosen stays chosen."""
-        models = [choice for choice in self._session.models() if choice.kind != "reward"]
+        models = [choice for choice in self._session.models() if not choice.scores]
         rows = [(choice.title, choice.ref, choice.detail) for choice in models]
         _fill(self.first, rows)
         _fill(self.second, [(self.tr("The same model again"), "", ""), *rows])

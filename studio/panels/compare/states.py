@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
+from rlhf_engine.tasks import REWARD
 from studio.panels.compare.queue import PairQueue
 from studio.widgets import EmptyState
 
@@ -43,7 +44,7 @@ def nothing_to_judge(
     return EmptyState(
         "check-circle-outline",
         _tr("All {0} pairs are judged.").format(f"{queue.tally.total:,}"),
-        (_tr("Train a reward model"), lambda: session.go("train", task="reward")),
+        (_tr("Train a reward model"), lambda: session.go("train", family=REWARD)),
         others,
         detail=" ".join(detail),
     )

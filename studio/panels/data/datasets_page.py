@@ -23,7 +23,6 @@ from studio.widgets import Column, EmptyState, PlainLabel, Query, RecordTable, b
 
 Row = dict[str, Any]
 LABELS = "labels"  # the origin of what Session.freeze makes
-_TRAINS = {"demonstrations": "sft", "comparisons": "reward", "prompts": "ppo"}
 
 
 class DatasetsPage(QWidget):
@@ -134,7 +133,7 @@ class DatasetsPage(QWidget):
 
     def _train(self) -> None:
         if self._shown is not None:
-            self._session.go("train", task=_TRAINS[self._shown.kind], dataset=self._shown.ref)
+            self._session.go("train", dataset=self._shown.ref)
 
     def _lay_out(self) -> None:
         hint = PlainLabel(self.tr("Select a dataset to see its rows."), tone="muted", wrap=True)

@@ -25,7 +25,7 @@ class ModelDetail(QWidget):
 
     playground = Signal(str)
     train = Signal(str)
-    train_ppo = Signal(str)
+    train_policy = Signal(str)
     export = Signal(str)
     remove = Signal(str)
     add = Signal(str)
@@ -119,14 +119,14 @@ class ModelDetail(QWidget):
 
     def _offer(self, member: Member) -> None:
         """Show what can be done with this model, and not what cannot."""
-        reward = member.kind == "reward"
+        reward = member.scores
         here = member.folder is not None or member.adapter is not None
         sound = here and not member.fault
         added = member.kind == BASE and member.listed and member.ref != "starter"
         self.train_button.setVisible(not reward and here)
-        self.ppo_button.setVisible(reward)
+        self.policy_button.setVisible(reward)
         self.export_button.setVisible(member.kind != BASE)
-        for made in (self.playground_button, self.train_button, self.ppo_button, self.export_button):
+        for made in (self.playground_button, self.train_button, self.policy_button, self.export_button):
             made.setEnabled(sound)
         self.download_button.setVisible(not here and not member.fault)
         self.playground_button.setVisible(not reward and (here or bool(member.fault)))
@@ -141,8 +141,8 @@ class ModelDetail(QWidget):
         self.playground_button = primary_button(
             self.tr("Use in Playground"), does(self.playground), icon="message-text-outline"
         )
-        self.ppo_button = primary_button(
-            self.tr("Train PPO with it"), does(self.train_ppo), icon="rocket-launch-outline"
+        self.policy_button = primary_button(
+            self.tr("Train a policy with it"), does(self.train_policy), icon="rocket-launch-outline"
         )
         self.download_button = primary_button(self.tr("Download"), does(self.download), icon="download")
         self.train_button = button(self.tr("Train from this"), does(self.train), icon="school-outline")
@@ -181,7 +181,7 @@ class ModelDetail(QWidget):
         for made in (
             self.download_button,
             self.playground_button,
-            self.ppo_button,
+            self.policy_button,
             self.train_button,
             self.export_button,
         ):

@@ -43,8 +43,13 @@ class Member:
         return self.base.hint if self.base is not None else ""
 
     @property
+    def scores(self) -> bool:
+        """Whether it gives answers a score instead of writing them."""
+        return self.kind in TASKS and TASKS[self.kind].scores
+
+    @property
     def reward_model(self) -> str:
-        """The reward model that a PPO result was trained against."""
+        """The reward model that a policy was trained against."""
         return str(self.adapter.about.get("reward_model") or "") if self.adapter else ""
 
 

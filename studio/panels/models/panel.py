@@ -194,7 +194,7 @@ class ModelsPanel(QWidget):
 
     def _use(self, ref: str) -> None:
         member = self.family.members.get(ref)
-        if member is None or member.fault or member.kind == "reward":
+        if member is None or member.fault or member.scores:
             return
         self._session.select_model(ref)
         self._session.go("playground", model=ref)
@@ -203,7 +203,7 @@ class ModelsPanel(QWidget):
         go = self._session.go
         self.detail.playground.connect(self._use)
         self.detail.train.connect(lambda ref: go("train", model=ref))
-        self.detail.train_ppo.connect(lambda ref: go("train", task="ppo", reward=ref))
+        self.detail.train_policy.connect(lambda ref: go("train", reward=ref))
         self.detail.export.connect(lambda ref: go("export", model=ref))
         self.detail.remove.connect(self.remove)
         self.detail.add.connect(self.add)

@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QKeyEvent, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
 from studio.panels.models.family import Family, Member
-from studio.panels.models.words import ICONS, numbers
+from studio.panels.models.words import kind_icon, numbers
 from studio.theme import colors, icon, theme
 from studio.widgets import tooltip
 
@@ -101,9 +101,7 @@ class ModelTree(QTreeView):
 
     def _draw(self, parent: QStandardItem, member: Member, depth: int) -> None:
         said = numbers(member)
-        first = QStandardItem(
-            icon(ICONS.get(member.kind, "cube-outline"), "bad" if member.fault else "muted"), member.title
-        )
+        first = QStandardItem(icon(kind_icon(member.kind), "bad" if member.fault else "muted"), member.title)
         first.setData(member.ref, REF)
         first.setSizeHint(QSize(0, 34))
         cells = [first]

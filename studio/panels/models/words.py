@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
+from PySide6.QtCore import QCoreApplication
 
-from studio.engine_words import task_title
-from studio.panels.models.family import Member
+from rlhf_engine.tasks import ONLINE, PREFERENCES, REWARD, SUPERVISED, TASKS
+from studio.panels.models.family import BASE, Member
+from studio.panels.run_view.naming import method_of
 
-KINDS: dict[str, str] = {
-    "base": str(QT_TRANSLATE_NOOP("Models", "Base")),
-    "sft": str(QT_TRANSLATE_NOOP("Models", "SFT")),
-    "reward": str(QT_TRANSLATE_NOOP("Models", "Reward model")),
-    "ppo": str(QT_TRANSLATE_NOOP("Models", "PPO")),
+_ICONS = {
+    SUPERVISED: "school-outline",
+    REWARD: "medal-outline",
+    PREFERENCES: "scale-balance",
+    ONLINE: "rocket-launch-outline",
 }
-ICONS = {"base": "cube-outline", "sft": "school-outline", "reward": "medal-outline", "ppo": "rocket-launch-outline"}
 
 
 def kind_word(kind: str) -> str:
-    if kind in KINDS:
-        return QCoreApplication.translate("Models", KINDS[kind])
-    return task_title(kind)
+    """Base, or the name of the method that made it."""
+    return QCoreApplication.translate("Models", "Base") if kind == BASE else method_of(kind)
+
+
+def kind_icon(kind: str) -> str:
+    return _ICONS.get(TASKS[kind].family if kind in TASKS else "", "cube-outline")
 
 
 def parameters(count: int) -> str:

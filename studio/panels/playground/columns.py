@@ -115,7 +115,7 @@ class Columns(QWidget):
         return [card for column in self.all if column.turns for card in column.turns[-1].cards]
 
     def _choices(self) -> list[ModelChoice]:
-        return [choice for choice in self._session.models() if choice.kind != "reward"]
+        return [choice for choice in self._session.models() if not choice.scores]
 
     def _show_buttons(self) -> None:
         for column in self.all:

@@ -105,8 +105,7 @@ def titles(session: Session) -> dict[str, str]:
 
 def method_of(task: str) -> str:
     """A method in as few words as people use."""
-    titles_ = {"sft": "SFT", "ppo": "PPO"}
-    return titles_.get(task) or task_title(task)
+    return word(TASKS[task].name) if task in TASKS else task_title(task)
 
 
 def short(ref: str, known: dict[str, str]) -> str:

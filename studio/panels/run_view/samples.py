@@ -16,6 +16,8 @@ from PySide6.QtWidgets import (
 )
 
 from rlhf_engine.contract.events import Sample
+from rlhf_engine.tasks import TASKS
+from studio.engine_words import word
 from studio.forms import Combo
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import EmptyState, PlainLabel, PlainText, icon_button, set_tooltip
@@ -166,14 +168,8 @@ class SamplesView(QWidget):
         return page
 
     def _titles(self, task: str) -> tuple[str, str]:
-        match task:
-            case "sft":
-                return self.tr("Answer now"), self.tr("Demonstration")
-            case "reward":
-                return self.tr("Chosen answer"), self.tr("Rejected answer, with its score")
-            case "ppo":
-                return self.tr("Answer now"), self.tr("The starting model's answer")
-        return self.tr("Answer now"), self.tr("To compare with")
+        first, beside = TASKS[task].beside if task in TASKS else ("Answer now", "To compare with")
+        return word(first), word(beside)
 
     def _show_step(self) -> None:
         found = self._samples[self.step]
@@ -247,7 +243,7 @@ def _about(measure: str) -> str:
     about = {
         "advantage": translate(
             "SamplesView",
-            "Advantage: how much better than expected the answer went on from this token; what PPO rewards.",
+            "Advantage: how much better than expected the answer went on from this token; what is rewarded.",
         ),
         "kl": translate(
             "SamplesView",

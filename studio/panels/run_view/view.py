@@ -182,8 +182,8 @@ class RunView(QWidget):
         if story.state in ("suspended", "interrupted", "cancelled"):
             found.append(resume)
         if self._has_adapter():
-            if story.task == "reward":
-                found.append((self.tr("Train PPO with it"), lambda: self._session.go("train", task="ppo", reward=ref)))
+            if TASKS[story.task].scores:
+                found.append((self.tr("Train a policy with it"), lambda: self._session.go("train", reward=ref)))
             elif parent := model_of(self._values()):
                 found.append((self.tr("Use in Playground"), lambda: self._session.go("playground", model=ref)))
                 both = [parent, ref]
@@ -259,7 +259,7 @@ class RunView(QWidget):
 
     def _has_adapter(self) -> bool:
         root = self._session.root
-        return root is not None and (root / "runs" / self.run_id / "adapter").is_dir()
+        return root is not None and self.story.task in TASKS and (root / "runs" / self.run_id / "adapter").is_dir()
 
     def _show_health(self) -> None:
         story = self.story

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication
 
+from rlhf_engine.contract.fields import about
+from rlhf_engine.tasks import TASKS
 from studio.panels.run_view.naming import model_of, values_of
 from studio.widgets import duration
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 tr = QCoreApplication.translate
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-_ROLES = {"ppo": 4}  # adapters of policy, reference, reward and value; other methods have one
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,18 @@ class ModelSize:
         return self.weights // _BYTES.get(self.stored_as, 2)
 
 
+def planned(task: str, values: dict[str, Any]) -> int:
+    """How many updates the settings themselves ask for; 0 for a method that goes through a set of examples."""
+    draft = object.__new__(TASKS[task].spec)  # unchecked: a form that is not complete yet has its number already
+    for name, value in values.items():
+        object.__setattr__(draft, name, value)
+    return int(draft.total_steps)
+
+
 def steps(task: str, values: dict[str, Any], size: Size | None) -> int:
-    """How many optimiser steps (or PPO updates) a run takes; 0 while the number of examples is not known."""
-    if task == "ppo":
-        return int(values.get("updates", 0))
+    """How many optimiser steps or updates a run takes; 0 while the number of examples is not known."""
+    if updates := planned(task, values):
+        return updates
     if size is None or size.train < 1:
         return 0
     per_epoch = max(1, size.train // min(int(values["batch_size"]), size.train))
@@ -89,11 +98,12 @@ def memory(task: str, values: dict[str, Any], model: ModelSize, on_gpu: bool) ->
     wanted = values.get("dtype", "auto")
     half = wanted == "bf16" or (wanted == "auto" and on_gpu)
     tokens = int(values.get("micro_batch_size", 16)) * int(values.get("max_tokens", 256))
-    tokens *= 2 if task == "reward" else 1  # both answers go through at once
+    learned = {f.name for f in fields(TASKS[task].spec) if (said := about(f)) and said.kind == "comparisons"}
+    tokens *= 2 if learned else 1  # both answers of a pair go through at once
     weights = model.parameters * (2 if half else 4)
-    logits = 0 if task == "reward" else tokens * model.vocabulary * 4 * 3
+    logits = 0 if TASKS[task].scores else tokens * model.vocabulary * 4 * 3
     activations = tokens * model.layers * model.hidden * (34 if half else 68)
-    lora = 7 * 2 * model.hidden * int(values.get("lora_rank", 16)) * model.layers * 16 * _ROLES.get(task, 1)
+    lora = 7 * 2 * model.hidden * int(values.get("lora_rank", 16)) * model.layers * 16 * TASKS[task].adapters
     return weights + logits + activations + lora
 
 

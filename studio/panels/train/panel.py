@@ -10,8 +10,10 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.commands import Command
+from studio.engine_words import task_title
 from studio.panels.run_view import RunView
-from studio.panels.train.setup import METHODS, SetupView
+from studio.panels.train.methods import METHODS
+from studio.panels.train.setup import SetupView
 from studio.theme.tokens import S2, S4, S6
 from studio.widgets import PanelHeader, PlainLabel, button, ghost_button
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 
 class TrainPanel(QWidget):
-    """Hints: run (watch it), clone (its settings), task or kind (of records), model, reward, dataset (choose them)."""
+    """Hints: run (watch it), clone (its settings), task or family or kind (of records) for the method, and model,
+    reward or dataset to choose. A reward model or a dataset alone brings a method that can use it.
+    """
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -85,8 +89,12 @@ class TrainPanel(QWidget):
             self.setup.clone(clone)
         elif task := str(hints.get("task") or hints.get("method") or ""):
             self.setup.choose(task)
+        elif family := str(hints.get("family") or ""):
+            self.setup.choose_for(family=family)
         elif kind := self._kind(hints):
-            self.setup.choose_for(kind)
+            self.setup.choose_for(kind=kind)
+        elif hints.get("reward"):
+            self.setup.choose_for(picks="reward_model")
         self.setup.take(**{key: str(hints[key]) for key in ("model", "reward", "dataset") if hints.get(key)})
 
     def _kind(self, hints: dict[str, Any]) -> str:
@@ -95,16 +103,14 @@ class TrainPanel(QWidget):
         return str(hints.get("kind") or known.get(str(hints.get("dataset")), ""))
 
     def commands(self) -> list[Command]:
-        titles = {"sft": self.tr("Train by demonstrations (SFT)"), "reward": self.tr("Train a reward model")}
-        made = [
-            Command(titles.get(key, self.tr("Train with {0}").format(key.upper())), partial(self._go, key))
-            for key in METHODS
-        ]
+        made = [Command(self.tr("Train: {0}").format(task_title(key)), partial(self._go, key)) for key in METHODS]
+        made.append(Command(self.tr("Choose the training method"), self._choose_method, "Ctrl+M"))
         return [*made, Command(self.tr("Start the run"), self._start, "Ctrl+Return")]
 
     def keys(self) -> list[tuple[str, str]]:
         return [
             ("Ctrl+Enter", self.tr("Start")),
+            ("Ctrl+M", self.tr("Choose the method")),
             ("Ctrl+Shift+C", self.tr("Copy as command")),
             ("Ctrl+.", self.tr("Stop menu")),
             ("A", self.tr("Show the whole curves")),
@@ -129,6 +135,11 @@ class TrainPanel(QWidget):
 
     def _go(self, task: str) -> None:
         self._session.go("train", task=task)
+
+    def _choose_method(self) -> None:
+        self._session.go("train")
+        self.show_form()
+        self.setup.methods.open()
 
     def _project_changed(self) -> None:
         self.view.close_run()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import (
-    QButtonGroup,
     QHBoxLayout,
     QLineEdit,
     QPushButton,
@@ -20,25 +18,24 @@ from PySide6.QtWidgets import (
 )
 
 from rlhf_engine.contract.errors import EngineError, SpecError
-from rlhf_engine.contract.fields import about
-from rlhf_engine.tasks import TASKS
-from studio.engine_words import task_title, word
+from rlhf_engine.tasks import REWARD, TASKS
 from studio.forms import LABELS, DatasetPicker, RewardModelPicker, SpecForm
 from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
-from studio.panels.train.forecast import Size, memory_sentence, model_size, steps, time_sentence
+from studio.panels.train.forecast import Size, memory_sentence, model_size, planned, steps, time_sentence
+from studio.panels.train.method_menu import MethodMenu
+from studio.panels.train.methods import METHODS, fitting
 from studio.panels.train.own_presets import inputs_of
 from studio.panels.train.preset_bar import PresetBar
 from studio.session import sentence
 from studio.theme.tokens import S2, S3, S4
-from studio.widgets import Card, PlainLabel, button, ghost_button, primary_button
+from studio.widgets import Card, PlainLabel, ghost_button, primary_button
 
 if TYPE_CHECKING:
     from studio.session import Session
 
 SIDE, NARROW_SIDE = 316, 236  # widths of the column at the right
 WIDE = 960  # from here on there is room for the wide one
-METHODS = tuple(key for key, task in TASKS.items() if task.trains)
 
 
 class SetupView(QWidget):
@@ -91,9 +88,7 @@ class SetupView(QWidget):
     def choose(self, task: str) -> None:
         """Show the form of a method."""
         self.task = task if task in METHODS else METHODS[0]
-        if any(made.hasFocus() for made in self.methods.values()):
-            self.methods[self.task].setFocus()  # a ring around another one looks as if that were chosen
-        self.methods[self.task].setChecked(True)
+        self.methods.show_task(self.task)
         self._show_form(self.form)
         self._session.remember("train.task", self.task)
         self.bar.show_form(self.task, self.form)
@@ -120,13 +115,12 @@ class SetupView(QWidget):
         self.bar.show_origin(self.tr("Settings of {0}").format(title_of(row)))
         self.redraw()
 
-    def choose_for(self, kind: str) -> None:
-        """Show the first method that learns from records of this kind."""
-        for task in METHODS:
-            kinds = {said.kind for f in fields(TASKS[task].spec) if (said := about(f)) is not None}
-            if kind in kinds:
-                self.choose(task)
-                return
+    def choose_for(self, **wanted: str) -> None:
+        """Show a method of a family, one that learns from a kind of records, or one that takes such an input; the one
+        shown stays where it fits. See `methods.fitting`.
+        """
+        if found := fitting(self.task, **wanted):
+            self.choose(found)
 
     def take(self, **inputs: str) -> None:
         """Choose inputs by what they are: model, reward or dataset references; others are left aside."""
@@ -153,9 +147,10 @@ class SetupView(QWidget):
         size = self._size(values)
         total = steps(self.task, values, size)
         lines = [(text, "") for text in self._amount(values, size, total)]
-        if size is not None and size.train and not size.heldout and self.task != "ppo":
+        by_examples = planned(self.task, values) == 0
+        if size is not None and size.train and not size.heldout and by_examples:
             lines.append((self.tr("No prompt is held out: there will be nothing to measure progress on."), "warn"))
-        if 0 < total < 20 and self.task != "ppo":
+        if 0 < total < 20 and by_examples:
             lines.append((self.tr("Fewer than 20 steps teach little: raise the epochs or lower the batch."), "warn"))
         lines.append((time_sentence(self.task, values, total, self._session.runs.runs()), "muted"))
         device = self._session.engine.device if self._session.engine else {}
@@ -267,9 +262,9 @@ class SetupView(QWidget):
         return self._sizes.get(ref)
 
     def _amount(self, values: dict[str, Any], size: Size | None, total: int) -> list[str]:
-        if self.task == "ppo":
-            written = total * int(values["batch_size"])
-            lines = [self.tr("{0} updates, {1} answers written and scored.").format(f"{total:,}", f"{written:,}")]
+        if updates := planned(self.task, values):
+            written = updates * int(values.get("batch_size") or 0)
+            lines = [self.tr("{0} updates, {1} answers written and scored.").format(f"{updates:,}", f"{written:,}")]
             return lines + ([self.tr("{0} prompts to practise on.").format(_count(size))] if size else [])
         if size is None:
             if not values.get("dataset"):
@@ -285,14 +280,9 @@ class SetupView(QWidget):
     def _top(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(S2)
-        group = QButtonGroup(self)
-        self.methods: dict[str, QPushButton] = {}
-        for key in METHODS:
-            made = button(task_title(key), partial(self.choose, key), tip=word(TASKS[key].summary))
-            made.setCheckable(True)
-            group.addButton(made)
-            row.addWidget(made)
-            self.methods[key] = made
+        self.methods = MethodMenu()
+        self.methods.chosen.connect(self.choose)
+        row.addWidget(self.methods)
         self.bar = PresetBar(self._session)
         row.addStretch()
         row.addWidget(self.bar)
@@ -344,7 +334,7 @@ class SetupView(QWidget):
             editor = self.form.editor(name)
             if isinstance(editor, RewardModelPicker) and editor.missing():
                 text = self.tr("Train a reward model")
-                found.append(ghost_button(text, lambda: self.choose("reward"), icon="arrow-right"))
+                found.append(ghost_button(text, lambda: self.choose_for(family=REWARD), icon="arrow-right"))
             if isinstance(editor, DatasetPicker) and editor.missing():
                 text = self.tr("Add {0} in Data").format(editor.kind)
                 go = partial(self._session.go, "data", kind=editor.kind)

@@ -70,7 +70,7 @@ def test_asking_a_model_something_is_the_first_step(panel: HomePanel, session: A
 def test_a_step_leads_to_its_panel(panel: HomePanel, session: Any, qtbot: Any) -> None:
     with qtbot.waitSignal(session.panel_requested) as asked:
         panel._step_rows[4].link.click()
-    assert asked.args == ["train", {"task": "reward"}]
+    assert asked.args == ["train", {"family": "Reward model"}]
 
 
 def test_sizes_are_added_up(tmp_path: Path) -> None:

@@ -117,12 +117,12 @@ def test_actions_lead_to_where_a_model_is_used(session, family, show, went) -> N
     panel.detail.export_button.click()
     panel.tree.select(family["reward"])
     assert panel.detail.playground_button.isHidden() and panel.detail.train_button.isHidden()
-    panel.detail.ppo_button.click()
+    panel.detail.policy_button.click()
     assert went == [
         ("playground", {"model": family["sft"]}),
         ("train", {"model": family["sft"]}),
         ("export", {"model": family["sft"]}),
-        ("train", {"task": "ppo", "reward": family["reward"]}),
+        ("train", {"reward": family["reward"]}),
     ]
     assert session.model == family["sft"]
 

@@ -314,13 +314,13 @@ def test_a_suspended_run_says_where_it_goes_on(view):
     assert next(iter(ending_buttons(view))) == "Resume"
 
 
-def test_a_reward_model_leads_on_to_ppo(view, session):
+def test_a_reward_model_leads_on_to_a_policy(view, session):
     asked = []
     session.panel_requested.connect(lambda panel, hints: asked.append((panel, hints)))
     (session.root / "runs" / "a1" / "adapter").mkdir(parents=True)
     show(view, RunStarted("reward", 1), Metrics(1, {"train/loss": 0.6}), RunFinished("completed"))
-    ending_buttons(view)["Train PPO with it"].click()
-    assert asked == [("train", {"task": "ppo", "reward": "run:a1"})]
+    ending_buttons(view)["Train a policy with it"].click()
+    assert asked == [("train", {"reward": "run:a1"})]
 
 
 def test_pause_and_stop_reach_the_run(view, session):

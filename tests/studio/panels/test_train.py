@@ -253,6 +253,13 @@ def test_hints_choose_method_model_and_reward(panel):
     assert (panel.setup.task, values["policy"], values["reward_model"]) == ("ppo", "/models/b", "run:r9")
 
 
+def test_a_reward_model_or_a_family_brings_a_method_that_fits(panel):
+    panel.receive({"reward": "run:r9"})
+    assert (panel.setup.task, panel.setup.form.values()["reward_model"]) == ("ppo", "run:r9")
+    panel.receive({"family": "Reward model"})
+    assert panel.setup.task == "reward"
+
+
 def test_a_dataset_chooses_the_method_that_learns_from_it(panel, session):
     records = [Comparison(f"Question {i}?", "Yes.", "No.") for i in range(20)]
     info = freeze(session.root, "comparisons", records, "Pairs", "test")
