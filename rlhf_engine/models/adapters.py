@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.contract.training import TrainingFields
 from rlhf_engine.models.backbone import Backbone, lora, open_folder
+from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import ModelSource
 from rlhf_engine.runtime.checkpoints import write_folder
 
@@ -65,11 +66,25 @@ def load_adapter(backbone: Backbone, name: str, source: ModelSource, trainable: 
     backbone.add(name, open_folder(source.adapter), trainable)
     backbone.load_state(name, tensors)
     if (source.adapter / HEAD).is_file():
-        head = backbone.add_head(name, trainable=trainable)
-        try:
-            head.load_state_dict(_tensors(source.adapter / HEAD))
-        except RuntimeError as error:  # names or shapes that are not the head's
-            raise ModelError(f"{source.adapter / HEAD} is no head for this base: {error}") from error
+        backbone.put_head(name, load_head(source.adapter / HEAD, backbone.hidden_size), trainable)
+
+
+def load_head(path: Path, hidden: int) -> ScalarHead:
+    """The head in a file, for a base whose hidden states have this width.
+
+    Raises:
+        ModelError: a damaged file, or a head for another base.
+    """
+    try:
+        head = ScalarHead.like(_tensors(path))
+    except ValueError as error:
+        raise ModelError(f"{path} is no head for this base: {error}.", "Train the reward model again.") from error
+    if head.linear.in_features != hidden:
+        raise ModelError(
+            f"{path} is no head for this base: it reads {head.linear.in_features} numbers, the base has {hidden}.",
+            "Load it on the base it was trained on.",
+        )
+    return head
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -204,12 +204,15 @@ class Backbone:
     # Heads --------------------------------------------------------------------------------------------------------
 
     def add_head(self, name: str, zero: bool = False, like: str = "", trainable: bool = False) -> ScalarHead:
-        """A scalar head for an adapter, optionally starting as a copy of another's."""
-        head = ScalarHead(self.hidden_size, zero).to(self.device)
+        """A scalar head for an adapter, optionally starting as a copy of another's (of an ensemble: as its mean)."""
+        head = ScalarHead(self.hidden_size, zero)
         if like:
-            head.load_state_dict(self.heads[like].state_dict())
-        head.requires_grad_(trainable)
-        self.heads[name] = head
+            head.mean_of(cast(ScalarHead, self.heads[like]))
+        return self.put_head(name, head, trainable)
+
+    def put_head(self, name: str, head: ScalarHead, trainable: bool = False) -> ScalarHead:
+        """Give an adapter this head: one that was loaded, or an ensemble."""
+        self.heads[name] = head.to(self.device).requires_grad_(trainable)
         return head
 
     def score(self, name: str, sequences: Sequence[list[int]], micro_batch: int = 64) -> Tensor:
@@ -220,7 +223,11 @@ class Backbone:
         Raises:
             ModelError: a sequence is longer than what the base can read.
         """
-        head = self.heads[name]
+        return cast(ScalarHead, self.heads[name]).combine(self.each_score(name, sequences, micro_batch))
+
+    def each_score(self, name: str, sequences: Sequence[list[int]], micro_batch: int = 64) -> Tensor:
+        """What each of the role's heads says of each sequence, as learned: before ensemble and normalising. (N, K)."""
+        head = cast(ScalarHead, self.heads[name])
         if (longest := max(map(len, sequences), default=0)) > self.base.context:
             raise ModelError(
                 f"A text to be scored has {longest} tokens with its end, but {self.base.ref} reads up to "
@@ -233,7 +240,7 @@ class Backbone:
                 ids, mask = right_pad(sequences[start : start + micro_batch], self.base.pad_id)
                 ids, mask = ids.to(self.device), mask.to(self.device)
                 rows = torch.arange(len(ids), device=self.device)
-                parts.append(head(self.hidden(ids, mask.long())[rows, last_index(mask)]))
+                parts.append(head.each(self.hidden(ids, mask.long())[rows, last_index(mask)]))
         return torch.cat(parts)
 
 

@@ -21,7 +21,8 @@ _FORMS = {"merged": "one complete model", "adapter": "a LoRA adapter to put on i
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """All that a card is written from. `folder` stands for the model in examples: a Hub id, or the export's name."""
+    """All that a card is written from. `folder` stands for the model in examples: a Hub id, or the export's name;
+    `formula` is how a reward model's heads become one score."""
 
     title: str
     folder: str
@@ -32,6 +33,7 @@ class CardFacts:
     template: str
     agreement: Agreement | None
     runs: tuple[RunFacts, ...]
+    formula: str = "each[0]"
 
     @property
     def scores(self) -> bool:
@@ -114,8 +116,8 @@ def _how_to_load(facts: CardFacts) -> str:
             "    with torch.no_grad():",
             f"        trunk = {'model.base_model.model' if adapter else 'model'}.base_model",
             "        hidden = trunk(torch.tensor([ids])).last_hidden_state[0, -1].float()",
-            '        raw = head["linear.weight"][0] @ hidden + head["linear.bias"][0]',
-            '        return ((raw - head["mean"]) / head["std"]).item()',
+            '        each = head["linear.weight"] @ hidden + head["linear.bias"]',
+            f'        return (({facts.formula} - head["mean"]) / head["std"]).item()',
         ]
     text = "\n".join([*filter(None, imports), "", *code])
     return f"## How to load it\n\n```python\n{text}\n```\n\n{_notes(facts)}\n"

@@ -101,7 +101,9 @@ def write_head(source: ModelSource, folder: Path) -> ScalarHead:
     _write_json(
         folder / REWARD,
         {
-            "score": "(linear.weight . hidden + linear.bias - mean) / std",
+            "score": f"({head.formula} - mean) / std",
+            "each": "linear.weight . hidden + linear.bias",
+            "heads": head.count,
             "hidden": "last hidden state at the last token, which is the end token after the answer",
             "mean": float(head.mean),
             "std": float(head.std),
@@ -114,10 +116,8 @@ def write_head(source: ModelSource, folder: Path) -> ScalarHead:
 def read_head(folder: Path) -> ScalarHead:
     """Raises ModelError for a head that is damaged."""
     try:
-        tensors = load_file(folder / HEAD)
-        head = ScalarHead(int(tensors["linear.weight"].shape[1]))
-        head.load_state_dict(tensors)
-    except Exception as error:  # safetensors raises its own class, torch RuntimeError
+        head = ScalarHead.like(load_file(folder / HEAD))
+    except Exception as error:  # safetensors raises its own class, and a head that is none ValueError
         raise ModelError(f"{HEAD} of the reward model cannot be read.", "Train it again.") from error
     return head.requires_grad_(False)
 
@@ -126,7 +126,7 @@ def expected_files(source: ModelSource, base_folder: Path, form: str, dtype: str
     """Names and sizes in bytes of what an export would write, without its card; merged weights are nearly exact."""
     files: dict[str, int] = {}
     if source.adapter is not None and (source.adapter / HEAD).is_file():
-        files |= {HEAD: _size(source.adapter / HEAD), REWARD: 250}
+        files |= {HEAD: _size(source.adapter / HEAD), REWARD: 320}
     if form == "adapter":
         assert source.adapter is not None
         return files | {name: _size(source.adapter / name) for name in (WEIGHTS, CONFIG, ABOUT)}

@@ -94,7 +94,10 @@ def _card_facts(spec: ExportSpec, run: RunContext, source: ModelSource, base: st
     title = destination.safe_name(_title(spec, source, base, summary_of(runs)))
     template = str(source.about.get("template", "auto"))
     folder = spec.repo or title
-    return CardFacts(title, folder, base, spec.form, spec.dtype, spec.licence, template, None, runs)
+    facts = CardFacts(title, folder, base, spec.form, spec.dtype, spec.licence, template, None, runs)
+    if source.adapter is None or not (source.adapter / HEAD).is_file():
+        return facts
+    return replace(facts, formula=weights.read_head(source.adapter).formula)
 
 
 def _title(spec: ExportSpec, source: ModelSource, base: str, tasks: str) -> str:

@@ -167,26 +167,6 @@ def test_gradients_flow_through_a_score_only_where_something_is_trained(backbone
     assert all(p.grad is None for p in backbone.parameters_of("frozen"))
 
 
-def test_a_zero_head_says_zero_and_a_fresh_one_has_the_published_spread(backbone):
-    assert backbone.add_head("policy", zero=True)(torch.randn(5, 32)).tolist() == [0.0] * 5
-    torch.manual_seed(0)
-    from rlhf_engine.models.heads import ScalarHead
-
-    head = ScalarHead(4096)
-    assert head.linear.weight.std().item() == pytest.approx(4097**-0.5, rel=0.05)
-    assert head.linear.bias.item() == 0
-
-
-def test_a_head_subtracts_its_mean_and_divides_by_its_deviation():
-    from rlhf_engine.models.heads import ScalarHead
-
-    head = ScalarHead(2, zero=True)
-    head.linear.bias.data.fill_(7.0)
-    head.mean.fill_(3.0)
-    head.std.fill_(2.0)
-    assert head(torch.ones(1, 2)).item() == 2.0  # (7 - 3) / 2
-
-
 def test_layers_that_are_not_there_are_named(plain):
     with pytest.raises(ModelError, match="no_such_proj") as error:
         plain.add("policy", lora(4, 8.0, 0.0, "no_such_proj"))

@@ -14,6 +14,7 @@ from rlhf_engine.contract.events import Produced
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.models.adapters import save_adapter
 from rlhf_engine.models.backbone import Backbone, lora
+from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import load_base
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.tasks.export.spec import ExportSpec
@@ -28,7 +29,15 @@ class Project:
         self.root, self.base = root, base
         self.events: list[Any] = []
 
-    def train(self, run_id: str, task: str = "sft", head: bool = False, scale: float = 0.2, **about: Any) -> str:
+    def train(
+        self,
+        run_id: str,
+        task: str = "sft",
+        head: bool = False,
+        scale: float = 0.2,
+        ensemble: dict[str, Any] | None = None,
+        **about: Any,
+    ) -> str:
         """What a training run leaves behind, with random weights in place of learned ones."""
         backbone = Backbone(load_base(str(self.base), torch.device("cpu"), torch.float32))
         backbone.add("new", lora(4, 8.0, 0.0, "all-linear"))
@@ -37,7 +46,7 @@ class Project:
             for parameter in backbone.parameters_of("new"):
                 parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
         if head:
-            scalar = backbone.add_head("new")
+            scalar = backbone.put_head("new", ScalarHead(backbone.hidden_size, **ensemble or {}))
             scalar.linear.bias.data.fill_(0.25)
             scalar.mean.fill_(0.5)
             scalar.std.fill_(2.0)

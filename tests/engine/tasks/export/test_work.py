@@ -8,6 +8,7 @@ import os
 import re
 import socket
 from pathlib import Path
+from statistics import mean, pstdev
 from typing import Any
 
 import pytest
@@ -108,7 +109,23 @@ def test_a_reward_model_scores_the_same_by_the_example_in_its_card(project: Proj
     expected = (float(head["linear.weight"][0] @ hidden) + 0.25 - 0.5) / 2.0
     assert score(IDS[0].tolist()) == pytest.approx(expected, abs=1e-4)
     facts = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
-    assert (facts["mean"], facts["std"]) == (0.5, 2.0)
+    assert (facts["mean"], facts["std"], facts["heads"]) == (0.5, 2.0, 1)
+
+
+@pytest.mark.parametrize("rule", ["mean", "min", "lower"])
+def test_an_ensemble_of_heads_scores_the_same_by_the_example_in_its_card(project: Project, rule: str) -> None:
+    model = project.train("b" * 12, task="reward", head=True, ensemble={"count": 3, "rule": rule, "k": 1.5})
+    folder = project.folder(project.run(model, form="adapter"))
+    score = score_by_the_card(folder, project.base)
+    saved = project.root / "runs" / ("b" * 12) / "adapter"
+    base = AutoModelForCausalLM.from_pretrained(project.base, trust_remote_code=False, use_safetensors=True)
+    with torch.no_grad():
+        out = PeftModel.from_pretrained(base, str(saved))(IDS, output_hidden_states=True)
+    weight = load_file(saved / "head.safetensors")["linear.weight"]
+    each = (weight @ out.hidden_states[-1][0, -1] + 0.25).tolist()
+    by_hand = {"mean": mean(each), "min": min(each), "lower": mean(each) - 1.5 * pstdev(each)}[rule]
+    assert score(IDS[0].tolist()) == pytest.approx((by_hand - 0.5) / 2.0, abs=1e-4)
+    assert len({round(raw, 3) for raw in each}) == 3  # heads that say the same would hide the rule
 
 
 def test_a_reward_model_without_its_head_is_refused(project: Project) -> None:
