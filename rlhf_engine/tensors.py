@@ -45,3 +45,11 @@ def last_index(mask: Tensor) -> Tensor:
 def position_ids(attention_mask: Tensor) -> Tensor:
     """Positions counted from each row's first real token, so that left padding changes nothing. (B, T) -> (B, T)."""
     return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
+
+
+def segment_position_ids(segments: Tensor) -> Tensor:
+    """Positions counted from 0 within each run of equal numbers, and 0 on padding (number 0). (B, T) -> (B, T)."""
+    index = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
+    begins = torch.ones_like(segments, dtype=torch.bool)
+    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    return torch.where(segments > 0, index - torch.where(begins, index, 0).cummax(dim=1).values, 0)

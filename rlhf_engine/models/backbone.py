@@ -20,7 +20,7 @@ from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.data.batches import right_pad
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import LoadedBase
-from rlhf_engine.tensors import last_index, position_ids
+from rlhf_engine.tensors import last_index, position_ids, segment_position_ids
 
 PLAIN = ""  # the role of the base without any adapter
 
@@ -154,11 +154,19 @@ class Backbone:
 
     # Forward ------------------------------------------------------------------------------------------------------
 
-    def hidden(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Last hidden states of the active role. Shapes: (B, T), (B, T) -> (B, T, H)."""
-        out = self._trunk()(
-            input_ids=ids, attention_mask=attention_mask, position_ids=position_ids(attention_mask), use_cache=False
-        )
+    def hidden(self, ids: Tensor, attention_mask: Tensor, segments: Tensor | None = None) -> Tensor:
+        """Last hidden states of the active role. Shapes: (B, T), (B, T), (B, T) -> (B, T, H).
+
+        `segments` says which examples share a row (`data.packing.lay`); none attends to another. Ask
+        `models.packed.require_separate` once whether this model can do that.
+        """
+        if segments is None:
+            positions, attends = position_ids(attention_mask), attention_mask
+        else:
+            # Without a mask, transformers reads from positions that begin again where one example ends, and joins that
+            # to the causal and the sliding windows; a 4-D mask of our own would take the place of the windows.
+            positions, attends = segment_position_ids(segments), None
+        out = self._trunk()(input_ids=ids, attention_mask=attends, position_ids=positions, use_cache=False)
         states: Tensor = out.last_hidden_state
         return states
 

@@ -22,15 +22,22 @@ class TokenLogprobs(NamedTuple):
 
 
 def token_logprobs(
-    backbone: Backbone, ids: Tensor, attention_mask: Tensor, mask: Tensor, temperature: float = 1.0
+    backbone: Backbone,
+    ids: Tensor,
+    attention_mask: Tensor,
+    mask: Tensor,
+    temperature: float = 1.0,
+    segments: Tensor | None = None,
 ) -> TokenLogprobs:
     """Log-probability of `ids` where `mask` is True, under the active role.
 
     Args:
         ids, attention_mask, mask: (B, T). `mask` marks the tokens to measure; it must be False in column 0.
         temperature: logits are divided by it, as they were when the tokens were drawn.
+        segments: (B, T), which examples share a row, if any do. `mask` must then be False where one begins: what is
+            before it belongs to another.
     """
-    hidden = backbone.hidden(ids, attention_mask)
+    hidden = backbone.hidden(ids, attention_mask, segments)
     wanted = mask[:, 1:]
     rows, targets = hidden[:, :-1][wanted], ids[:, 1:][wanted]
     size = max(1, CHUNK // int(backbone.base.model.config.vocab_size))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlhf_engine.tensors import last_index, masked_mean, masked_variance, position_ids, whiten
+from rlhf_engine.tensors import last_index, masked_mean, masked_variance, position_ids, segment_position_ids, whiten
 
 MASK = torch.tensor([[True, True, False]])
 
@@ -46,3 +46,8 @@ def test_last_index_finds_the_last_real_token():
 
 def test_positions_start_at_the_first_real_token():
     assert position_ids(torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])).tolist() == [[0, 0, 0, 1], [0, 1, 2, 2]]
+
+
+def test_positions_begin_again_with_every_example_of_a_row():
+    segments = torch.tensor([[3, 3, 1, 1, 1, 0], [2, 5, 5, 0, 0, 0]])
+    assert segment_position_ids(segments).tolist() == [[0, 1, 0, 1, 2, 0], [0, 0, 1, 0, 0, 0]]
