@@ -12,9 +12,9 @@ from rlhf_engine.data.packing import lay
 from rlhf_engine.models.backbone import Backbone
 
 _LENGTHS = (7, 5, 9)
-_TOUCHED = {torch.float32: 1e-4}  # how much may change, relative to the states, because of the neighbours alone
-_MOVED = {torch.float32: 1e-4}  # and because the rows are cut otherwise, which also changes the order of the sums
-_TOUCHED_LOW, _MOVED_LOW = 1e-2, 5e-2  # in bf16
+# How far the states may move, relative to their length: by the neighbours alone, and by rows of another shape, which
+# also change the order in which sums are taken.
+_IN_FP32, _IN_BF16 = (1e-4, 1e-4), (1e-2, 5e-2)
 
 
 @torch.no_grad()
@@ -29,10 +29,11 @@ def require_separate(backbone: Backbone) -> None:
     before, middle, after = (part.tolist() for part in ids.split(list(_LENGTHS)))
     among = _middle(backbone, [before, middle, after])
     others = _middle(backbone, [[(i + 1) % vocabulary for i in before], middle, [(i + 1) % vocabulary for i in after]])
-    alone = _states(backbone, [middle], [[0]])[0]
-    dtype = backbone.base.model.dtype
+    one = torch.tensor([middle], device=backbone.device)
+    alone = backbone.hidden(one, torch.ones_like(one)).float()[0]
     touched, moved = _difference(others, among), _difference(alone, among)
-    if touched <= _TOUCHED.get(dtype, _TOUCHED_LOW) and moved <= _MOVED.get(dtype, _MOVED_LOW):
+    most_touched, most_moved = _IN_FP32 if backbone.base.model.dtype == torch.float32 else _IN_BF16
+    if touched <= most_touched and moved <= most_moved:
         return
     raise ModelError(
         f"{type(backbone.base.model).__name__} does not keep examples apart that share a row: what it makes of one "
@@ -42,15 +43,10 @@ def require_separate(backbone: Backbone) -> None:
 
 
 def _middle(backbone: Backbone, examples: Sequence[list[int]]) -> Tensor:
-    start = len(examples[0])
-    wider = [[0, 1, 2], [0, 1, 2, 0]]  # the first row is filled up with padding
-    return _states(backbone, examples, wider)[0, start : start + len(examples[1])]
-
-
-def _states(backbone: Backbone, examples: Sequence[list[int]], rows: list[list[int]]) -> Tensor:
-    laid = lay(rows, examples, backbone.base.pad_id)
-    segments = laid.segments.to(backbone.device)
-    return backbone.hidden(laid.ids.to(backbone.device), (segments > 0).long(), segments).float()
+    laid = lay([[0, 1, 2], [0, 1, 2, 0]], examples, backbone.base.pad_id)  # the first row is filled up with padding
+    segments, start = laid.segments.to(backbone.device), len(examples[0])
+    states = backbone.hidden(laid.ids.to(backbone.device), (segments > 0).long(), segments).float()
+    return states[0, start : start + len(examples[1])]
 
 
 def _difference(a: Tensor, b: Tensor) -> float:
