@@ -2,6 +2,7 @@
 
     python packaging/dev.py run [FOLDER ...]     python packaging/dev.py test [--fast] [PYTEST ARGUMENTS ...]
     python packaging/dev.py setup                python packaging/dev.py doctor [--json]
+    python packaging/dev.py oracle [PYTEST ARGUMENTS ...]     compares the engine with TRL, in an environment of its own
 
 Standard library only; Linux, macOS and Windows; from any folder.
 """
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--terminal", action="store_true", help="run the demo in the terminal even if there is a display")
     test = commands.add_parser("test", help="set up, then run every check: style, types, imports, tests")
     test.add_argument("--fast", action="store_true", help="leave out the tests marked slow or learning")
+    commands.add_parser(
+        "oracle", help="set up .venv-oracle with TRL, then compare losses and gradients with its trainers"
+    )
     commands.add_parser("setup", help="make or mend .venv and install everything into it, with what `test` needs")
     commands.add_parser("doctor", help="say whether this machine can run the studio and train")
     chosen, rest = parser.parse_known_args(arguments)
@@ -49,9 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_studio(say, rest, chosen.terminal)
         if chosen.command == "test":
             return run_checks(say, chosen.fast, rest)
+        if chosen.command == "oracle":
+            return run_oracle(say, rest)
         if chosen.command == "doctor":
             return subprocess.run([str(doctors_python()), "-m", "rlhf_engine.doctor", *rest], cwd=ROOT).returncode
-        environment.set_up(say, for_tests=True)
+        environment.set_up(say, "test")
         environment.see_to_qt_libraries(say, os.environ)
         say("Ready: python packaging/dev.py run")
         return 0
@@ -115,7 +121,7 @@ def demo_command(python: Path) -> list[str]:
 
 def run_checks(say: Callable[[str], None], fast: bool, pytest_arguments: Sequence[str]) -> int:
     """Every check to its end, whatever fails; 0 when all pass. pytest comes last: its summary ends the output."""
-    python = environment.set_up(say, for_tests=True)
+    python = environment.set_up(say, "test")
     environ = test_environment(os.environ, os.cpu_count() or 1)
     if not environment.see_to_qt_libraries(say, environ):
         raise SetupFailed("The window's tests need those libraries.")
@@ -142,6 +148,20 @@ def checks(python: Path, fast: bool, pytest_arguments: Sequence[str]) -> list[Ch
         Check("lint-imports", [str(lint_imports), "--no-logo"]),
         Check("pytest", [str(python), "-m", "pytest", *narrowed, *pytest_arguments]),
     ]
+
+
+def run_oracle(say: Callable[[str], None], pytest_arguments: Sequence[str]) -> int:
+    """The tests that need TRL, where it is installed: in `.venv-oracle`."""
+    python = environment.set_up(say, "test,oracle", environment.ORACLE_VENV)
+    environ = test_environment(os.environ, os.cpu_count() or 1)
+    if not environment.see_to_qt_libraries(say, environ):
+        raise SetupFailed("pytest's Qt plugin needs those libraries.")
+    say("Comparing the engine with TRL")
+    return subprocess.run(oracle_command(python, pytest_arguments), cwd=ROOT, env=environ).returncode
+
+
+def oracle_command(python: Path, pytest_arguments: Sequence[str]) -> list[str]:
+    return [str(python), "-m", "pytest", "tests/oracle", *pytest_arguments]
 
 
 def test_environment(environ: Mapping[str, str], cores: int) -> dict[str, str]:

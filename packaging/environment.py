@@ -1,6 +1,7 @@
-"""Makes `.venv`, puts the program's dependencies into it, and sees to Qt's system libraries. Standard library only.
+"""Makes the environments, `.venv` and, for the comparison with TRL, `.venv-oracle`; sees to Qt's system libraries too.
 
-Written for any Python 3.8 or newer to parse, so that a person with an old one gets a sentence instead of a traceback.
+Standard library only, and written for any Python 3.8 or newer to parse, so that a person with an old one gets a sentence
+instead of a traceback.
 Where packages come from is pip's own configuration (PIP_* variables, pip.conf): nothing here names an index.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+ORACLE_VENV = ROOT / ".venv-oracle"  # apart, so that TRL and what it brings never stand where the studio runs
 CONSTRAINTS = ROOT / "packaging" / "constraints.txt"
 OLDEST = (3, 11)
 HEARTBEAT_SECONDS = 10.0
@@ -39,39 +41,43 @@ class Progress:
         print(f"[{time.monotonic() - self._start:4.0f} s] {text}", flush=True)
 
 
-def set_up(say: Callable[[str], None], for_tests: bool = False) -> Path:
-    """Bring `.venv` up to date and return its Python. Does nothing, quickly, when nothing has changed."""
-    python = venv_python(VENV)
+def set_up(say: Callable[[str], None], extras: str = "", venv: Path | None = None) -> Path:
+    """Bring `.venv`, or another environment, up to date and return its Python.
+
+    Does nothing, quickly, when nothing has changed. `extras` are those of pyproject.toml, such as "test,oracle".
+    """
+    venv = VENV if venv is None else venv
+    python = venv_python(venv)
     version = working_version(python)
     if version is None or version < OLDEST:
-        make_venv(say)
+        make_venv(say, venv)
         version = working_version(python)
         if version is None:
-            raise SetupFailed(f"The new environment in {VENV} does not work. Delete that folder and try again.")
+            raise SetupFailed(f"The new environment in {venv} does not work. Delete that folder and try again.")
     gpu = has_nvidia_gpu()
     stamp = stamp_of((ROOT / "pyproject.toml").read_bytes(), CONSTRAINTS.read_bytes(), python_version=version, gpu=gpu)
-    if not is_installed(VENV, stamp, for_tests):
-        install(python, say, gpu, for_tests)
-        stamp_path(VENV, for_tests).write_text(stamp + "\n", encoding="ascii")  # last: a cut-off install is redone
+    if not is_installed(venv, stamp, extras):
+        install(venv, say, gpu, extras)
+        stamp_path(venv, extras).write_text(stamp + "\n", encoding="ascii")  # last: a cut-off install is redone
     return python
 
 
-def make_venv(say: Callable[[str], None]) -> None:
-    """A fresh `.venv`, made by the newest fitting Python; an old or broken one there is removed first."""
+def make_venv(say: Callable[[str], None], venv: Path) -> None:
+    """A fresh environment, made by the newest fitting Python; an old or broken one there is removed first."""
     maker = find_python()
-    if VENV.exists() or VENV.is_symlink():
-        if not (VENV / "pyvenv.cfg").exists() and any(VENV.iterdir()):
-            raise SetupFailed(f"{VENV} exists and is not a Python environment. Move it away and try again.")
-        say("Removing the environment in .venv, which does not work or is too old")
-        if VENV.is_symlink():
-            VENV.unlink()
+    if venv.exists() or venv.is_symlink():
+        if not (venv / "pyvenv.cfg").exists() and any(venv.iterdir()):
+            raise SetupFailed(f"{venv} exists and is not a Python environment. Move it away and try again.")
+        say(f"Removing the environment in {venv.name}, which does not work or is too old")
+        if venv.is_symlink():
+            venv.unlink()
         else:
-            shutil.rmtree(VENV)
-    say("Making an environment in .venv")
-    made = subprocess.run([*maker, "-m", "venv", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            shutil.rmtree(venv)
+    say(f"Making an environment in {venv.name}")
+    made = subprocess.run([*maker, "-m", "venv", str(venv)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if made.returncode != 0:
         words = made.stdout.decode("utf-8", "replace").strip()
-        shutil.rmtree(VENV, ignore_errors=True)  # a half-made one would be taken for a broken one next time
+        shutil.rmtree(venv, ignore_errors=True)  # a half-made one would be taken for a broken one next time
         if "ensurepip" in words:
             raise SetupFailed("This Python cannot make environments. On Debian or Ubuntu: apt-get install python3-venv")
         raise SetupFailed(f"Python could not make an environment: {words.splitlines()[-1] if words else 'no reason'}")
@@ -93,28 +99,28 @@ def find_python(
     )
 
 
-def install(python: Path, say: Callable[[str], None], gpu: bool, for_tests: bool) -> None:
+def install(venv: Path, say: Callable[[str], None], gpu: bool, extras: str) -> None:
     """torch first, then everything else, at the versions in constraints.txt."""
+    python, log = venv_python(venv), venv / "setup.log"
     pinned = pinned_version(CONSTRAINTS.read_text(encoding="utf-8"), "torch")
     say(f"Installing torch {pinned}, the largest part ({'for the NVIDIA GPU' if gpu else 'no NVIDIA GPU found'})")
-    run_pip(python, ["install", f"torch=={pinned}"], say)
+    run_pip(python, ["install", f"torch=={pinned}"], say, log)
     if gpu and not torch_build(python):
         # `===` compares the text: a CPU build, 2.13.0+cpu, also satisfies `==2.13.0`
         say("That torch is built for the CPU only; asking for the ordinary build")
         try:
-            run_pip(python, ["install", f"torch==={pinned}"], say)
+            run_pip(python, ["install", f"torch==={pinned}"], say, log)
         except SetupFailed as failed:
             say(str(failed))
         if not torch_build(python):
             say("Going on without the GPU: `python packaging/dev.py doctor` says what to type")
-    what = ".[test]" if for_tests else "."
-    say(f"Installing the studio and what it needs{', with the tools that check it' if for_tests else ''}")
-    run_pip(python, ["install", "--constraint", str(CONSTRAINTS), "--editable", what], say)
+    what = f".[{extras}]" if extras else "."
+    say(f"Installing the studio and what it needs{', with the tools that check it' if extras else ''}")
+    run_pip(python, ["install", "--constraint", str(CONSTRAINTS), "--editable", what], say, log)
 
 
-def run_pip(python: Path, arguments: Sequence[str], say: Callable[[str], None]) -> None:
-    """Run pip quietly, its words in `.venv/setup.log`, its latest one told every few seconds."""
-    log = VENV / "setup.log"
+def run_pip(python: Path, arguments: Sequence[str], say: Callable[[str], None], log: Path) -> None:
+    """Run pip quietly, its words in `log`, its latest one told every few seconds."""
     command = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     if arguments[0] == "install":
         command += ["--progress-bar", "off"]  # into a log it would be one line of digits after another
@@ -136,7 +142,7 @@ def run_pip(python: Path, arguments: Sequence[str], say: Callable[[str], None]) 
 
 
 def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The person's own PIP_* settings, without those that would install somewhere else than into `.venv`."""
+    """The person's own PIP_* settings, without those that would install somewhere else than into the environment."""
     elsewhere = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME"}
     return {**{k: v for k, v in environ.items() if k not in elsewhere}, "PYTHONUNBUFFERED": "1"}
 
@@ -159,7 +165,10 @@ def why_pip_failed(words: str) -> str:
             "One of the packages needs another Python: use 3.11 to 3.13.",
         ),
         (r"No matching distribution found for (\S+)", "pip found no build of {0} for this Python and system."),
-        (r"Permission denied|Errno 13|Access is denied", "pip may not write into .venv: who owns that folder?"),
+        (
+            r"Permission denied|Errno 13|Access is denied",
+            "pip may not write into the environment: who owns its folder?",
+        ),
         (r"MemoryError|Killed", "There was not enough memory to install: close other programs."),
     )
     for pattern, sentence in reasons:
@@ -247,14 +256,14 @@ def stamp_of(*files: bytes, python_version: Sequence[int], gpu: bool) -> str:
     return digest.hexdigest()
 
 
-def stamp_path(venv: Path, for_tests: bool) -> Path:
-    return venv / ("installed-with-tests" if for_tests else "installed")
+def stamp_path(venv: Path, extras: str) -> Path:
+    return venv / "-".join(["installed", *filter(None, extras.split(","))])
 
 
-def is_installed(venv: Path, stamp: str, for_tests: bool) -> bool:
+def is_installed(venv: Path, stamp: str, extras: str) -> bool:
     """Whether `venv` was made from this. One made for tests also runs the studio."""
-    good = [stamp_path(venv, True)] if for_tests else [stamp_path(venv, True), stamp_path(venv, False)]
-    return any(path.exists() and path.read_text(encoding="ascii").strip() == stamp for path in good)
+    good = venv.glob(stamp_path(venv, extras).name + "*")
+    return any(path.read_text(encoding="ascii").strip() == stamp for path in good)
 
 
 def pinned_version(constraints: str, package: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
 import os
@@ -38,13 +39,16 @@ def test_the_stamp_changes_with_whatever_an_installation_is_made_from(environmen
 
 
 def test_an_environment_for_tests_also_runs_the_studio_but_not_the_other_way_round(environment, tmp_path):
-    environment.stamp_path(tmp_path, for_tests=False).write_text("s\n")
-    assert environment.is_installed(tmp_path, "s", for_tests=False)
-    assert not environment.is_installed(tmp_path, "s", for_tests=True)
-    assert not environment.is_installed(tmp_path, "other", for_tests=False)
-    environment.stamp_path(tmp_path, for_tests=True).write_text("t\n")
-    assert environment.is_installed(tmp_path, "t", for_tests=False)
-    assert environment.is_installed(tmp_path, "t", for_tests=True)
+    environment.stamp_path(tmp_path, "").write_text("s\n")
+    assert environment.is_installed(tmp_path, "s", "")
+    assert not environment.is_installed(tmp_path, "s", "test")
+    assert not environment.is_installed(tmp_path, "other", "")
+    environment.stamp_path(tmp_path, "test").write_text("t\n")
+    assert environment.is_installed(tmp_path, "t", "")
+    assert environment.is_installed(tmp_path, "t", "test")
+    assert not environment.is_installed(tmp_path, "t", "test,oracle")
+    environment.stamp_path(tmp_path, "test,oracle").write_text("o\n")
+    assert environment.is_installed(tmp_path, "o", "test,oracle")
 
 
 def test_an_old_python_looks_for_a_newer_one_and_says_so_when_there_is_none(environment):
@@ -70,22 +74,20 @@ def test_a_python_that_does_not_start_is_not_a_working_one(environment, tmp_path
 
 
 @pytest.mark.slow
-def test_a_broken_environment_is_rebuilt(environment, monkeypatch, tmp_path):
+def test_a_broken_environment_is_rebuilt(environment, tmp_path):
     folder = tmp_path / ".venv"
-    monkeypatch.setattr(environment, "VENV", folder)
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")  # no pip in it: that counts as broken
     assert environment.working_version(environment.venv_python(folder)) is None
     said: list[str] = []
-    environment.make_venv(said.append)
+    environment.make_venv(said.append, folder)
     assert environment.working_version(environment.venv_python(folder)) == tuple(sys.version_info[:3])
     assert "Removing" in said[0]
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(environment, monkeypatch, tmp_path):
+def test_a_folder_that_is_no_environment_is_left_alone(environment, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    monkeypatch.setattr(environment, "VENV", tmp_path)
     with pytest.raises(environment.SetupFailed, match="not a Python environment"):
-        environment.make_venv(lambda _: None)
+        environment.make_venv(lambda _: None, tmp_path)
     assert (tmp_path / "thesis.txt").exists()
 
 
@@ -114,32 +116,31 @@ def test_what_pip_says_becomes_one_sentence(environment, words, sentence):
 )
 def test_beside_a_gpu_a_cpu_build_of_torch_is_replaced(environment, monkeypatch, gpu, builds, torch_requests):
     asked: list[list[str]] = []
-    monkeypatch.setattr(environment, "run_pip", lambda _python, arguments, _say: asked.append(arguments))
+    monkeypatch.setattr(environment, "run_pip", lambda _python, arguments, *_: asked.append(arguments))
     monkeypatch.setattr(environment, "torch_build", lambda _: builds.pop(0))
     said: list[str] = []
-    environment.install(PYTHON, said.append, gpu=gpu, for_tests=True)
+    environment.install(PYTHON.parents[1], said.append, gpu=gpu, extras="test")
     assert [arguments[1] for arguments in asked[:-1]] == torch_requests
     assert asked[-1][-2:] == ["--editable", ".[test]"] and "--constraint" in asked[-1]
     assert not any("without the GPU" in line for line in said)
 
 
 def test_a_gpu_that_torch_will_not_use_is_said_aloud(environment, monkeypatch):
-    def refuse(_python, arguments, _say):
+    def refuse(_python, arguments, *_):
         if arguments[1].startswith("torch==="):
             raise environment.SetupFailed("pip found no build.")
 
     monkeypatch.setattr(environment, "run_pip", refuse)
     monkeypatch.setattr(environment, "torch_build", lambda _: "")
     said: list[str] = []
-    environment.install(PYTHON, said.append, gpu=True, for_tests=False)
+    environment.install(PYTHON.parents[1], said.append, gpu=True, extras="")
     assert any("without the GPU" in line and "doctor" in line for line in said)
 
 
-def test_a_failing_pip_is_told_with_the_path_of_its_log(environment, monkeypatch, tmp_path):
-    monkeypatch.setattr(environment, "VENV", tmp_path)
+def test_a_failing_pip_is_told_with_the_path_of_its_log(environment, tmp_path):
     nowhere = ["install", "--no-index", "--find-links", str(tmp_path), "a-package-that-is-nowhere"]
     with pytest.raises(environment.SetupFailed, match=r"no build of a-package-that-is-nowhere.*setup\.log"):
-        environment.run_pip(Path(sys.executable), nowhere, lambda _: None)
+        environment.run_pip(Path(sys.executable), nowhere, lambda _: None, tmp_path / "setup.log")
     assert "a-package-that-is-nowhere" in (tmp_path / "setup.log").read_text()
 
 
@@ -182,7 +183,8 @@ def test_every_direct_dependency_is_pinned():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pins = (ROOT / "packaging" / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-")
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["test"], *extras["oracle"]]
     names = {re.split(r"[<>=!;\s\[]", requirement)[0].lower().replace("_", "-") for requirement in wanted}
     assert {name for name in names if f"\n{name}==" not in pins} == set()
 
@@ -230,6 +232,18 @@ def test_the_checks_are_those_of_ci_with_pytest_last(dev):
     assert titles == ["ruff check", "ruff format", "mypy", "lint-imports", "pytest"]
     fast = dev.checks(PYTHON, fast=True, pytest_arguments=["tests/engine"])[-1]
     assert fast.command[1:] == ["-m", "pytest", "-m", "not slow and not learning", "tests/engine"]
+
+
+def test_trl_gets_an_environment_of_its_own_and_only_its_tests_run_there(dev, monkeypatch):
+    prepared, ran = [], []
+    monkeypatch.setattr(dev.environment, "set_up", lambda _say, *what: prepared.append(what) or PYTHON)
+    monkeypatch.setattr(dev.environment, "see_to_qt_libraries", lambda *_: True)
+    monkeypatch.setattr(
+        dev.subprocess, "run", lambda command, **_: ran.append(command) or argparse.Namespace(returncode=7)
+    )
+    assert dev.main(["oracle", "-k", "sft"]) == 7
+    assert prepared == [("test,oracle", ROOT / ".venv-oracle")]
+    assert ran == [[str(PYTHON), "-m", "pytest", "tests/oracle", "-k", "sft"]]
 
 
 def test_tests_run_offscreen_with_few_threads_unless_the_person_said_otherwise(dev):
