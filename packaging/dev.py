@@ -161,7 +161,8 @@ def run_oracle(say: Callable[[str], None], pytest_arguments: Sequence[str]) -> i
 
 
 def oracle_command(python: Path, pytest_arguments: Sequence[str]) -> list[str]:
-    return [str(python), "-m", "pytest", "tests/oracle", *pytest_arguments]
+    quiet = ["-W", "ignore::FutureWarning"]  # TRL's own use of transformers
+    return [str(python), "-m", "pytest", "tests/oracle", *quiet, *pytest_arguments]
 
 
 def test_environment(environ: Mapping[str, str], cores: int) -> dict[str, str]:

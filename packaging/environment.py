@@ -1,6 +1,6 @@
 """Makes the environments, `.venv` and, for the comparison with TRL, `.venv-oracle`; sees to Qt's system libraries too.
 
-Standard library only, and written for any Python 3.8 or newer to parse, so that a person with an old one gets a sentence
+Standard library only. Written for any Python 3.8 or newer to parse, so that a person with an old one gets a sentence
 instead of a traceback.
 Where packages come from is pip's own configuration (PIP_* variables, pip.conf): nothing here names an index.
 """

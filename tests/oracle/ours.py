@@ -1,4 +1,4 @@
-"""Our side: a backbone with given adapters, and one optimiser step of a task, whose gradients are kept instead of used."""
+"""Our side: a backbone with given adapters, and one optimiser step of a task, whose gradients are kept, not used."""
 
 from __future__ import annotations
 

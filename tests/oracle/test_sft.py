@@ -1,11 +1,10 @@
-"""Supervised fine-tuning beside trl.SFTTrainer: from text to gradients, each side with its own tokenising and cutting."""
+"""Supervised fine-tuning beside trl.SFTTrainer: from text to gradients, each side tokenising and cutting by itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
 
 pytest.importorskip("trl", reason="TRL is not installed: run `python packaging/dev.py oracle`")
 
@@ -31,13 +30,13 @@ CHAT = [
 ]
 
 
-def trainer(folder: Path, out: Path, rows: list[dict], micro_batch: int, **more) -> SFTTrainer:
+def trainer(folder: Path, out: Path, rows: list[dict], micro_batch: int, tokenizer=None, **more) -> SFTTrainer:
     weights = open_ours(folder, "policy").state("policy")
     return SFTTrainer(
         model=open_theirs(folder, weights),
         args=SFTConfig(**settings(out, len(rows), micro_batch, **more)),
         train_dataset=Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(folder),
+        processing_class=tokenizer or AutoTokenizer.from_pretrained(folder),
     )
 
 
@@ -64,3 +63,51 @@ def test_a_chat_becomes_the_same_tokens_and_the_same_mask(folder, tmp_path):
         ours = render(tokenizer, prompt, answer, "chat")
         assert ours.ids == row["input_ids"]
         assert [i if on else -100 for i, on in zip(ours.ids, ours.completion_mask, strict=True)] == row["labels"]
+
+
+def test_plain_text_gets_the_same_tokens_once_the_space_is_written(folder, tmp_path):
+    """We put a space between a prompt and its answer where neither has one; TRL joins the two as they are.
+
+    Ours is right for files whose answers do not begin with a space: "Answer:" and "Blue" are two words.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    spaced = [{"prompt": p, "completion": f" {c}"} for p, c in ROWS]
+    theirs = trainer(folder, tmp_path, spaced, 5).train_dataset
+    for (prompt, answer), row in zip(ROWS, theirs, strict=True):
+        ours = render(tokenizer, prompt, answer, "plain")
+        assert ours.ids == row["input_ids"]
+        assert ours.prompt_length == row["labels"].count(-100)
+
+
+NEWLINE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def test_what_a_template_writes_after_the_end_token_is_trained_by_them_alone(folder, tmp_path):
+    """ChatML and its kin write a newline after the end token. TRL's mask runs to the end of the text, so it also
+    trains what follows the end, which no sampler ever gets to write. Our answer ends with its end token, once.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = NEWLINE
+    theirs = trainer(folder, tmp_path, CHAT, 5, tokenizer=tokenizer).train_dataset
+    for (prompt, answer), row in zip(ROWS, theirs, strict=True):
+        ours = render(tokenizer, prompt, answer, "chat")
+        assert row["input_ids"] == [*ours.ids, *tokenizer("\n").input_ids]
+        assert ours.ids[-1] == tokenizer.eos_token_id and row["labels"][-1] != -100
+
+
+UNENDED = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def test_a_template_without_an_end_token_teaches_to_stop_only_here(folder, tmp_path):
+    """TRL adds an end token to plain text but not to a chat; we add it to both, or no answer would ever end."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = UNENDED
+    theirs = trainer(folder, tmp_path, CHAT, 5, tokenizer=tokenizer).train_dataset
+    for (prompt, answer), row in zip(ROWS, theirs, strict=True):
+        assert [*row["input_ids"], tokenizer.eos_token_id] == render(tokenizer, prompt, answer, "chat").ids

@@ -243,7 +243,7 @@ def test_trl_gets_an_environment_of_its_own_and_only_its_tests_run_there(dev, mo
     )
     assert dev.main(["oracle", "-k", "sft"]) == 7
     assert prepared == [("test,oracle", ROOT / ".venv-oracle")]
-    assert ran == [[str(PYTHON), "-m", "pytest", "tests/oracle", "-k", "sft"]]
+    assert ran == [[str(PYTHON), "-m", "pytest", "tests/oracle", "-W", "ignore::FutureWarning", "-k", "sft"]]
 
 
 def test_tests_run_offscreen_with_few_threads_unless_the_person_said_otherwise(dev):
