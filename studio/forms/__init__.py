@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from studio.forms.editors import Combo, Editor, FloatSpin, Spin, editor_for
+from studio.forms.entries import EntriesEditor
 from studio.forms.form import Fold, SpecForm
 from studio.forms.pickers import LABELS, DatasetPicker, ModelPicker, PathPicker, RewardModelPicker
 
@@ -11,6 +12,7 @@ __all__ = [
     "Combo",
     "DatasetPicker",
     "Editor",
+    "EntriesEditor",
     "FloatSpin",
     "Fold",
     "ModelPicker",

@@ -35,6 +35,7 @@ class Editor(QWidget):
 
     changed = Signal()
     inner: QWidget
+    tall = False  # wants the whole width of the form, under its label
 
     def value(self) -> Any:
         raise NotImplementedError
@@ -155,6 +156,13 @@ class FloatSpin(QDoubleSpinBox):
 
     def _bare(self, text: str) -> str:
         return text.removesuffix(self.suffix()).strip().replace(",", ".")
+
+
+def mark_wrong(widget: QWidget, yes: bool) -> None:
+    """Draw what does not hold with a border that says so."""
+    widget.setProperty("wrong", "true" if yes else "false")
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
 
 
 def number(value: float, sci_below: float = 1e-4) -> str:

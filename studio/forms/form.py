@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
+from rlhf_engine.contract.entries import plain_entries
 from rlhf_engine.contract.errors import SpecError
-from rlhf_engine.contract.fields import Param, about, value_type
+from rlhf_engine.contract.fields import Param, about, inputs, value_type
 from studio.background import Failed
 from studio.engine_words import word
-from studio.forms.editors import Editor, LongTextEditor, editor_for
+from studio.forms.editors import Editor, LongTextEditor, editor_for, mark_wrong
+from studio.forms.entries import EntriesEditor, inner_editors
 from studio.forms.pickers import LABELS, DatasetPicker, picker_for
 from studio.theme import set_icon
 from studio.theme.tokens import S1, S2, S3, S4
@@ -35,8 +37,9 @@ class FieldRow(QWidget):
         super().__init__()
         self.name, self.default, self.said, self.editor = name, default, said, editor
         self.label = PlainLabel(word(said.label))
-        self.label.setFixedWidth(LABEL_WIDTH)
-        self.label.setWordWrap(True)
+        if not editor.tall:
+            self.label.setFixedWidth(LABEL_WIDTH)
+        self.label.setWordWrap(not editor.tall)
         self.label.setBuddy(editor.inner)
         editor.inner.setAccessibleName(word(said.label))
         editor.inner.setAccessibleDescription(word(said.help))
@@ -59,15 +62,17 @@ class FieldRow(QWidget):
         line.setSpacing(S2)
         line.addWidget(self.label)
         line.addWidget(self.dot)
-        line.addWidget(editor, 1)
+        line.addWidget(self.caption if editor.tall else editor, 1)
         line.addWidget(self.reset)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addLayout(line)
-        for under in (self.caption, self.error):
+        if editor.tall:
+            layout.addWidget(editor)
+        for under in (self.error,) if editor.tall else (self.caption, self.error):
             indent = QHBoxLayout()
-            indent.setContentsMargins(LABEL_WIDTH + 12 + 2 * S2, 0, S4, 0)
+            indent.setContentsMargins(0 if editor.tall else LABEL_WIDTH + 12 + 2 * S2, 0, S4, 0)
             indent.addWidget(under)
             layout.addLayout(indent)
         editor.changed.connect(self.show_changed)
@@ -85,9 +90,7 @@ class FieldRow(QWidget):
         """Show what is wrong under the field; empty text takes the mark away."""
         self.error.setText(text)
         self.error.setVisible(bool(text))
-        self.editor.inner.setProperty("wrong", "true" if text else "false")
-        self.editor.inner.style().unpolish(self.editor.inner)
-        self.editor.inner.style().polish(self.editor.inner)
+        mark_wrong(self.editor.inner, bool(text))
 
     def _to_default(self) -> None:
         self.editor.set_value(self.default)
@@ -167,10 +170,8 @@ class SpecForm(QWidget):
                 continue
             row = self._row(f, said, captions and not said.advanced)
             self._group(layout, said).addWidget(row)
-        if self.fold.body.count():
-            layout.addWidget(folded)
-        else:
-            folded.deleteLater()
+        layout.addWidget(folded)
+        folded.setVisible(self.fold.body.count() > 0)
         layout.addStretch()
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._say_changed)
@@ -204,16 +205,25 @@ class SpecForm(QWidget):
         self.set_values({name: value})
 
     def reset(self) -> None:
-        """Everything back to its default; what was chosen as input stays."""
+        """Everything back to its default; what was chosen as input stays, and so do lists that hold inputs."""
         for row in self._rows.values():
-            if row.default is not MISSING and not row.said.picks:
+            chosen = row.said.picks or any(inputs(kind.type) for kind in row.said.entries)
+            if row.default is not MISSING and not chosen:
                 row.editor.set_value(row.default)
 
     def editor(self, name: str) -> Editor:
         return self._rows[name].editor
 
+    def editors(self) -> list[Editor]:
+        """Every editor, also those inside entries."""
+        return inner_editors(self.own_editors())
+
+    def own_editors(self) -> list[Editor]:
+        """The editors of the spec's own fields, in the order shown."""
+        return [row.editor for row in self._rows.values()]
+
     def changed_fields(self) -> dict[str, Any]:
-        """The settings that differ from their defaults."""
+        """The settings that differ from their defaults. Lists of entries are plain JSON values."""
         return {name: row.editor.value() for name, row in self._rows.items() if row.changed_from_default()}
 
     def prepare(self, then: Callable[[Any], None], failed: Failed | None = None) -> None:
@@ -223,21 +233,32 @@ class SpecForm(QWidget):
         """
         self.read()
         values = self.values()
-        waiting = [
-            (name, row.editor.kind)
-            for name, row in self._rows.items()
-            if isinstance(row.editor, DatasetPicker) and values[name] == LABELS
-        ]
+        waiting = [(place, name, editor.kind) for place, name, editor in self._labels_in(values)]
+        frozen: dict[str, str] = {}
 
         def go_on(ref: str = "") -> None:
             if ref:
-                values[waiting.pop(0)[0]] = ref
+                frozen[waiting[0][2]] = ref
+            while waiting and waiting[0][2] in frozen:
+                place, name, kind = waiting.pop(0)
+                place[name] = frozen[kind]
             if waiting:
-                self._session.freeze(waiting[0][1], "", go_on, failed)
+                self._session.freeze(waiting[0][2], "", go_on, failed)
             else:
                 then(self.spec_type(**values))
 
         go_on()
+
+    def _labels_in(self, values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, DatasetPicker]]:
+        """Where the project's labels stand for a dataset: what to write into, under which name, and the picker."""
+        places = [(values, name, row.editor) for name, row in self._rows.items()]
+        for name, row in self._rows.items():
+            if isinstance(row.editor, EntriesEditor):
+                for entry, card in zip(values[name], row.editor.cards, strict=True):
+                    places += [(entry, inner, editor) for inner, editor in card.editors.items()]
+        for place, name, editor in places:
+            if isinstance(editor, DatasetPicker) and place[name] == LABELS:
+                yield place, name, editor
 
     # --- what is wrong -------------------------------------------------------------------------------------------
 
@@ -249,6 +270,8 @@ class SpecForm(QWidget):
             return
         if row.said.advanced:
             self.fold.open()
+        if isinstance(row.editor, EntriesEditor) and not row.editor.check():
+            return  # said at the entry itself
         row.mark(" ".join(filter(None, (str(error), error.hint))))
         row.editor.inner.setFocus()
 
@@ -275,13 +298,12 @@ class SpecForm(QWidget):
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def _row(self, f: Field[Any], said: Param, caption: bool) -> FieldRow:
-        kind, optional = value_type(self.spec_type, f.name)
         default = f.default
         if default is MISSING and f.default_factory is not MISSING:
             default = f.default_factory()
-        editor = picker_for(self._session, said, kind is tuple, default is not MISSING) or editor_for(
-            kind, optional, said
-        )
+        if said.entries and default is not MISSING:
+            default = plain_entries(said, default)
+        editor = self._editor_of(self.spec_type, f, said)
         if isinstance(editor, LongTextEditor) and said.picks == "" and default is MISSING:
             editor.box.setPlaceholderText(self.tr("One a line"))
         if default is not MISSING:
@@ -290,6 +312,13 @@ class SpecForm(QWidget):
         editor.changed.connect(self._edited)
         self._rows[f.name] = row
         return row
+
+    def _editor_of(self, owner: type[Any], f: Field[Any], said: Param) -> Editor:
+        if said.entries:
+            return EntriesEditor(said, self._editor_of)
+        kind, optional = value_type(owner, f.name)
+        has_default = f.default is not MISSING or f.default_factory is not MISSING
+        return picker_for(self._session, said, kind is tuple, has_default) or editor_for(kind, optional, said)
 
     def _group(self, layout: QVBoxLayout, said: Param) -> QVBoxLayout:
         key = f"advanced:{said.group}" if said.advanced else said.group

@@ -26,7 +26,7 @@ class RefPicker(Editor):
     def __init__(self, session: Session, optional: bool) -> None:
         super().__init__()
         self._session = session
-        self._optional = optional
+        self.optional = optional
         self._own: list[tuple[str, str, str]] = []  # folders and names that a person gave
         self.combo = Combo()
         self.combo.setMinimumContentsLength(24)
@@ -43,7 +43,7 @@ class RefPicker(Editor):
         chosen = self.value()
         self.combo.blockSignals(True)
         self.combo.clear()
-        if self._optional:
+        if self.optional:
             self.combo.addItem(self.tr("None"), "")
         for ref, title, detail in [*self.entries(), *self._own]:
             self.combo.addItem(title, ref)
@@ -54,6 +54,9 @@ class RefPicker(Editor):
         self.combo.blockSignals(False)
         if self.value() != chosen:
             self.changed.emit()
+
+    def _labels_changed(self, _: object) -> None:  # a bound method: the connection goes when the editor does
+        self.refresh()
 
     def nothing(self) -> str:
         """What to say while there is nothing to choose from."""
@@ -90,7 +93,7 @@ class ModelPicker(RefPicker):
         layout.addWidget(self.name)
         session.runs_changed.connect(self.refresh)
         session.project_changed.connect(self.refresh)
-        session.labels_changed.connect(lambda _: self.refresh())
+        session.labels_changed.connect(self._labels_changed)
         self.refresh()
 
     def entries(self) -> list[tuple[str, str, str]]:
@@ -135,7 +138,7 @@ class DatasetPicker(RefPicker):
         layout.addWidget(self.browse)
         session.datasets_changed.connect(self.refresh)
         session.project_changed.connect(self.refresh)
-        session.labels_changed.connect(lambda _: self.refresh())
+        session.labels_changed.connect(self._labels_changed)
         self.refresh()
 
     def entries(self) -> list[tuple[str, str, str]]:
@@ -194,11 +197,11 @@ class PathPicker(TextEditor):
 
 
 class ModelsPicker(Editor):
-    """Several models, by ticking them."""
+    """Several models, by ticking them: those that write answers, or those that score them."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, scoring: bool = False) -> None:
         super().__init__()
-        self._session = session
+        self._session, self._scoring = session, scoring
         self.list = QListWidget()
         self.list.setFixedHeight(112)
         self._hold(self.list)
@@ -212,7 +215,7 @@ class ModelsPicker(Editor):
         self.list.blockSignals(True)
         self.list.clear()
         for choice in self._session.models():
-            if not choice.scores:
+            if choice.scores == self._scoring:
                 self._add(choice.ref, f"{choice.title}  ·  {choice.detail}", choice.ref in chosen)
         self.list.blockSignals(False)
 
@@ -246,12 +249,12 @@ def picker_for(session: Session, about: Param, several: bool, optional: bool) ->
         case "model":
             return ModelsPicker(session) if several else ModelPicker(session, optional)
         case "reward_model":
-            return RewardModelPicker(session, optional)
+            return ModelsPicker(session, scoring=True) if several else RewardModelPicker(session, optional)
         case "dataset":
             return DatasetPicker(session, optional, about.kind)
         case "run":
             return RunPicker(session, optional)
-        case "file":
+        case "file" | "code":
             return PathPicker(folder=False)
         case "folder":
             return PathPicker(folder=True)

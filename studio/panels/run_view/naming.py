@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
+from rlhf_engine.contract.entries import plain_entries
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
 from studio.engine_words import task_title, word
@@ -80,6 +81,8 @@ def settings_of(task: str, spec_json: str) -> list[Setting]:
         said = about(f)
         if f.name in values:
             default = list(f.default) if isinstance(f.default, tuple) else f.default
+            if said is not None and said.entries and isinstance(default, list):
+                default = list(plain_entries(said, default))
             label, group = (word(said.label), word(said.group)) if said else (f.name, "")
             found.append(Setting(f.name, label, values[f.name], default, group))
     return sorted(found, key=lambda setting: (setting.group != "Inputs", not setting.changed))
@@ -124,4 +127,9 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return number(value, 1e-3)
+    if isinstance(value, dict):  # an entry of a list
+        rest = ", ".join(f"{name.replace('_', ' ')} {plain(inner)}" for name, inner in value.items() if name != "kind")
+        return f"{value.get('kind', '')} ({rest})" if rest else str(value.get("kind", ""))
+    if isinstance(value, list | tuple) and any(isinstance(inner, dict) for inner in value):
+        return "; ".join(map(plain, value))
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

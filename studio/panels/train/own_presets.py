@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from rlhf_engine.contract.entries import without_places
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.presets import Preset, presets_of
@@ -23,7 +24,7 @@ def all_presets(session: Session, task: str) -> list[Preset]:
 
 def save_preset(session: Session, task: str, title: str, values: dict[str, Any]) -> Preset:
     """Keep settings under a title; the same title again replaces them. Models and data are left out."""
-    kept = {name: value for name, value in values.items() if name not in inputs_of(task)}
+    kept = settings_only(task, values)
     session.remember(_place(task), {**session.recall(_place(task), {}), title: kept})
     session.keep_settings()
     return Preset(OWN + title, title, "", kept)
@@ -41,12 +42,22 @@ def inputs_of(task: str) -> set[str]:
     return {f.name for f in fields(TASKS[task].spec) if (said := about(f)) is not None and said.picks}
 
 
+def settings_only(task: str, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` as plain JSON without what is chosen from the project, in fields and in the entries of lists."""
+    told = {f.name: said for f in fields(TASKS[task].spec) if (said := about(f)) is not None}
+    return {
+        name: without_places(told[name], value) if told[name].entries else value
+        for name, value in values.items()
+        if name in told and not told[name].picks
+    }
+
+
 def differs(task: str, preset: Preset, changed: dict[str, Any]) -> bool:
     """Whether settings that differ from their defaults are others than the preset's."""
-    inputs = inputs_of(task)
-    defaults = {f.name: f.default for f in fields(TASKS[task].spec)}
-    wanted = {name: value for name, value in preset.values.items() if value != defaults.get(name)}
-    return wanted != {name: value for name, value in changed.items() if name not in inputs}
+    defaults = settings_only(task, {f.name: f.default for f in fields(TASKS[task].spec)})
+    wanted = settings_only(task, preset.values)
+    wanted = {name: value for name, value in wanted.items() if value != defaults.get(name)}
+    return wanted != settings_only(task, changed)
 
 
 def _place(task: str) -> str:

@@ -19,13 +19,13 @@ from PySide6.QtWidgets import (
 
 from rlhf_engine.contract.errors import EngineError, SpecError
 from rlhf_engine.tasks import REWARD, TASKS
-from studio.forms import LABELS, DatasetPicker, RewardModelPicker, SpecForm
+from studio.forms import LABELS, DatasetPicker, EntriesEditor, ModelPicker, RewardModelPicker, SpecForm
 from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
 from studio.panels.train.forecast import Size, memory_sentence, model_size, planned, steps, time_sentence
 from studio.panels.train.method_menu import MethodMenu
 from studio.panels.train.methods import METHODS, fitting
-from studio.panels.train.own_presets import inputs_of
+from studio.panels.train.own_presets import settings_only
 from studio.panels.train.preset_bar import PresetBar
 from studio.session import sentence
 from studio.theme.tokens import S2, S3, S4
@@ -124,12 +124,20 @@ class SetupView(QWidget):
 
     def take(self, **inputs: str) -> None:
         """Choose inputs by what they are: model, reward or dataset references; others are left aside."""
-        for f in inputs_of(self.task):
-            editor = self.form.editor(f)
-            key = "reward" if isinstance(editor, RewardModelPicker) else "model"
-            key = "dataset" if isinstance(editor, DatasetPicker) else key
-            if inputs.get(key):
-                editor.set_value(inputs[key])
+        pickers = (("model", ModelPicker), ("reward", RewardModelPicker), ("dataset", DatasetPicker))
+        for key, picker in pickers:
+            if ref := inputs.get(key, ""):
+                own = next((editor for editor in self.form.own_editors() if isinstance(editor, picker)), None)
+                if own is not None:
+                    own.set_value(ref)
+                else:
+                    self._take_into_list(key, ref)
+
+    def _take_into_list(self, key: str, ref: str) -> None:
+        """Choose an input in a list of entries that can hold it."""
+        for editor in self.form.own_editors():
+            if isinstance(editor, EntriesEditor) and editor.take("reward_model" if key == "reward" else key, ref):
+                return
 
     # --- before it starts ----------------------------------------------------------------------------------------
 
@@ -176,8 +184,7 @@ class SetupView(QWidget):
             self.queued.setText(text.format(going[0].title))
         self.name.setPlaceholderText(self.suggested_name())
         self.bar.refresh()
-        inputs, changed = inputs_of(self.task), self.form.changed_fields()
-        self._session.remember(_draft(self.task), {k: v for k, v in changed.items() if k not in inputs})
+        self._session.remember(_draft(self.task), settings_only(self.task, self.form.changed_fields()))
 
     def _queue_moved(self) -> None:
         """A run says something ten times a second; only which one it is makes a difference here."""
@@ -329,17 +336,15 @@ class SetupView(QWidget):
         """Links to where what is missing can be made."""
         if self._session.project is None:
             return []
-        found = []
-        for name in sorted(inputs_of(self.task)):
-            editor = self.form.editor(name)
-            if isinstance(editor, RewardModelPicker) and editor.missing():
-                text = self.tr("Train a reward model")
-                found.append(ghost_button(text, lambda: self.choose_for(family=REWARD), icon="arrow-right"))
-            if isinstance(editor, DatasetPicker) and editor.missing():
-                text = self.tr("Add {0} in Data").format(editor.kind)
-                go = partial(self._session.go, "data", kind=editor.kind)
-                found.append(ghost_button(text, go, icon="arrow-right"))
-        return found
+        ways: dict[str, Callable[[], object]] = {}
+        for editor in self.form.editors():
+            if isinstance(editor, RewardModelPicker) and editor.missing() and not editor.entries():
+                ways[self.tr("Train a reward model")] = partial(self.choose_for, family=REWARD)
+            if isinstance(editor, DatasetPicker) and editor.missing() and not editor.optional:
+                ways[self.tr("Add {0} in Data").format(editor.kind)] = partial(
+                    self._session.go, "data", kind=editor.kind
+                )
+        return [ghost_button(text, do, icon="arrow-right") for text, do in ways.items()]
 
 
 def _draft(task: str) -> str:
