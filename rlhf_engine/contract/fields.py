@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rlhf_engine.contract.errors import SpecError
 
-Pick = Literal["", "model", "reward_model", "dataset", "run", "file", "folder"]
+Pick = Literal["", "model", "reward_model", "dataset", "run", "file", "folder", "code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,9 @@ class Param:
     """What a person needs to know to set one field. `between` is inclusive at both ends.
 
     `picks` is not empty for inputs that are chosen from what the project has, rather than typed; for datasets,
-    `kind` says which records it must hold. `advanced` fields are folded away until asked for. A field with `entries` is
-    a list of such entries, each with settings of its own: in JSON, objects with a "kind".
+    `kind` says which records it must hold; "code" is a Python file that will be run. `advanced` fields are folded away
+    until asked for. A field with `entries` is a list of such entries, each with settings of its own: in JSON, objects
+    with a "kind".
     """
 
     label: str

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from rlhf_engine.data.chat import Rendered
+
 
 def right_pad(rows: Sequence[Sequence[int]], pad: int, width: int = 0) -> tuple[Tensor, Tensor]:
     """Rows start at column 0 and are filled up to the longest row, or to `width` where that is more.
@@ -39,3 +41,12 @@ def shuffled(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
 def _blank(rows: Sequence[Sequence[int]], pad: int, width: int) -> tuple[Tensor, Tensor]:
     wide = max([width, *(len(row) for row in rows)])
     return torch.full((len(rows), wide), pad, dtype=torch.int64), torch.zeros((len(rows), wide), dtype=torch.bool)
+
+
+def padded_with_answers(rows: Sequence[Rendered], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Token ids, attention mask (both int64) and the mask of what is trained, each (B, T); padding is on the right."""
+    ids, attention = right_pad([row.ids for row in rows], pad)
+    mask = torch.zeros_like(attention)
+    for i, row in enumerate(rows):
+        mask[i, : len(row.ids)] = torch.tensor(row.completion_mask)
+    return ids, attention.long(), mask

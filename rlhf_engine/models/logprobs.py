@@ -37,7 +37,13 @@ def token_logprobs(
         segments: (B, T), which examples share a row, if any do. `mask` must then be False where one begins: what is
             before it belongs to another.
     """
-    hidden = backbone.hidden(ids, attention_mask, segments)
+    return logprobs_of_hidden(backbone, backbone.hidden(ids, attention_mask, segments), ids, mask, temperature)
+
+
+def logprobs_of_hidden(
+    backbone: Backbone, hidden: Tensor, ids: Tensor, mask: Tensor, temperature: float = 1.0
+) -> TokenLogprobs:
+    """The same from last hidden states (B, T, H), for whoever needs them for something else too."""
     wanted = mask[:, 1:]
     rows, targets = hidden[:, :-1][wanted], ids[:, 1:][wanted]
     size = max(1, CHUNK // int(backbone.base.model.config.vocab_size))

@@ -190,6 +190,10 @@ class RunContext:
         if self.world.agree(self._control.cancelled):
             raise RunCancelled
 
+    def pause(self) -> None:
+        """Wait at the next safe point until somebody lets the run go on."""
+        self._control.pause()
+
     def stage(self, text: str, done: int = 0, total: int = 0) -> None:
         self.emit(Stage(text, done, total))
 

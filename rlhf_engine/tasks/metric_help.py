@@ -5,7 +5,7 @@ A task that measures something new adds a row; a test compares the names that th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,12 @@ METRICS = {
         "nats",
     ),
     "objective/beta": MetricHelp("KL penalty", "Reward lost per nat of drift; it moves only when it is adaptive."),
+    "objective/gold": MetricHelp(
+        "Gold proxy",
+        "What a second reward model, which rewards nothing, gives the answers.",
+        "It rises with the score. A score that rises while this falls is being gamed: stop there.",
+        better="up",
+    ),
     "policy/loss": MetricHelp(
         "Policy loss",
         "The clipped surrogate of PPO. Its level says little.",
@@ -176,6 +182,19 @@ METRICS = {
     ),
     "policy/epochs": MetricHelp(
         "Epochs done", "Passes made over this update's answers; fewer than set when 'Stop epochs at KL' ended it."
+    ),
+    "policy/kl_loss": MetricHelp(
+        "KL in the loss",
+        "The estimated drift from the reference on the tokens just learned from, before the KL penalty weights it.",
+        "A slow rise from 0.",
+        "nats",
+    ),
+    "policy/ptx_loss": MetricHelp(
+        "Loss on demonstrations",
+        "Minus the log-probability per token of the demonstrations that are mixed in.",
+        "Steady. A rise means that the policy forgets what it had been shown: raise their weight.",
+        "nats",
+        "down",
     ),
     "value/loss": MetricHelp(
         "Value loss",
@@ -220,6 +239,12 @@ METRICS = {
     "answers/tokens_per_second": MetricHelp(
         "Writing speed", "Answer tokens written per second of rollout.", unit="tokens/s"
     ),
+    "groups/zero_std": MetricHelp(
+        "Groups without a difference",
+        "Share of the prompts whose answers all score the same; they teach nothing.",
+        "Below a half. Near 1 the prompts are too easy, too hard, or the reward too coarse.",
+        better="down",
+    ),
     "reward/p5": MetricHelp("Score, 5th percentile", "One answer in twenty scores lower.", "Rises with the median."),
     "reward/p50": MetricHelp("Score, median", "Half of the answers score higher.", "It rises."),
     "reward/p95": MetricHelp("Score, 95th percentile", "One answer in twenty scores higher.", "Rises with the median."),
@@ -246,6 +271,15 @@ METRICS = {
     ),
 }
 
+# Metrics named after what a person chose: by their beginning. The rest of the name follows the label.
+FAMILIES = {
+    "component/": MetricHelp(
+        "Reward component",
+        "What this component of the reward gives the answers on average, before its weight.",
+        "The components rise together. One that rises at the cost of the others is what the policy is after.",
+    ),
+}
+
 
 FACTS = {  # what a run says of its result besides the last values of metrics
     "normalised_on": MetricHelp("Normalised on", "Answers whose scores were given mean 0 and deviation 1."),
@@ -261,4 +295,7 @@ def about_metric(name: str) -> MetricHelp:
     if known is not None:
         return known
     words = name.rpartition("/")[2].replace("_", " ")
+    for beginning, family in FAMILIES.items():
+        if name.startswith(beginning):
+            return replace(family, label=f"{family.label}: {words}")
     return MetricHelp(words[:1].upper() + words[1:] if words else name, "")

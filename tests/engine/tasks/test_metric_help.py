@@ -10,20 +10,41 @@ import rlhf_engine.tasks
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, about_metric
 
-FOLDER = Path(rlhf_engine.tasks.__file__).parent
-NAME = re.compile(r"(train|heldout|objective|policy|value|answers|reward|time|memory|chosen|rejected)/[a-z0-9_]+")
+ENGINE = Path(rlhf_engine.tasks.__file__).parents[1]
+SHARED = ("rollouts", "preferences", "rewards", "models")  # what is told there is told by whoever imports it
+NAME = re.compile(
+    r"(train|heldout|objective|policy|value|answers|reward|rewards|logps|groups|pairs|time|memory|chosen|rejected)"
+    r"/[a-z0-9_]+"
+)
+
+
+def told_by(task: str) -> set[Path]:
+    """The files of a task, and the shared ones that they import, however indirectly."""
+    found: set[Path] = set()
+    waiting = list((ENGINE / "tasks" / task).glob("*.py"))
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                _, *parts = node.module.split(".")
+                if parts[:1] and parts[0] in SHARED:
+                    waiting.append(ENGINE.joinpath(*parts).with_suffix(".py"))
+    return found
 
 
 def emitted(task: str) -> set[str]:
     """Names in string literals, in keywords and strings with two underscores, and in clock("part")."""
     names: set[str] = set()
-    for file in (FOLDER / task).glob("*.py"):
+    for file in told_by(task):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 names.add(node.value.replace("__", "/"))
             elif isinstance(node, ast.keyword) and node.arg:
                 names.add(node.arg.replace("__", "/"))
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "clock":
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "clock":
                 assert isinstance(node.args[0], ast.Constant)
                 names.add(f"time/{node.args[0].value}")
     return {name for name in names if NAME.fullmatch(name)}
@@ -53,6 +74,11 @@ def test_an_explanation_is_a_name_and_a_sentence():
         assert about.label[0].isupper(), name
         assert about.measures.endswith("."), name
         assert not about.healthy or about.healthy.endswith("."), name
+
+
+def test_a_component_of_the_reward_is_called_by_its_own_name():
+    assert about_metric("component/length_2").title == "Reward component: length 2"
+    assert about_metric("component/length_2").measures
 
 
 def test_an_unknown_metric_is_called_by_its_own_name():

@@ -87,7 +87,9 @@ def test_without_data_it_says_what_is_missing_and_where_to_get_it(panel, session
 
 def test_ppo_without_a_reward_model_leads_to_training_one(panel):
     panel.setup.choose("ppo")
-    assert "Reward model: nothing has been chosen." in side(panel)
+    panel.setup.form.set_values({"policy": "starter", "dataset": "prompts.jsonl"})
+    panel.setup.redraw()
+    assert "No reward has been chosen." in side(panel)
     next(b for b in panel.setup.findChildren(QPushButton) if b.text() == "Train a reward model").click()
     assert panel.setup.task == "reward"
 

@@ -12,14 +12,20 @@ from rlhf_engine.contract.errors import ModelError, SpecError
 from rlhf_engine.contract.events import Alert, Produced, RunFinished, Sample
 from rlhf_engine.data.chat import answer_text, render
 from rlhf_engine.data.datasets import freeze
+from rlhf_engine.data.questions import Question
 from rlhf_engine.data.records import PromptRecord, split_of
 from rlhf_engine.models.load import load_base
 from rlhf_engine.models.sampling import Answer
+from rlhf_engine.rewards.mix import REWARD, Rewards, Scores
+from rlhf_engine.rollouts.actors import POLICY, REFERENCE, Actors
+from rlhf_engine.rollouts.batch import Batch, micro_batches
+from rlhf_engine.rollouts.learner import Learner
+from rlhf_engine.rollouts.loss import policy_loss
+from rlhf_engine.rollouts.rollout import require_identities, rollout
 from rlhf_engine.runtime.context import Clock, Means
 from rlhf_engine.tasks.ppo import train as ppo
-from rlhf_engine.tasks.ppo.actors import POLICY, REFERENCE, REWARD, VALUE, Actors
-from rlhf_engine.tasks.ppo.loss import policy_loss, value_loss
-from rlhf_engine.tasks.ppo.rollout import Question, require_identities, rollout
+from rlhf_engine.tasks.ppo.critic import VALUE, Critic
+from rlhf_engine.tasks.ppo.loss import value_loss
 from rlhf_engine.tensors import masked_mean
 from tests.engine.small_project import curve, ended_well
 from tests.engine.tasks.conftest import equal_gradients
@@ -33,21 +39,20 @@ QUIET = {"sample_every": 0, "checkpoint_every": 100}
 def caught(monkeypatch):
     """The actors of the runs to come, with copies of all weights as they were before the first step."""
     found = []
-    load = Actors.load.__func__
+    made = Critic.__init__
 
-    def catch(cls, spec, run):
-        actors = load(cls, spec, run)
+    def catch(self, spec, actors):
+        made(self, spec, actors)
         found.append((actors, copies(actors)))
-        return actors
 
-    monkeypatch.setattr(Actors, "load", classmethod(catch))
+    monkeypatch.setattr(Critic, "__init__", catch)
     return found
 
 
 def copies(actors):
     parts = {}
     for name in (POLICY, REFERENCE, REWARD, VALUE):
-        backbone = actors.judge if name == REWARD else actors.backbone
+        backbone = actors.rewards.main.backbone if name == REWARD else actors.backbone
         parts[name] = backbone.state(name)
         if name in backbone.heads:
             head = backbone.heads[name].state_dict()
@@ -69,12 +74,14 @@ class Hand:
         self.hand = inside(self.spec)
         self.run = self.hand.run
         self.actors = Actors.load(self.spec, self.run)
+        self.critic = Critic(self.spec, self.actors)
+        self.rows = micro_batches(self.spec.batch_size, self.spec.minibatch_size, self.spec.micro_batch_size)
         tokenizer = self.actors.backbone.base.tokenizer
         asked = [f"What is {i}?" + " And then?" * (i % 3) for i in range(self.spec.batch_size)]
         self.questions = [Question(prompt, render(tokenizer, prompt).ids) for prompt in asked]
 
     def roll(self):
-        return rollout(self.actors, self.spec, self.run, self.questions, Clock())
+        return rollout(self.actors, self.spec, self.run, self.questions, self.rows, Clock())
 
 
 # Identities ---------------------------------------------------------------------------------------------------------
@@ -108,17 +115,17 @@ def test_a_reference_that_is_not_the_policy_is_refused(small, inside):
     state = hand.actors.backbone.state(REFERENCE)
     hand.actors.backbone.load_state(REFERENCE, {k: v * 0 for k, v in state.items()})  # "adapter off": the classic
     with pytest.raises(ModelError, match=r"KL to the reference is not 0: policy and reference are .* nats") as error:
-        require_identities(hand.actors, hand.spec, hand.roll())
+        require_identities(hand.actors, hand.spec, hand.roll(), hand.rows)
     assert "base and SFT adapter together" in error.value.hint
 
 
 def test_dropout_while_training_is_refused(small, inside):
     hand = Hand(small, inside)
     found = hand.roll()
-    require_identities(hand.actors, hand.spec, found)
+    require_identities(hand.actors, hand.spec, found, hand.rows)
     hand.actors.backbone.train(True)
     with pytest.raises(ModelError, match="the probability ratio is not 1, but up to") as error:
-        require_identities(hand.actors, hand.spec, found)
+        require_identities(hand.actors, hand.spec, found, hand.rows)
     assert "dropout" in error.value.hint
 
 
@@ -127,7 +134,7 @@ def test_a_temperature_forgotten_in_one_pass_is_refused(small, inside):
     found = hand.roll()
     warm = dataclasses.replace(hand.spec, temperature=1.0)
     with pytest.raises(ModelError, match="the probability ratio is not 1"):
-        require_identities(hand.actors, warm, found)
+        require_identities(hand.actors, warm, found, hand.rows)
 
 
 def test_a_run_whose_identities_do_not_hold_does_not_start(small, monkeypatch):
@@ -200,11 +207,13 @@ def test_eight_by_one_learns_what_one_by_eight_learns(small, inside):
     found.batch.mask[:, found.batch.prompt_width :] = mask
     found = dataclasses.replace(found, mask=mask, logp=found.logp - 0.3 * torch.rand_like(found.logp))
     weights, returns = torch.randn_like(found.logp), torch.randn_like(found.logp)
+    values, _ = hand.critic.measure(found, hand.rows, hand.run)
     hand.hand.keep_gradients()
     for micro in (8, 1, 3):
         spec = dataclasses.replace(hand.spec, micro_batch_size=micro, entropy_coef=0.01)
-        learner = ppo.Learner(spec, hand.run, hand.actors)
-        learner._minibatch(5, torch.arange(8), found, weights, returns, [1e-3, 1e-3], Means())
+        hand.critic.teach(values, returns)
+        learner = Learner(spec, hand.run, hand.actors, hand.critic)
+        learner._minibatch(5, torch.arange(8), found, weights, 0.0, [1e-3, 1e-3], Means())
     whole, cut, uneven = (hand.hand.gradients[i : i + 2] for i in (0, 2, 4))  # policy, value
     for i in (0, 1):
         assert equal_gradients(whole[i], cut[i]) and equal_gradients(whole[i], uneven[i])
@@ -214,9 +223,12 @@ def learned(hand, logp, **changed):
     """What one update says that learns from a rollout whose old log-probabilities are made up."""
     found = hand.roll()
     found = dataclasses.replace(found, logp=torch.where(found.mask, found.logp + logp, 0.0))
-    learner = ppo.Learner(dataclasses.replace(hand.spec, **changed), hand.run, hand.actors)
+    spec = dataclasses.replace(hand.spec, **changed)
     torch.manual_seed(1)
-    return learner.learn(5, found, torch.randn_like(found.logp), torch.randn_like(found.logp))
+    weights, returns = torch.randn_like(found.logp), torch.randn_like(found.logp)
+    hand.critic.teach(hand.critic.measure(found, hand.rows, hand.run)[0], returns)
+    hand.critic.learning_rate = spec.value_learning_rate
+    return Learner(spec, hand.run, hand.actors, hand.critic).learn(5, found, weights, 0.0)
 
 
 def test_a_minibatch_whose_mean_ratio_is_too_high_is_skipped_and_said(small, inside):
@@ -254,7 +266,9 @@ def test_more_padding_changes_no_loss(small, inside):
     counts = found.mask.sum(1).tolist()
     prompts, answers = zip(*((row[:-n], row[-n:]) for row, n in zip(prompts, counts, strict=True)), strict=True)
     width, extra = found.mask.shape[1], 5
-    wide = hand.actors.collate(list(prompts), list(answers), found.batch.prompt_width + 7, width + extra)
+    backbone, asked_width = hand.actors.backbone, found.batch.prompt_width
+    wide = Batch.of(backbone, list(prompts), list(answers), asked_width + 7, width + extra)
+    known, _ = hand.critic.measure(found, hand.rows, hand.run)
     weights, returns = torch.randn_like(found.logp), torch.randn_like(found.logp)
 
     def losses(batch, fill):
@@ -264,10 +278,10 @@ def test_more_padding_changes_no_loss(small, inside):
 
         mask = batch.answer_mask
         now = hand.actors.logprobs(POLICY, batch, 1.0)
-        values, after = hand.actors.values(batch)
+        values, after = hand.critic.values(batch)
         old = wider(found.logp - 0.1)
         policy = policy_loss(now.logp, old, wider(weights), mask, clip=0.2)
-        value = value_loss(values, wider(found.values + 0.3), wider(returns), mask, clip=0.2)
+        value = value_loss(values, wider(known + 0.3), wider(returns), mask, clip=0.2)
         numbers = [*policy, *value, masked_mean(now.entropy, mask), *after]
         return [number.item() for number in numbers]
 
@@ -316,17 +330,18 @@ def test_a_score_in_the_rollout_is_the_reward_models_own_number(small, inside):
     found = hand.roll()
     rows = [row[keep].tolist() for row, keep in zip(found.batch.ids, found.batch.attention.bool(), strict=True)]
     rows = [row if row[-1] == 1 else [*row, 1] for row in rows]
-    one_by_one = torch.cat([hand.actors.judge.score(REWARD, [row]) for row in rows])
+    one_by_one = torch.cat([hand.actors.rewards.main.backbone.score(REWARD, [row]) for row in rows])
     torch.testing.assert_close(found.raw_scores, one_by_one, atol=1e-5, rtol=0)
 
 
 def test_an_answer_that_fills_the_context_is_scored_within_it(small, inside):
     actors = Hand(small, inside).actors
     asked, said = list(range(10, 110)) * 2 + list(range(10, 60)), [70, 71, 72, 73, 74, 75]
-    assert len(asked) + len(said) == actors.judge.base.context
-    found = actors.scores(["long"], [asked], [Answer(said, finish="length")], 4)
-    assert found.tolist() == actors.judge.score(REWARD, [[*asked, *said[:-1], 1]]).tolist()
-    ended = actors.scores(["long"], [asked], [Answer([*said[:-1], 1], finish="eos")], 4)
+    judge = actors.rewards.main
+    assert len(asked) + len(said) == judge.backbone.base.context
+    found = judge([Question("long", asked)], [Answer(said, finish="length")], 4)
+    assert found.tolist() == judge.backbone.score(REWARD, [[*asked, *said[:-1], 1]]).tolist()
+    ended = judge([Question("long", asked)], [Answer([*said[:-1], 1], finish="eos")], 4)
     assert ended.tolist() == found.tolist()
 
 
@@ -335,9 +350,10 @@ def test_a_value_is_read_before_its_token_and_one_after_the_last(small, inside):
     found = hand.roll()
     rows = [row[keep].tolist() for row, keep in zip(found.batch.ids, found.batch.attention.bool(), strict=True)]
     asked = [row[: len(row) - n] for row, n in zip(rows, found.lengths.tolist(), strict=True)]
+    values, after = hand.critic.measure(found, hand.rows, hand.run)
     with torch.no_grad():  # one by one, read at the last token of what stands before
-        torch.testing.assert_close(found.values[:, 0], hand.actors.backbone.score(VALUE, asked), atol=1e-5, rtol=0)
-        torch.testing.assert_close(found.value_after, hand.actors.backbone.score(VALUE, rows), atol=1e-5, rtol=0)
+        torch.testing.assert_close(values[:, 0], hand.actors.backbone.score(VALUE, asked), atol=1e-5, rtol=0)
+        torch.testing.assert_close(after, hand.actors.backbone.score(VALUE, rows), atol=1e-5, rtol=0)
 
 
 # Reward models of another base --------------------------------------------------------------------------------------
@@ -355,7 +371,7 @@ def test_a_reward_model_on_another_base_judges_text(small, other_judge, caught):
     said = small.run("other", small.ppo(other_judge, value_init="zero", updates=2, sample_every=1))
     assert ended_well(said)
     ((actors, before),) = caught
-    assert actors.judge is not actors.backbone
+    assert actors.rewards.main.backbone is not actors.backbone
     assert moved(before, copies(actors)) == {POLICY, VALUE, "value head"}
     assert any(isinstance(e.event, Sample) and e.event.score is not None for e in said)
 
@@ -372,13 +388,14 @@ def test_a_reward_model_of_another_base_reads_prompts_as_it_was_trained_on_them(
     assert ended_well(small.run("rm-plain", small.reward(model=model, template="plain", **quick)))
     spec = small.ppo("run:rm-plain", value_init="zero")  # in the chat template
     actors = Actors.load(spec, inside(spec).run)
-    theirs = actors.judge.base.tokenizer
+    judge = actors.rewards.main
+    theirs = judge.backbone.base.tokenizer
     assert theirs.chat_template
-    found = actors.scores(["What is 1?"], [[5, 6]], [Answer([70, 71], finish="length")], 4)
+    found = judge([Question("What is 1?", [5, 6])], [Answer([70, 71], finish="length")], 4)
     text = answer_text(actors.backbone.base.tokenizer, [70, 71])
-    as_trained = actors.judge.score(REWARD, [render(theirs, "What is 1?", text, "plain").ids])
+    as_trained = judge.backbone.score(REWARD, [render(theirs, "What is 1?", text, "plain").ids])
     assert found.tolist() == as_trained.tolist()
-    assert found.tolist() != actors.judge.score(REWARD, [render(theirs, "What is 1?", text, "chat").ids]).tolist()
+    assert found.tolist() != judge.backbone.score(REWARD, [render(theirs, "What is 1?", text, "chat").ids]).tolist()
 
 
 def test_a_reward_model_trained_on_prompts_in_another_format_is_refused(small):
@@ -475,10 +492,11 @@ def test_it_learns_a_rule_and_a_kl_penalty_holds_it_back(small, monkeypatch):
     output = load_base(small.model, torch.device("cpu"), torch.float32).model.get_output_embeddings().weight
     good = set((output[:, 0] > 0).nonzero()[:, 0].tolist())
 
-    def rule(_self, _prompts, _ids, answers, _micro):
-        return torch.tensor([sum(t in good for t in a.tokens) / len(a.tokens) for a in answers])
+    def rule(_self, _asked, answers):
+        score = torch.tensor([sum(t in good for t in a.tokens) / len(a.tokens) for a in answers])
+        return Scores(score, {"model": score})
 
-    monkeypatch.setattr(Actors, "scores", rule)
+    monkeypatch.setattr(Rewards, "__call__", rule)
     settings = {"updates": 9, "batch_size": 32, "minibatch_size": 16, "micro_batch_size": 16, "response_tokens": 8}
     settings |= {"learning_rate": 1e-2, "value_learning_rate": 1e-2, "epochs": 3, "schedule": "constant", "warmup": 0.0}
     settings |= {"missing_eos": "nothing", "value_init": "zero", "value_warmup": 0, **QUIET}

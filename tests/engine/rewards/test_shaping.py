@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlhf_engine.tasks.ppo.reward_shaping import (
+from rlhf_engine.rewards.shaping import (
     Moments,
     overlong_penalty,
     repetition_penalty,

@@ -1,16 +1,19 @@
 """From a reward model's score to a reward per token, in one fixed order:
 
 score -> over-long and repetition penalties -> missing end -> running scale or norm -> clip -> placed on the last token
--> minus beta times k1 per token -> optional whitening. Pure functions; `Moments` is the only thing with a memory.
+-> minus beta times the KL estimate per token -> optional whitening. Pure functions; `Moments` is the only thing with a
+memory.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from rlhf_engine.contract.online import RolloutFields
+from rlhf_engine.rewards.rules import repeated_share
 from rlhf_engine.tensors import last_index, whiten
 
 
@@ -25,12 +28,6 @@ def overlong_penalty(lengths: Tensor, limit: int, buffer: int) -> Tensor:
 def repetition_penalty(answers: list[list[int]], weight: float, n: int = 3) -> Tensor:
     """-(1 - distinct / all) * weight over the n-grams of each answer; 0 for answers shorter than n. -> (B,)."""
     return torch.tensor([-weight * repeated_share(answer, n) for answer in answers])
-
-
-def repeated_share(tokens: list[int], n: int) -> float:
-    """Share of n-grams that have been seen before in the same answer, 0..1."""
-    grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def without_end(scores: Tensor, ended: Tensor, how: str, penalty: float) -> Tensor:
@@ -78,6 +75,43 @@ class Moments:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.count, self.mean, self._squares = state["count"], state["mean"], state["squares"]
+
+
+def penalised(raw: Tensor, answers: list[list[int]], ended: Tensor, spec: RolloutFields) -> Tensor:
+    """Scores with the penalties of the spec, in their fixed order. (B,) -> (B,)."""
+    scores = raw.clone()
+    lengths = torch.tensor([len(answer) for answer in answers], device=raw.device)
+    if spec.overlong_buffer:
+        scores += overlong_penalty(lengths, spec.response_tokens, spec.overlong_buffer)
+    if spec.repetition_penalty:
+        scores += repetition_penalty(answers, spec.repetition_penalty).to(raw.device)
+    return without_end(scores, ended, spec.missing_eos, spec.missing_eos_penalty)
+
+
+class Shaped(NamedTuple):
+    """Scores (B,) after each stage that looks at the whole update."""
+
+    scaled: Tensor
+    final: Tensor  # after clipping: what training is given
+
+
+def shaped(penalised_scores: Tensor, moments: Moments, spec: RolloutFields) -> Shaped:
+    """Running scale or norm, then clip. The moments take the batch in before they are used (Chan et al. 1979)."""
+    moments.update(penalised_scores)
+    scaled = moments.apply(penalised_scores, spec.reward_scaling)
+    return Shaped(scaled, scaled.clamp(-spec.score_clip, spec.score_clip) if spec.score_clip else scaled)
+
+
+def pipeline_of(spec: RolloutFields, then: str) -> str:
+    """The way from score to reward as this spec has it, in one line for the log. `then` is what the method adds."""
+    stages = ["score"]
+    stages += [f"over-long penalty over the last {spec.overlong_buffer} tokens"] if spec.overlong_buffer else []
+    stages += [f"repetition penalty {spec.repetition_penalty:g}"] if spec.repetition_penalty else []
+    if spec.missing_eos != "nothing":
+        stages.append(f"no end: {spec.missing_eos} {spec.missing_eos_penalty:g}")
+    stages += [f"running {spec.reward_scaling}"] if spec.reward_scaling != "none" else []
+    stages += [f"clip to {spec.score_clip:g}"] if spec.score_clip else []
+    return " → ".join([*stages, then])
 
 
 def token_rewards(scores: Tensor, log_ratio: Tensor, mask: Tensor, beta: float, whitened: bool = False) -> Tensor:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rlhf_engine.tasks.ppo.actors import Batch
-from rlhf_engine.tasks.ppo.report import measured, watch
-from rlhf_engine.tasks.ppo.rollout import Rollout
+from rlhf_engine.rollouts.batch import Batch
+from rlhf_engine.rollouts.report import measured
+from rlhf_engine.rollouts.rollout import Rollout
+from rlhf_engine.rollouts.watch import Watch, unhealthy
 
 HUGE = 900.0  # what stands on padding: large enough that a mask forgotten anywhere shows
 MASK = torch.tensor([[True, True, True, True], [True, True, True, False]])
-RETURNS = torch.tensor([[0.918127, 0.966450, 0.991000, 0.980000], [-0.512350, -0.513000, -0.540000, HUGE]])
 
 
 def batch() -> Rollout:
@@ -24,17 +24,17 @@ def batch() -> Rollout:
         logp=torch.tensor([[-1.0, -0.5, -2.0, -0.1], [-0.7, -1.5, -0.2, HUGE]]),
         ref_logp=torch.tensor([[-1.2, -0.4, -1.5, -0.3], [-0.9, -1.5, -0.6, -HUGE]]),
         entropy=torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, HUGE]]),
-        values=torch.tensor([[0.5, 0.4, 0.3, 0.2], [0.1, -0.1, 0.0, HUGE]]),
-        value_after=torch.zeros(2),
         raw_scores=torch.tensor([1.0, -0.5]),
         scores=torch.tensor([0.0, -0.5]),
         ended=torch.tensor([False, True]),
         mask=MASK,
+        parts={"model": torch.tensor([2.0, -1.0]), "length": torch.tensor([0.5, 0.0])},
+        gold=torch.tensor([0.2, 0.4]),
     )
 
 
 def test_every_number_counts_answer_tokens_only():
-    found = measured(batch(), torch.tensor([0.8, -0.4]), RETURNS, beta=0.1)
+    found = measured(batch(), torch.tensor([0.8, -0.4]), beta=0.1)
     assert found.pop("memory/peak") > 0
     expected = {
         "objective/score": 0.25,
@@ -48,8 +48,9 @@ def test_every_number_counts_answer_tokens_only():
         "objective/entropy": 4.0,  # 28 / 7
         "objective/negative_logp": 6.0 / 7,
         "objective/beta": 0.1,
-        "value/mean": 0.2,  # 1.4 / 7
-        "value/explained_variance": 0.391275,
+        "component/model": 0.5,
+        "component/length": 0.25,
+        "objective/gold": 0.3,
         "answers/length_mean": 3.5,
         "answers/length_p95": 3.95,
         "answers/eos_rate": 0.5,
@@ -70,26 +71,14 @@ HEALTHY = {
     "policy/clip_fraction": 0.1,
     "policy/grad_norm": 1.0,
     "answers/truncated_rate": 0.1,
+    "answers/length_mean": 20.0,
     "reward/above_p99": 0.1,
 }
 
 
-class Alerts:
-    """In place of a run: what would be said."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str, str, str]] = []
-
-    def alert(self, key: str, level: str, text: str, hint: str, step: int) -> None:
-        assert step == 7
-        self.said.append((key, level, text, hint))
-
-
 def test_nothing_is_said_of_healthy_numbers():
-    run = Alerts()
-    watch(HEALTHY, 7, run)
-    watch({name: value for name, value in HEALTHY.items() if name != "reward/above_p99"}, 7, run)
-    assert run.said == []
+    assert unhealthy(HEALTHY) == []
+    assert unhealthy({name: value for name, value in HEALTHY.items() if name != "reward/above_p99"}) == []
 
 
 @pytest.mark.parametrize(
@@ -103,10 +92,45 @@ def test_nothing_is_said_of_healthy_numbers():
         ("policy/grad_norm", 12.0, "warning", "The gradient norm is 12"),
         ("answers/truncated_rate", 0.9, "warning", "90% of the answers are cut off"),
         ("reward/above_p99", 0.6, "info", "60% of the answers score higher"),
+        ("groups/zero_std", 0.75, "warning", "In 75% of the groups all answers score the same"),
     ],
 )
 def test_an_unhealthy_number_is_said_with_what_to_try(name, value, level, words):
-    run = Alerts()
-    watch({**HEALTHY, name: value}, 7, run)
-    ((_, said, text, hint),) = run.said
+    ((_, said, text, hint),) = unhealthy({**HEALTHY, name: value})
     assert said == level and words in text and hint
+
+
+class Alerts:
+    """In place of a run: what would be said."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str, str, str, int]] = []
+
+    def alert(self, key: str, level: str, text: str, hint: str, step: int) -> None:
+        self.said.append((key, level, text, hint, step))
+
+
+def test_answers_that_grow_to_the_limit_are_said_and_long_ones_from_the_start_are_not():
+    for first, said in ((20.0, 1), (40.0, 0)):
+        run, watch = Alerts(), Watch(longest=50)
+        for step, length in enumerate((first, 30.0, 46.0)):
+            watch.look({**HEALTHY, "answers/length_mean": length}, step, run)
+        assert len(run.said) == said
+    run, watch = Alerts(), Watch(longest=50)
+    watch.look({**HEALTHY, "answers/length_mean": 20.0}, 1, run)
+    again = Watch(longest=50)
+    again.load_state_dict(watch.state_dict())
+    again.look({**HEALTHY, "answers/length_mean": 46.0}, 2, run)
+    ((key, level, text, hint, step),) = run.said
+    assert (key, level, step) == ("length", "danger", 2) and hint
+    assert "have grown from 20 to 46 tokens, of 50 at most" in text
+
+
+@pytest.mark.parametrize(("gold", "said"), [(-0.05, 1), (0.05, 0)])
+def test_a_reward_that_rises_while_the_gold_proxy_falls_is_being_gamed(gold, said):
+    run, watch = Alerts(), Watch(longest=50)
+    for step in range(20):
+        watch.look({**HEALTHY, "objective/score": 0.1 * step, "objective/gold": gold * step}, step, run)
+    assert [key for key, *_ in run.said] == ["gold"] * said
+    # means of ten and ten steps are ten steps apart
+    assert not said or "the score rose by 1.00 and the gold proxy fell by 0.50" in run.said[0][2]
