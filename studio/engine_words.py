@@ -12,6 +12,7 @@ from PySide6.QtCore import QCoreApplication
 
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import FAMILIES, TASKS
+from rlhf_engine.tasks.curve_help import CURVES, CurveHelp, about_curve
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, MetricHelp, about_metric
 from rlhf_engine.tasks.presets import PRESETS
 
@@ -34,6 +35,14 @@ def metric(name: str) -> MetricHelp:
     return replace(said, label=word(said.label), measures=word(said.measures), healthy=word(said.healthy))
 
 
+def curve(name: str) -> CurveHelp:
+    """What a curve over something other than steps shows."""
+    said = about_curve(name)
+    label, measures, healthy, remedy = map(word, (said.label, said.measures, said.healthy, said.remedy))
+    columns = {column: word(text) for column, text in said.columns.items()}
+    return CurveHelp(label, measures, healthy, remedy, columns, said.diagonal)
+
+
 def all_words() -> Iterator[str]:
     """Every text that `word` may be asked for: what a translation of the engine has to cover."""
     for task in TASKS.values():
@@ -45,5 +54,7 @@ def all_words() -> Iterator[str]:
         yield from (family, about_it)
     for preset in (preset for presets in PRESETS.values() for preset in presets):
         yield from (preset.title, preset.summary)
+    for drawn in CURVES.values():
+        yield from filter(None, (drawn.label, drawn.measures, drawn.healthy, drawn.remedy, *drawn.columns.values()))
     for known in (*METRICS.values(), *FACTS.values()):
         yield from filter(None, (known.label, known.measures, known.healthy))

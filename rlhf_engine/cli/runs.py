@@ -19,7 +19,7 @@ from rich.text import Text
 from rlhf_engine.cli.here import do_run
 from rlhf_engine.cli.place import AsJson, InProject, find_run, project_root, settled
 from rlhf_engine.contract.errors import SpecError, StoreError
-from rlhf_engine.contract.events import Alert, Envelope, Metrics
+from rlhf_engine.contract.events import Alert, Envelope, Event, Metrics
 from rlhf_engine.contract.fields import value_type
 from rlhf_engine.launch.control_file import throw
 from rlhf_engine.launch.engine import new_run_id
@@ -94,6 +94,7 @@ def show(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> i
     try:
         row = find_run(reader, run_id)
         curves, produced = reader.metrics(row.id), reader.produced(row.id)
+        drawn = {curve.name: curve for curve in reader.curves(row.id)}  # the newest of each name
         alerts = [e.event for e in reader.story(row.id) if isinstance(e.event, Alert)]
     finally:
         reader.close()
@@ -101,7 +102,7 @@ def show(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> i
     if as_json:
         made = [asdict(thing) for thing in produced]
         said = [asdict(alert) for alert in alerts]
-        body = {**_row_body(row), "alerts": said, "produced": made}
+        body = {**_row_body(row), "curves": [_as_said(one) for one in drawn.values()], "alerts": said, "produced": made}
         console.out(json.dumps(body, ensure_ascii=False), highlight=False)
         return 0
     title = " ".join(filter(None, (row.task, row.id, row.name)))
@@ -115,6 +116,11 @@ def show(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> i
         if name in curves:
             values = [value for _, value in curves[name]]
             console.print(Text(f"  {name:32.32} {sparkline(values):40} {values[-1]:.4g}"), soft_wrap=True)
+    for one in drawn.values():
+        (x, _), *others = one.columns.items()
+        for column, points in others:
+            name = f"{one.name}: {column} by {x}"
+            console.print(Text(f"  {name:32} {sparkline(points):40} step {one.step}", "dim"), soft_wrap=True)
     for text in dict.fromkeys(" ".join(filter(None, (alert.text, alert.hint))) for alert in alerts):
         console.print(Text(text, "yellow"), soft_wrap=True)
     for thing in produced:
@@ -247,6 +253,11 @@ def _headline(row: RunRow) -> str:
 
 def _row_body(row: RunRow) -> dict[str, Any]:
     body = {key: value for key, value in asdict(row).items() if key not in ("spec_json", "metrics")}
-    # As the events have them: {"float": "nan"} for what JSON has no word for.
-    metrics = json.loads(Envelope("", 0, 0.0, Metrics(row.step, row.metrics)).to_json())["values"]
+    metrics = _as_said(Metrics(row.step, row.metrics))["values"]
     return {**body, "spec": json.loads(row.spec_json), "metrics": metrics}
+
+
+def _as_said(event: Event) -> dict[str, Any]:
+    """An event's own fields as its line has them: {"float": "nan"} for what JSON has no word for."""
+    body: dict[str, Any] = json.loads(Envelope("", 0, 0.0, event).to_json())
+    return {name: value for name, value in body.items() if name not in ("run", "seq", "time", "kind")}

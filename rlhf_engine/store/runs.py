@@ -15,6 +15,7 @@ from sqlite_utils import Database
 from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.contract.events import (
     CheckpointSaved,
+    Curve,
     Envelope,
     Event,
     Produced,
@@ -201,6 +202,10 @@ class RunsReader:
 
     def samples(self, run_id: str) -> list[Sample]:
         return self._standing(run_id, "Sample")
+
+    def curves(self, run_id: str) -> list[Curve]:
+        """What a run drew over something other than steps, without what a resumed run took back."""
+        return self._standing(run_id, "Curve")
 
     def produced(self, run_id: str) -> list[Produced]:
         lines = self._query("select line from events where run_id = ? and kind = 'Produced' order by seq", run_id)

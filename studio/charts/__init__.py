@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from studio.charts.chart_grid import ChartGrid
+from studio.charts.curve_plot import CurveLook, CurvePlot
 from studio.charts.live_plot import LivePlot
 from studio.charts.smoothing import Series, smooth
 
-__all__ = ["ChartGrid", "LivePlot", "Series", "smooth"]
+__all__ = ["ChartGrid", "CurveLook", "CurvePlot", "LivePlot", "Series", "smooth"]

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.charts.curve_plot import Columns, CurveLook, CurvePlot
 from studio.charts.live_plot import LivePlot
 from studio.charts.smoothing import Floats
 from studio.theme.tokens import S1, S2, S3
@@ -37,15 +38,18 @@ class ChartGrid(QWidget):
     """`add(metric, step, value, run)` from any number of events; drawn five times a second while visible.
 
     Metrics in `primary` are shown first; the rest by the name before the slash, as far as the layout has room, and
-    all of them when scrolled to or picked by "Metrics". Signals: run_toggled is not ours to emit; see `show_run`.
+    all of them when scrolled to or picked by "Metrics". `show_curve()` adds a curve over something other than steps.
+    Signals: layout_changed(name); asked(metric) when somebody wants to know what a plot shows.
     """
 
     layout_changed = Signal(str)
+    asked = Signal(str)
 
     def __init__(self, parent: QWidget | None = None, *, primary: Sequence[str] = (), remote: bool = False) -> None:
         super().__init__(parent)
         self._primary = tuple(primary)
         self._plots: dict[str, LivePlot] = {}
+        self._tables: dict[str, CurvePlot] = {}
         self._cards: dict[str, QFrame] = {}
         self._off: set[str] = set()
         self._colors: dict[str, int] = {}
@@ -92,13 +96,30 @@ class ChartGrid(QWidget):
         for plot in self._plots.values():
             plot.truncate(after_step, run)
 
+    def show_curve(self, name: str, step: int, columns: Columns, look: CurveLook) -> None:
+        """A curve of its own, over its first column, in place of the one of that name before."""
+        if name not in self._tables:
+            made = CurvePlot(name, look)
+            made.enlarged.connect(self.enlarge)
+            made.title.setCursor(Qt.CursorShape.PointingHandCursor)
+            made.title.installEventFilter(self)
+            self._add_card(name, made)
+            self._tables[name] = made
+        self._tables[name].show_columns(step, columns)
+
+    def drop_curve(self, name: str) -> None:
+        if self._tables.pop(name, None) is not None:
+            self._drop_card(name)
+            self._later.start()
+
+    def curve(self, name: str) -> CurvePlot:
+        return self._tables[name]
+
     def clear(self) -> None:
-        for card in self._cards.values():
-            self._grid.removeWidget(card)
-            card.hide()
-            card.deleteLater()
+        for name in [*self._cards]:
+            self._drop_card(name)
         self._plots.clear()
-        self._cards.clear()
+        self._tables.clear()
         self._colors.clear()
         self._names.clear()
         self._shown.clear()
@@ -125,8 +146,8 @@ class ChartGrid(QWidget):
         return self._plots[metric]
 
     def metrics(self) -> list[str]:
-        """Every metric, in the order shown."""
-        return sorted(self._plots, key=self._rank)
+        """Every metric and curve, in the order shown."""
+        return sorted([*self._plots, *self._tables], key=self._rank)
 
     def mark(self, step: float, text: str) -> None:
         """A line in every plot: a checkpoint, or a setting that was changed."""
@@ -188,7 +209,7 @@ class ChartGrid(QWidget):
         if not self.isVisible() or self.window().isMinimized():
             return
         seen = self._area.viewport().rect()
-        for metric, plot in self._plots.items():
+        for metric, plot in self._all():
             card = self._cards[metric]
             if card.isVisible() and seen.intersects(
                 card.rect().translated(card.mapTo(self._area.viewport(), card.rect().topLeft()))
@@ -208,19 +229,34 @@ class ChartGrid(QWidget):
             plot.widget.viewport().installEventFilter(self)
             for step, text in self._marks:
                 plot.mark(step, text)
-            card = QFrame(self._grid_host)  # without a parent it would flash up as a window
-            card.setProperty("card", "true")
-            inside = QVBoxLayout(card)
-            inside.setContentsMargins(S2, S2, S2, S1)
-            inside.addWidget(plot)
+            self._add_card(metric, plot)
             self._plots[metric] = plot
-            self._cards[metric] = card
-            self._later.start()
         plot = self._plots[metric]
         for run, number in self._colors.items():
             if run in plot.series():
                 plot.set_color(run, number)
         return plot
+
+    def _all(self) -> list[tuple[str, LivePlot | CurvePlot]]:
+        return [*self._plots.items(), *self._tables.items()]
+
+    def _add_card(self, name: str, plot: LivePlot | CurvePlot) -> None:
+        card = QFrame(self._grid_host)  # without a parent it would flash up as a window
+        card.setProperty("card", "true")
+        inside = QVBoxLayout(card)
+        inside.setContentsMargins(S2, S2, S2, S1)
+        inside.addWidget(plot)
+        about = icon_button("help-circle-outline", self.tr("What is this?"), lambda: self.asked.emit(name))
+        about.setFixedSize(24, 24)
+        plot.head.addWidget(about)
+        self._cards[name] = card
+        self._later.start()
+
+    def _drop_card(self, name: str) -> None:
+        card = self._cards.pop(name)
+        self._grid.removeWidget(card)
+        card.hide()
+        card.deleteLater()
 
     def _rank(self, metric: str) -> tuple[int, str, str]:
         if metric in self._primary:
@@ -379,13 +415,19 @@ class ChartGrid(QWidget):
             Path(path).write_text(self.csv(), encoding="utf-8", newline="")
 
     def csv(self) -> str:
-        """run, metric, step, value: one line a point, unsmoothed."""
+        """run, metric, step, value: one line a point, unsmoothed. Points of curves have their x in a fifth column."""
         text = io.StringIO()
         out = csv.writer(text)
-        out.writerow(["run", "metric", "step", "value"])
+        x_too = ["x"] if self._tables else []
+        out.writerow(["run", "metric", "step", "value", *x_too])
         for (run, metric), (steps, values) in self.series().items():
             for step, value in zip(steps.tolist(), values.tolist(), strict=True):
-                out.writerow([self._names.get(run, run), metric, f"{step:g}", repr(value)])
+                out.writerow([self._names.get(run, run), metric, f"{step:g}", repr(value), *("" for _ in x_too)])
+        for name, plot in self._tables.items():
+            (_, xs), *others = plot.columns.items()
+            for column, values in others:
+                for x, value in zip(xs.tolist(), values.tolist(), strict=True):
+                    out.writerow(["", f"{name}/{column}", plot.step, repr(value), repr(x)])
         return text.getvalue()
 
     # --- Qt ------------------------------------------------------------------------------------------------------
@@ -397,7 +439,7 @@ class ChartGrid(QWidget):
             self.fit()
             return True
         if event.type() == QEvent.Type.MouseButtonRelease and isinstance(event, QMouseEvent):
-            for metric, plot in self._plots.items():
+            for metric, plot in self._all():
                 if watched is plot.title:
                     self.enlarge(metric)
         return super().eventFilter(watched, event)

@@ -8,7 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.charts.smoothing import Floats, Series, Smoothed, needs_range, nice_end, thin, value_range
 from studio.theme import colors
@@ -63,6 +63,8 @@ class LivePlot(QWidget):
         self._span = (0.0, 10.0)
         self._range = (0.0, 1.0)
         self.title = PlainLabel(metric, bold=True, elide=Qt.TextElideMode.ElideRight)
+        self.head = QHBoxLayout()
+        self.head.addWidget(self.title, 1)
         self.reading = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
         self.widget = pg.PlotWidget()
         self.plot = self.widget.getPlotItem()
@@ -70,7 +72,7 @@ class LivePlot(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(S1, S1, S1, S1)
         layout.setSpacing(0)
-        layout.addWidget(self.title)
+        layout.addLayout(self.head)
         layout.addWidget(self.reading)
         layout.addWidget(self.widget, 1)
         self.setMinimumSize(200, 140)

@@ -15,7 +15,7 @@ from rlhf_engine.cli import main
 from rlhf_engine.cli.outcome import code_of
 from rlhf_engine.cli.runs import sparkline, with_settings
 from rlhf_engine.contract import errors
-from rlhf_engine.contract.events import Alert, Envelope, Produced, RunFinished
+from rlhf_engine.contract.events import Alert, Curve, Envelope, Produced, RunFinished, RunStarted
 from rlhf_engine.contract.events import Text as Piece
 from rlhf_engine.store.project import Project
 from rlhf_engine.store.runs import RunsReader, RunsWriter
@@ -277,6 +277,23 @@ def test_list_and_show_as_json(spec, capsys):
     assert row["spec"]["steps"] == 2 and row["metrics"] == {"loss": 0.5, "nothing": {"float": "nan"}}
     main(["show", row["id"], "--json"])
     assert json.loads(capsys.readouterr().out)["produced"] == []
+
+
+def test_show_lists_the_newest_of_each_curve(project, capsys):
+    points = {"said": (0.5, 0.7, 0.9), "agreed": (0.5, 0.6, float("nan"))}
+    with RunsWriter(project) as writer:
+        writer.start("aaaabbbbcccc", "{}", "reward", "mine")
+        events = (RunStarted("reward", 4), Curve(2, "heldout/reliability", {"said": (1.0,)}))
+        for seq, event in enumerate((*events, Curve(4, "heldout/reliability", points))):
+            writer.append(Envelope("aaaabbbbcccc", seq, 0.0, event))
+    main(["show", "mine", "--json"])
+    (curve,) = json.loads(capsys.readouterr().out)["curves"]
+    assert curve["step"] == 4 and curve["columns"] == {
+        "said": [0.5, 0.7, 0.9],
+        "agreed": [0.5, 0.6, {"float": "nan"}],
+    }
+    main(["show", "mine"])
+    assert "heldout/reliability: agreed by said" in capsys.readouterr().out
 
 
 def test_settings_are_read_as_the_type_of_their_field():

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from studio.charts import ChartGrid
+from studio.charts import ChartGrid, CurveLook
+from studio.engine_words import curve as about_curve
 from studio.engine_words import metric as about_metric
 from studio.widgets import set_tooltip
 
+Table = tuple[int, dict[str, tuple[float, ...]]]  # a step, and columns of which the first is x
 Points = deque[tuple[float, float]]
 
 
@@ -34,6 +36,8 @@ class CurveFeed(QObject):
         self._grid = grid
         self._primary: tuple[str, ...] = ()
         self._waiting: dict[tuple[str, str], Points] = {}  # (metric, run)
+        self._tables: dict[str, Table] = {}  # those that have not been drawn yet, by name
+        self._drawn: set[str] = set()
         self._known: set[str] = set()
         self._rest = 0  # frames until there is time for another plot
         self._frame = QTimer(self, interval=self.FRAME_MS)
@@ -41,7 +45,7 @@ class CurveFeed(QObject):
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._waiting or self._tables)
 
     def set_primary(self, names: Sequence[str]) -> None:
         self._primary = tuple(names)
@@ -55,6 +59,21 @@ class CurveFeed(QObject):
     def add_curve(self, metric: str, points: Sequence[tuple[float, float]], run: str = "") -> None:
         self._points(metric, run).extend(points)
         self._go()
+
+    def add_table(self, name: str, step: int, columns: dict[str, tuple[float, ...]]) -> None:
+        """A curve over its own first column, in place of the one of that name before."""
+        if columns:
+            self._tables[name] = (step, columns)
+            self._go()
+
+    def keep_tables(self, standing: dict[str, Table]) -> None:
+        """Show these and no others: a resumed run has taken some back."""
+        self._tables = {}
+        for name in self._drawn - standing.keys():
+            self._grid.drop_curve(name)
+        self._drawn &= standing.keys()
+        for name, (step, columns) in standing.items():
+            self.add_table(name, step, columns)
 
     def truncate(self, after_step: float, run: str = "") -> None:
         """Forget what a run said after a step, also of what has not been drawn yet."""
@@ -70,19 +89,21 @@ class CurveFeed(QObject):
     def clear(self) -> None:
         self._frame.stop()
         self._waiting.clear()
+        self._tables.clear()
+        self._drawn.clear()
         self._known.clear()
         self._grid.clear()
 
     def finish(self) -> None:
         """Bring all that waits, at once."""
-        while self._waiting:
+        while self.busy:
             self._bring(float("inf"))
 
     def _points(self, metric: str, run: str) -> Points:
         return self._waiting.setdefault((metric, run), deque())
 
     def _go(self) -> None:
-        if self._waiting and not self._frame.isActive():
+        if self.busy and not self._frame.isActive():
             self._frame.start()
 
     def _bring(self, budget: float = BUDGET_S) -> None:
@@ -106,9 +127,21 @@ class CurveFeed(QObject):
                 del self._waiting[metric, run]
             if time.perf_counter() > deadline:
                 break
-        if not self._waiting:
+        self._bring_tables(deadline, hurry)
+        if not self.busy:
             self._frame.stop()
             self.drained.emit()
+
+    def _bring_tables(self, deadline: float, hurry: bool) -> None:
+        """Curves once all points are drawn: each makes a plot, one a frame."""
+        while self._tables and not self._waiting and (hurry or time.perf_counter() < deadline):
+            name = next(iter(self._tables))
+            step, columns = self._tables.pop(name)
+            about = about_curve(name)
+            told = "\n".join(filter(None, (about.measures, about.healthy, name)))
+            look = CurveLook(about.label, told, about.columns, about.diagonal)
+            self._grid.show_curve(name, step, columns, look)
+            self._drawn.add(name)
 
     def _name(self, metric: str) -> None:
         self._known.add(metric)

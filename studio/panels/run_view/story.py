@@ -12,6 +12,7 @@ from PySide6.QtCore import QCoreApplication
 from rlhf_engine.contract.events import (
     Alert,
     CheckpointSaved,
+    Curve,
     Envelope,
     KnobChanged,
     Metrics,
@@ -63,6 +64,7 @@ class RunStory:
     rate_factor: float = 1.0
     metrics: dict[str, float] = field(default_factory=dict)
     samples: dict[int, list[Sample]] = field(default_factory=dict)
+    curves: dict[str, list[Curve]] = field(default_factory=dict)  # by name, oldest first
     alerts: list[LogLine] = field(default_factory=list)
     log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
     logged: int = 0  # lines ever, so that a reader of `log` knows which are new
@@ -114,6 +116,8 @@ class RunStory:
                 self._advance(step, values, now)
             case Sample(step=step):
                 self.samples.setdefault(step, []).append(event)
+            case Curve(name=name):
+                self.curves.setdefault(name, []).append(event)
             case CheckpointSaved(step=step):
                 self.checkpoints.append(step)
                 self._note(now, "quiet", tr("Story", "Checkpoint of step {0} saved.").format(step))
@@ -165,6 +169,8 @@ class RunStory:
         kept = event.from_step
         self.step = kept
         self.samples = {step: found for step, found in self.samples.items() if step <= kept}
+        standing = {name: [one for one in found if one.step <= kept] for name, found in self.curves.items()}
+        self.curves = {name: found for name, found in standing.items() if found}
         self.alerts = [line for line in self.alerts if line.step <= kept]
         self.checkpoints = [step for step in self.checkpoints if step <= kept]
         self.state, self.end, self._beat = "running", None, None

@@ -10,7 +10,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
-from rlhf_engine.contract.events import Envelope, KnobChanged, Metrics, RunFinished, RunStarted
+from rlhf_engine.contract.events import Curve, Envelope, KnobChanged, Metrics, RunFinished, RunStarted
 from rlhf_engine.tasks import TASKS
 from studio.charts import ChartGrid
 from studio.panels.run_view.curves import CurveFeed
@@ -138,12 +138,16 @@ class RunView(QWidget):
             case RunStarted(task=task, from_step=step, total_steps=total):
                 self._before = ""
                 self.curves.truncate(step)
+                newest = {name: found[-1] for name, found in self.story.curves.items()}
+                self.curves.keep_tables({name: (curve.step, curve.columns) for name, curve in newest.items()})
                 self.charts.expect(total)
                 if task in TASKS:
                     self.curves.set_primary(TASKS[task].charts)
                 self._take_row()
             case Metrics(step=step, values=values):
                 self.curves.add(step, values)
+            case Curve(step=step, name=name, columns=columns):
+                self.curves.add_table(name, step, columns)
             case KnobChanged(step=step, name=name, value=value):
                 self.charts.mark(step, f"{name.replace('_', ' ')} \u00d7 {value:g}")
             case RunFinished(outcome="failed", message=message, hint=hint):
@@ -167,7 +171,7 @@ class RunView(QWidget):
         self.tabs.setTabText(1, count)
         words = self.tr("Log ({0} warnings)").format(warnings) if warnings > 1 else self.tr("Log (1 warning)")
         self.tabs.setTabText(2, words if warnings else self.tr("Log"))
-        self._curves_or_why.setCurrentIndex(1 if story.metrics else 0)
+        self._curves_or_why.setCurrentIndex(1 if story.metrics or story.curves else 0)
         self._show_ending()
         self.changed.emit()
 

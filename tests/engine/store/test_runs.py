@@ -21,6 +21,7 @@ from rlhf_engine.contract.errors import DiskFull, ProjectLocked, StoreError
 from rlhf_engine.contract.events import (
     Alert,
     CheckpointSaved,
+    Curve,
     Envelope,
     Metrics,
     Produced,
@@ -73,6 +74,16 @@ def test_a_story_comes_back_as_it_was_told(tmp_path, reader):
     assert [envelope.seq for envelope in reader.story(RUN, after=5)] == [6, 7]
     assert reader.samples(RUN) == [story[3]]
     assert reader.produced(RUN) == [story[6]]
+
+
+def test_curves_that_a_resumed_run_took_back_are_gone(tmp_path, reader):
+    curves = [Curve(step, "heldout/reliability", {"said": (0.5, 1.0), "agreed": (0.5, 0.1 * step)}) for step in (2, 4)]
+    with RunsWriter(tmp_path) as writer:
+        writer.start(RUN, "{}", "reward")
+        say(writer, RunStarted("reward", 8), *curves)
+        assert reader.curves(RUN) == curves
+        say(writer, RunStarted("reward", 8, 3), first=3)
+    assert reader.curves(RUN) == curves[:1]
 
 
 def test_a_story_of_more_than_a_page_has_no_gaps(tmp_path, reader):

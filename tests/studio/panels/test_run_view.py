@@ -9,6 +9,7 @@ from PySide6.QtCore import QTranslator
 
 from rlhf_engine.contract.events import (
     CheckpointSaved,
+    Curve,
     Metrics,
     RunFinished,
     RunPaused,
@@ -416,3 +417,27 @@ def test_a_long_run_is_brought_to_the_screen_a_piece_at_a_time(view):
     assert (plots, view.header.pill.text()) == (30, "Running")
     assert frames >= 30
     assert {len(steps) for steps, _ in view.charts.series().values()} == {3000}
+
+
+def curve(step, agreed=0.7):
+    return Curve(step, "heldout/reliability", {"predicted": (0.6, 0.9), "observed": (0.6, agreed), "count": (9.0, 5.0)})
+
+
+def test_a_curve_is_drawn_and_a_newer_one_takes_its_place(view):
+    feed = show(view, RunStarted("reward", 8), curve(2, 0.5), curve(4, 0.8))
+    assert view._curves_or_why.currentIndex() == 1
+    assert view.charts.metrics() == ["heldout/reliability"]
+    plot = view.charts.curve("heldout/reliability")
+    assert (plot.title.text(), plot.step) == ("Reliability", 4)
+    assert plot.columns["observed"].tolist() == [0.6, 0.8] and plot.drawn == ["observed"]
+    feed.tell(told(RunStarted("reward", 8, 3), first=3))  # resumed from the checkpoint of step 3
+    view.curves.finish()
+    assert (plot.step, plot.columns["observed"].tolist()) == (2, [0.6, 0.5])
+    feed.tell(told(RunStarted("reward", 8, 1), first=4))
+    assert view.charts.metrics() == [] and view.story.curves == {}
+
+
+def test_another_run_does_not_keep_the_curves_of_the_one_before(view):
+    show(view, RunStarted("reward", 8), curve(2))
+    show(view, RunStarted("reward", 8), Metrics(1, {"train/loss": 0.5}))
+    assert view.charts.metrics() == ["train/loss"]

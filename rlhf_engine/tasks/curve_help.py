@@ -1,0 +1,45 @@
+"""What the curves mean that a run draws over something other than steps. No torch here.
+
+A task that emits a `Curve` of a new name adds a row; a test compares the names that are emitted with this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class CurveHelp:
+    """`columns` are what the columns are called, x first. `diagonal` is drawn where x and y ought to be the same."""
+
+    label: str
+    measures: str
+    healthy: str = ""
+    remedy: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    diagonal: bool = False
+
+
+CURVES = {
+    "heldout/reliability": CurveHelp(
+        "Reliability",
+        "Held-out pairs grouped by how sure the reward model is: how often it said it would be right, and how often "
+        "people agreed.",
+        "Close to the diagonal. Below it the model is surer than it should be.",
+        "Train for fewer epochs, or smooth the labels a little.",
+        {"predicted": "Said", "observed": "Agreed", "count": "pairs"},
+        diagonal=True,
+    ),
+    "shootout/frontier": CurveHelp(
+        "Win rate against drift",
+        "How often the gold judge prefers a method's answers, against how far the method has drifted.",
+        "High and to the left: much gained for little drift.",
+        columns={"kl": "Drift per answer (nats)", "win_rate": "Gold win rate"},
+    ),
+}
+
+
+def about_curve(name: str) -> CurveHelp:
+    """What a curve shows; one that nobody described is called by its own name."""
+    words = name.rpartition("/")[2].replace("_", " ")
+    return CURVES.get(name) or CurveHelp(words[:1].upper() + words[1:] if words else name, "")
