@@ -74,6 +74,11 @@ class Course:
         for step in self._run.steps(self.total):
             yield step, scheduled(spec.learning_rate, spec.schedule, spec.warmup, step, self.total), self.order.next()
 
+    def begins_at(self, values: dict[str, float]) -> None:
+        """Say, as step 0, what was measured before the first step: the point from which curves go up or down."""
+        if values:
+            self._run.metrics(0, values)
+
     def evaluates(self, step: int) -> bool:
         """Whether the held-out examples are due: every so many steps, and after the last."""
         return step == self.total or bool(self._spec.evaluate_every and step % self._spec.evaluate_every == 0)

@@ -11,12 +11,15 @@ from typing import Any
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.spec import Spec, build_spec, spec_body
 from rlhf_engine.tasks.download.spec import DownloadSpec
+from rlhf_engine.tasks.dpo.spec import DPOSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.import_data.spec import ImportSpec
+from rlhf_engine.tasks.orpo.spec import ORPOSpec
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.reward.spec import RewardSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
+from rlhf_engine.tasks.simpo.spec import SimPOSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,43 @@ TASKS = {
             charts=("train/loss", "heldout/accuracy", "heldout/margin", "train/accuracy"),
             family=REWARD,
             beside=("Chosen answer", "Rejected answer, with its score"),
+        ),
+        Task(
+            "dpo",
+            "Direct preference optimisation",
+            "Improve a policy from comparisons, without a reward model.",
+            DPOSpec,
+            "rlhf_engine.tasks.dpo.train:train",
+            trains=True,
+            charts=("train/loss", "heldout/accuracy", "heldout/margin", "heldout/chosen_logp"),
+            family=PREFERENCES,
+            short="DPO",
+            beside=("Answer now", "Answer at the start"),
+            adapters=2,  # policy and reference
+        ),
+        Task(
+            "orpo",
+            "Odds ratio preference optimisation",
+            "Fine-tune on chosen answers and away from rejected ones at once.",
+            ORPOSpec,
+            "rlhf_engine.tasks.orpo.train:train",
+            trains=True,
+            charts=("train/loss", "heldout/accuracy", "heldout/margin", "heldout/chosen_logp"),
+            family=PREFERENCES,
+            short="ORPO",
+            beside=("Answer now", "Answer at the start"),
+        ),
+        Task(
+            "simpo",
+            "Simple preference optimisation",
+            "Improve a policy from comparisons, without any second model.",
+            SimPOSpec,
+            "rlhf_engine.tasks.simpo.train:train",
+            trains=True,
+            charts=("train/loss", "heldout/accuracy", "heldout/margin", "heldout/chosen_logp"),
+            family=PREFERENCES,
+            short="SimPO",
+            beside=("Answer now", "Answer at the start"),
         ),
         Task(
             "ppo",

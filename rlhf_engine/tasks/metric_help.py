@@ -27,8 +27,8 @@ METRICS = {
     "train/loss": MetricHelp(
         "Training loss",
         "What the optimiser lowers, on the batch just learned from: nats per answer token for SFT, "
-        "minus the log-probability of people's choice for a reward model.",
-        "It falls, fast at first. A reward model starts near 0.69, the loss of a coin.",
+        "minus the log-probability of people's choice for a reward model and for DPO.",
+        "It falls, fast at first. A reward model and DPO start near 0.69, the loss of a coin; KTO starts at a half.",
         "nats",
         "down",
     ),
@@ -48,17 +48,53 @@ METRICS = {
     "train/epoch": MetricHelp("Epochs", "Passes over the data so far."),
     "train/accuracy": MetricHelp(
         "Training accuracy",
-        "Share of the batch's comparisons whose chosen answer scores higher.",
-        "It rises from a half. Near 1 while the held-out one stays put is learning by heart.",
+        "Share of the batch's comparisons whose chosen answer scores higher; without a reward model, whose implicit "
+        "reward is higher. For KTO, share of the ratings on the right side of the baseline.",
+        "It rises from a half; with an implicit reward from 0, since at the start all are equal. Near 1 while the "
+        "held-out one stays put is learning by heart.",
         better="up",
     ),
     "train/margin": MetricHelp(
         "Training margin",
-        "How much higher the chosen answer scores than the rejected one, on average.",
+        "How much higher the chosen answer scores than the rejected one, on average; for KTO, the liked than the "
+        "disliked ones.",
         "It rises, and slows down. Without end it is overconfidence.",
     ),
     "train/centre": MetricHelp(
         "Off-centre", "Mean of (chosen + rejected) squared: how far scores have drifted from zero.", "It stays small."
+    ),
+    "train/chosen_reward": MetricHelp(
+        "Reward of chosen",
+        "Implicit reward of chosen or liked answers: beta times how much likelier they have become since the start "
+        "(DPO, KTO), beta times their log-probability per token (SimPO), or the log of their odds (ORPO).",
+        "Exactly 0 at the start for DPO and KTO, then rising. Below zero, the chosen answers are being lost too.",
+        better="up",
+    ),
+    "train/rejected_reward": MetricHelp(
+        "Reward of rejected",
+        "The same of rejected or disliked answers.",
+        "It falls, or rises more slowly than that of the chosen ones.",
+        better="down",
+    ),
+    "train/chosen_logp": MetricHelp(
+        "Log-probability of chosen",
+        "How likely the policy finds the tokens of chosen or liked answers, on average.",
+        "Steady or rising. A long fall is the known weakness of these losses: add an NLL term.",
+        "nats per token",
+        "up",
+    ),
+    "train/rejected_logp": MetricHelp(
+        "Log-probability of rejected",
+        "How likely the policy finds the tokens of rejected or disliked answers, on average.",
+        "It falls faster than that of the chosen ones.",
+        "nats per token",
+        "down",
+    ),
+    "train/ranking_accuracy": MetricHelp(
+        "Ranking accuracy",
+        "Share of the comparisons whose chosen answer the policy itself finds likelier per token.",
+        "It rises, more slowly than the accuracy: whoever writes answers goes by this one.",
+        better="up",
     ),
     "heldout/loss": MetricHelp(
         "Held-out loss",
@@ -81,12 +117,47 @@ METRICS = {
     ),
     "heldout/accuracy": MetricHelp(
         "Held-out accuracy",
-        "Share of held-out comparisons in which the answer that people chose scores higher.",
+        "Share of held-out comparisons in which the answer that people chose scores higher; without a reward model, "
+        "in which its implicit reward is. For KTO, share of the ratings on the right side of the baseline.",
         "Above a half and above 'longer wins'. People agree with each other 65 to 80 % of the time.",
         better="up",
     ),
     "heldout/margin": MetricHelp(
-        "Held-out margin", "How much higher the chosen answer scores on held-out pairs.", "Above zero and rising."
+        "Held-out margin",
+        "How much higher the chosen answer scores on held-out pairs; for KTO, the liked than the disliked ones.",
+        "Above zero and rising.",
+    ),
+    "heldout/chosen_reward": MetricHelp(
+        "Held-out reward of chosen",
+        "Implicit reward of held-out chosen or liked answers.",
+        "It rises, or falls less than that of the rejected ones.",
+        better="up",
+    ),
+    "heldout/rejected_reward": MetricHelp(
+        "Held-out reward of rejected",
+        "Implicit reward of held-out rejected or disliked answers.",
+        "Below that of the chosen ones.",
+        better="down",
+    ),
+    "heldout/chosen_logp": MetricHelp(
+        "Held-out log-probability of chosen",
+        "How likely the policy finds the tokens of held-out chosen or liked answers, on average.",
+        "Steady or rising. A fall of more than 0.3 is reported: add an NLL term, or raise beta.",
+        "nats per token",
+        "up",
+    ),
+    "heldout/rejected_logp": MetricHelp(
+        "Held-out log-probability of rejected",
+        "How likely the policy finds the tokens of held-out rejected or disliked answers, on average.",
+        "It falls faster than that of the chosen ones.",
+        "nats per token",
+        "down",
+    ),
+    "heldout/ranking_accuracy": MetricHelp(
+        "Held-out ranking accuracy",
+        "Share of held-out comparisons whose chosen answer the policy itself finds likelier per token.",
+        "Above where it began, at step 0. It is how the policy would choose, whatever it is compared with.",
+        better="up",
     ),
     "heldout/longer_wins": MetricHelp(
         "Longer wins",

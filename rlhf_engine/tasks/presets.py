@@ -23,6 +23,8 @@ class Preset:
 
 _STARTER = "For the starter model: a minute or two on two cores. Larger models want lower learning rates."
 
+_GLANCE: dict[str, Any] = {"epochs": 0.2, "sample_every": 5, "evaluate_every": 5}
+
 PRESETS: dict[str, tuple[Preset, ...]] = {
     "sft": (
         Preset("default", "Default", "Three passes over the demonstrations: for a few hundred to a few thousand."),
@@ -183,6 +185,113 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
                 "value_warmup": 20,
             },
             "Zheng et al. 2023, arXiv:2307.04964 (Secrets of RLHF, part I)",
+        ),
+    ),
+    "dpo": (
+        Preset("default", "Default", "One pass with the sigmoid loss and beta 0.1: for adapters on one machine."),
+        Preset(
+            "starter",
+            "Starter model",
+            _STARTER,
+            {
+                "batch_size": 32,
+                "micro_batch_size": 32,
+                "learning_rate": 1e-3,
+                "evaluate_every": 20,
+                "sample_every": 40,
+                "checkpoint_every": 50,
+            },
+        ),
+        Preset("quick", "Quick look", "A fifth of a pass: does the held-out accuracy rise?", _GLANCE),
+        Preset(
+            "dpo",
+            "DPO",
+            "Batches of 64 at a constant rate after a warm-up.",
+            {"batch_size": 64, "learning_rate": 1e-5, "schedule": "constant"},
+            "Rafailov et al. 2023, arXiv:2305.18290, appendix B",
+        ),
+        Preset(
+            "ipo",
+            "IPO",
+            "A squared loss on means per token that aims at one distance: for labels that are never in doubt.",
+            {"loss": "ipo", "beta": 0.01, "batch_size": 64, "learning_rate": 5e-6, "schedule": "cosine"},
+            "Azar et al. 2023, arXiv:2310.12036; beta and rate: Rasul et al. 2024, huggingface.co/blog/pref-tuning",
+        ),
+        Preset(
+            "noisy",
+            "Noisy labels",
+            "The robust loss, for comparisons of which one in ten is the wrong way round.",
+            {"loss": "robust", "label_smoothing": 0.1, "batch_size": 64},
+            "Chowdhury et al. 2024, arXiv:2403.00409",
+        ),
+        Preset(
+            "rpo",
+            "With an NLL term",
+            "The chosen answers are imitated too, which keeps them likely: for answers that are right or wrong.",
+            {"nll_coef": 1.0, "learning_rate": 7e-6},
+            "Pang et al. 2024, arXiv:2404.19733, section 3.1",
+        ),
+        Preset(
+            "tulu_3",
+            "Tulu 3",
+            "Log-ratios per token with a large beta, in batches of 128: long answers have no larger say.",
+            {"lengths": "mean", "beta": 5.0, "batch_size": 128, "learning_rate": 5e-6},
+            "Lambert et al. 2024, arXiv:2411.15124, section 5",
+        ),
+    ),
+    "orpo": (
+        Preset("default", "Default", "One pass, fine-tuning and preference at once."),
+        Preset(
+            "starter",
+            "Starter model",
+            _STARTER,
+            {
+                "batch_size": 32,
+                "micro_batch_size": 32,
+                "learning_rate": 3e-3,
+                "evaluate_every": 20,
+                "sample_every": 40,
+                "checkpoint_every": 50,
+            },
+        ),
+        Preset("quick", "Quick look", "A fifth of a pass: does the held-out accuracy rise?", _GLANCE),
+        Preset(
+            "orpo",
+            "ORPO",
+            "Five passes in batches of 32, from a base model that was never fine-tuned.",
+            {"epochs": 5.0, "batch_size": 32, "learning_rate": 5e-5, "odds_weight": 0.1},
+            "Hong et al. 2024, arXiv:2403.07691, and its published settings for Mistral",
+        ),
+    ),
+    "simpo": (
+        Preset("default", "Default", "One pass with beta 2 and a margin of half of it."),
+        Preset(
+            "starter",
+            "Starter model",
+            _STARTER,
+            {
+                "batch_size": 32,
+                "micro_batch_size": 32,
+                "learning_rate": 1e-3,
+                "evaluate_every": 20,
+                "sample_every": 40,
+                "checkpoint_every": 50,
+            },
+        ),
+        Preset("quick", "Quick look", "A fifth of a pass: does the held-out accuracy rise?", _GLANCE),
+        Preset(
+            "base",
+            "SimPO, fine-tuned base",
+            "For a base model after supervised fine-tuning: beta 2, margin 1, batches of 128.",
+            {"beta": 2.0, "gamma": 1.0, "batch_size": 128, "learning_rate": 6e-6, "schedule": "cosine"},
+            "Meng et al. 2024, arXiv:2405.14734, its published settings for Llama 3 base",
+        ),
+        Preset(
+            "instruct",
+            "SimPO, instruct model",
+            "For a model that was trained on preferences before: beta 2.5 and a margin of 1.375.",
+            {"beta": 2.5, "gamma": 1.375, "batch_size": 128, "learning_rate": 1e-5, "schedule": "cosine"},
+            "Meng et al. 2024, arXiv:2405.14734, its published settings for Llama 3 instruct",
         ),
     ),
 }

@@ -17,6 +17,7 @@ from rlhf_engine.tasks import spec_from_json
 from rlhf_engine.tasks.presets import presets_of
 from studio.panels.train import TrainPanel
 from studio.panels.train.forecast import ModelSize, Size, memory, model_size, pace, steps
+from studio.panels.train.methods import METHODS
 from studio.session import Session
 from studio.settings import Settings
 from studio.widgets import PlainLabel
@@ -317,9 +318,9 @@ def test_no_project_blocks_and_does_not_fail(session, qtbot):
 def test_every_command_of_the_palette_works(panel, session):
     asked = []
     session.panel_requested.connect(lambda where, hints: asked.append((where, hints)))
-    for command in panel.commands()[:3]:
+    for command in panel.commands()[: len(METHODS)]:
         command.do()
-    assert [hints["task"] for _, hints in asked] == ["sft", "reward", "ppo"]
+    assert [hints["task"] for _, hints in asked] == list(METHODS)
 
 
 # --- the forecast ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,71 @@
+"""Direct preference optimisation and its variants. Read `train` top to bottom: it is the whole algorithm.
+
+The arithmetic is `preferences/losses.py`, one optimiser step is `preferences/learning.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from rlhf_engine.contract.preference import takes_means
+from rlhf_engine.data.datasets import resolve as open_dataset
+from rlhf_engine.models.adapters import new_lora, start_adapter
+from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.course import Course
+from rlhf_engine.models.opening import open_backbone
+from rlhf_engine.models.optimizer import optimizer_for
+from rlhf_engine.preferences.learning import EVALUATED, evaluate, learn, nll, pair_measures, watch
+from rlhf_engine.preferences.losses import dpo_loss
+from rlhf_engine.preferences.pairs import Pair, both, in_parts, pair_logprobs, read_pairs
+from rlhf_engine.preferences.previews import previews_of
+from rlhf_engine.preferences.reference import POLICY, hold_reference, reference_logprobs, require_identities
+from rlhf_engine.runtime.context import RunContext
+from rlhf_engine.tasks.dpo.spec import DPOSpec
+
+
+def train(spec: DPOSpec, run: RunContext) -> None:
+    """Raise the chosen answers over the rejected ones, measured from where the policy began, one batch at a time."""
+    dataset = open_dataset(run.project_root, spec.dataset, "comparisons")  # first: it may be wrong, and is quick
+    backbone, source = open_backbone(spec.model, run, spec)
+    start_adapter(backbone, POLICY, source, new_lora(spec))
+    pairs, heldout = read_pairs(backbone, dataset, spec, run)
+    heldout, size = heldout[:EVALUATED], spec.micro_batch_size
+    hold_reference(backbone, in_parts(pairs, size), in_parts(heldout, size), spec.precompute_reference, run)
+
+    def measured(part: Sequence[Pair], per_token: float) -> tuple[Tensor, Tensor]:
+        return losses(backbone, part, spec, per_token)
+
+    previews = previews_of(backbone, dataset, spec, run)
+    before = evaluate(measured, heldout, size)
+    optimizer = optimizer_for(backbone, POLICY, spec)
+    course = Course(spec, run, backbone, POLICY, optimizer, len(pairs), dataset, source)
+
+    for step, rate, rows in course.steps():
+        if step == 1:
+            require_identities(backbone, both(pairs[:size]))
+            course.begins_at(before)
+        values = learn(measured, [pairs[i] for i in rows], spec, run, optimizer, rate)
+        if course.evaluates(step):
+            values |= evaluate(measured, heldout, size)
+        course.report(step, rate, values)
+        watch(values, before, step, run)
+        if course.shows(step):
+            for sample in previews.samples(step):
+                run.emit(sample)
+
+    course.produce("adapter", evaluate(measured, heldout, size))
+
+
+def losses(backbone: Backbone, pairs: Sequence[Pair], spec: DPOSpec, per_token: float) -> tuple[Tensor, Tensor]:
+    """The loss of each pair (N,), and what is plotted of it (see `pair_measures`)."""
+    chosen, rejected = pair_logprobs(backbone, POLICY, pairs)
+    reference = reference_logprobs(backbone, both(pairs))
+    up, down = chosen.total - reference[: len(pairs)], rejected.total - reference[len(pairs) :]
+    if takes_means(spec.loss, spec.lengths):
+        up, down = up / chosen.tokens, down / rejected.tokens
+    loss = dpo_loss(up - down, spec.beta, spec.loss, spec.label_smoothing)
+    if spec.nll_coef:
+        loss = loss + spec.nll_coef * nll(chosen, per_token)
+    return loss, pair_measures(loss, spec.beta * up, spec.beta * down, chosen, rejected)
