@@ -21,19 +21,24 @@ SHOWN = 10  # rejected rows; the rest is in the run's rejected.jsonl
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet or text, also gzipped.")],
-    kind: Annotated[str, typer.Option(help="auto, prompts, demonstrations or comparisons.")] = "auto",
+    files: Annotated[
+        list[Path], typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet or text, also gzipped; or a folder of them.")
+    ],
+    kind: Annotated[str, typer.Option(help="auto, prompts, demonstrations, comparisons or ratings.")] = "auto",
     layout: Annotated[str, typer.Option(help="How the rows are written, such as hh, trl or alpaca.")] = "auto",
     column: Annotated[list[str] | None, typer.Option(metavar="OURS=THEIRS", help="Where a field is.")] = None,
     name: Annotated[str, typer.Option(help="What to call the dataset.")] = "",
+    examples: Annotated[int, typer.Option(help="Solved examples in the prompts of a task file, 0 to 4.")] = 2,
     project: InProject = None,
     as_json: AsJson = False,
 ) -> int:
-    """Read a file into a dataset, and say which rows were left out and why."""
-    spec = ImportSpec(path=str(file.absolute()), kind=kind, layout=layout, columns=_columns(column or []), name=name)
+    """Read files into one dataset, and say which rows were left out and why."""
+    first, *more = (str(file.absolute()) for file in files)
+    columns = _columns(column or [])
+    spec = ImportSpec(path=first, more=more, kind=kind, layout=layout, columns=columns, name=name, examples=examples)
     made: list[Produced] = []
     root = project_root(project)
-    code = do_run(root, new_run_id(), spec, name or file.name, as_json=as_json, also=_collect(made))
+    code = do_run(root, new_run_id(), spec, name or files[0].name, as_json=as_json, also=_collect(made))
     if not as_json:
         for dataset in made:
             _show_dataset(Console(highlight=False), dataset)
@@ -94,7 +99,9 @@ def _show_dataset(console: Console, dataset: Produced) -> None:
     rows, total, name = facts.get("rows", 0), facts.get("total", 0), facts.get("name", "")
     split = f"{facts.get('train', 0):,} to train on, {facts.get('heldout', 0):,} held out"
     used = ", ".join(f"{ours} from {theirs!r}" for ours, theirs in facts.get("columns", {}).items())
-    console.print(Text(f"{rows:,} of {total:,} rows are {facts.get('kind', 'records')}: {split}."), soft_wrap=True)
+    told = "".join(f" {facts[what]:,} are {what}." for what in ("ties", "liked") if what in facts)
+    what = facts.get("kind", "records")
+    console.print(Text(f"{rows:,} of {total:,} rows are {what}: {split}.{told}"), soft_wrap=True)
     console.print(Text(f"Read as {facts.get('layout')}{f': {used}' if used else ''}."), soft_wrap=True)
     if facts.get("known"):
         console.print(Text(f"The project already had exactly these records, as {name!r}."), soft_wrap=True)
@@ -104,7 +111,8 @@ def _show_dataset(console: Console, dataset: Produced) -> None:
         console.print(Text("1 row was left out:" if count == 1 else f"{count:,} rows were left out:"))
     for row in rejected[:SHOWN]:
         line, field, reason = (row.get(key, "") for key in ("line", "field", "reason"))
-        console.print(Text(f"  line {line}{f', {field}:' if field else ''} {reason}"), soft_wrap=True)
+        file = f"{row['file']}, " if "file" in row else ""
+        console.print(Text(f"  {file}line {line}{f', {field}:' if field else ''} {reason}"), soft_wrap=True)
     if (more := facts.get("rejected", len(rejected)) - SHOWN) > 0:
         console.print(Text(f"  and {more:,} more, all in {facts.get('report', '')}"), soft_wrap=True)
     console.print(Text(f"Use it as dataset:{Path(dataset.path).name}", "bold"), soft_wrap=True)

@@ -42,7 +42,7 @@ def check(folder: Folder, as_json: AsJson = False) -> int:
     from rlhf_engine.store.project import Project
 
     with Project.open(folder, write=False) as project:
-        kinds = ("prompts", "demonstrations", "pairs")
+        kinds = ("prompts", "demonstrations", "pairs", "ratings")
         counts = {kind: project.labels.count(kind) for kind in kinds}
         judged, _, skipped = project.labels.progress()
         datasets = len(list_datasets(project.root))

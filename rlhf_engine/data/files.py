@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data.strict_json import StrictJson
+from rlhf_engine.data.task_files import rows_of_task
 
 MAX_LINE = 16 * 2**20  # bytes
 MAX_WHOLE = 2 * 2**30  # bytes of a file that can only be read as a whole
@@ -41,19 +42,35 @@ _SUFFIXES = {
 class Rejected:
     """A row that was left out. `line` is where it begins, or its number from 1 in formats without lines.
 
-    `field` is ours, or empty where the row as a whole is meant.
+    `field` is ours, or empty where the row as a whole is meant. `file` is named where there are several.
     """
 
     line: int
     field: str
     reason: str
+    file: str = ""
 
     @property
     def said(self) -> str:
-        return f"Line {self.line}, {self.field}: {self.reason}" if self.field else f"Line {self.line} {self.reason}"
+        where = f"{self.file}, line {self.line}" if self.file else f"Line {self.line}"
+        return f"{where}, {self.field}: {self.reason}" if self.field else f"{where} {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        body = {"line": self.line, "field": self.field, "reason": self.reason}
+        return {"file": self.file, **body} if self.file else body
 
 
 Row = dict[str, Any]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The data files of a folder by their names, those of its folders left out. Raises DataError if there are none."""
+    with _file_faults(folder):
+        found = [path for path in sorted(folder.iterdir()) if path.is_file() and _suffix(path) in _SUFFIXES]
+    if not found:
+        endings = ", ".join(_SUFFIXES)
+        raise DataError(f"{folder} is a folder without data files.", f"Their names end in {endings}, or .gz after it.")
+    return found
 
 
 def format_of(path: Path) -> str:
@@ -70,8 +87,7 @@ def format_of(path: Path) -> str:
         return "parquet"
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is written in UTF-16.", "Save it as UTF-8 and import it again.")
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    found = _SUFFIXES.get(suffixes[-1] if suffixes else "", "")
+    found = _SUFFIXES.get(_suffix(path), "")
     if found == "parquet":
         raise DataError(f"{path} is not a Parquet file, whatever its name says.", "Save it again from its source.")
     if found and found != "json":
@@ -81,6 +97,11 @@ def format_of(path: Path) -> str:
         if opening == b"[" or (found == "json" and not _one_object_a_line(path)):
             return "json"
     return "jsonl" if opening == b"{" else "text"
+
+
+def _suffix(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return suffixes[-1] if suffixes else ""
 
 
 def rows_of(path: Path, format: str) -> Iterator[tuple[int, Row] | Rejected]:
@@ -184,7 +205,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
 
 
 def _json(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
-    """The elements of an array; or of the first list of an object, such as {"data": [...]}."""
+    """The elements of an array; of the first list of an object, such as {"data": [...]}; or the rows of a task."""
     text = _whole(path)
     reader = StrictJson()
     space = re.compile(r"[ \t\r\n]*")
@@ -231,6 +252,9 @@ def _json_faults(path: Path, text: str) -> Iterator[None]:
 
 def _wrapped(path: Path, value: Any) -> Iterator[tuple[int, Row] | Rejected]:
     body = value if isinstance(value, dict) else {}
+    if (rows := rows_of_task(path.name.split(".")[0], body)) is not None:
+        yield from (_row(number, row, []) for number, row in enumerate(rows, 1))
+        return
     lists = {name.lower(): rows for name, rows in body.items() if isinstance(rows, list)}
     found = next((lists[name] for name in _LISTS if name in lists), None)
     if found is None:

@@ -1,13 +1,28 @@
-"""The ways in which people write prompts, demonstrations and comparisons down, and how each is understood."""
+"""The ways in which people write prompts, answers and what they think of them down, and how each is understood."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rlhf_engine.data.records import Comparison, Demonstration, Prompt, PromptRecord, Record, Turn
+from rlhf_engine.data.cells import (
+    ROLES,
+    Fault,
+    answer_in,
+    liked_in,
+    prompt_in,
+    require_preference,
+    says_liked,
+    stars_in,
+    strength_in,
+    text_in,
+    turns_in,
+    turns_in_json,
+    winner_in,
+)
+from rlhf_engine.data.records import TIE, Comparison, Demonstration, PromptRecord, Rating, Record, Turn
+from rlhf_engine.data.task_files import EXAMPLES, first_output, task_prompt
 
 # Our fields and the names that files have for them, compared without capitals; the first that is there counts.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -16,16 +31,21 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "completion": ("completion", "response", "answer", "best answer", "best_answer"),
     "chosen": ("chosen",),
     "rejected": ("rejected",),
-    "a": ("a", "answer_a", "response_a"),
-    "b": ("b", "answer_b", "response_b"),
+    "a": ("a", "answer_a", "response_a", "conversation_a"),
+    "b": ("b", "answer_b", "response_b", "conversation_b"),
     "winner": ("winner",),
     "strength": ("strength",),
+    "liked": ("liked", "thumbs", "thumbs_up", "thumbs up"),
+    "rating": ("rating", "stars"),
     "messages": ("messages",),
     "conversations": ("conversations", "conversation"),
     "label": ("label", "kto_tag"),
     "instruction": ("instruction",),
+    "definition": ("definition", "task_prefix"),
+    "examples": ("positive examples", "positive_examples"),
     "input": ("input",),
     "output": ("output", "target"),
+    "scores": ("target_scores",),
     "history": ("history",),
     "system": ("system", "system_prompt"),
     "tools": ("tools",),
@@ -33,47 +53,37 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 # What a layout is called, and the fields it cannot do without: any one of these sets.
 LAYOUTS: dict[str, tuple[frozenset[str], ...]] = {
+    "kto": tuple(
+        frozenset({*answer, "label"})
+        for answer in (("messages",), ("conversations",), ("instruction", "output"), ("prompt", "completion"))
+    ),
     "sharegpt": (frozenset({"conversations"}),),
+    "task": (frozenset({"definition", "input", "output"}), frozenset({"definition", "input", "scores"})),
     "alpaca": (frozenset({"instruction"}), frozenset({"input", "output"})),
     "hh": (frozenset({"chosen", "rejected"}),),
     "trl": (frozenset({"chosen", "rejected"}),),
-    "kto": (frozenset({"messages", "label"}), frozenset({"prompt", "completion", "label"})),
     "messages": (frozenset({"messages"}),),
-    "native": (frozenset({"prompt"}),),
+    "native": (frozenset({"prompt"}), frozenset({"a", "b", "winner"})),
     "text": (frozenset({"prompt"}),),
-}
-_ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "observation": "user",  # what a tool answered, as text: templates know no fourth role
-    "tool": "user",
-    "function": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "function_call": "assistant",
 }
 _TRANSCRIPT = re.compile(r"\n\n(Human|Assistant):")
 
 
-class Fault(Exception):
-    """A row cannot be understood: which of our fields is to blame, and why."""
+def fields_in(columns: Iterable[str], rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Our fields that a file has, with its own names for them, judged by its first rows.
 
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field} {reason}")
-        self.field = field
-        self.reason = reason
-
-
-def fields_in(columns: Iterable[str]) -> dict[str, str]:
-    """Our fields that a file has, with its own names for them."""
+    A column that is named like a verdict is none where it holds something else: another scale, or a class.
+    """
     known = {column.strip().casefold(): column for column in columns}
-    return {field: known[name] for field, names in FIELDS.items() for name in reversed(names) if name in known} | {
-        field: known[names[0]] for field, names in FIELDS.items() if names[0] in known
-    }
+    found = {field: known[name] for field, names in FIELDS.items() for name in reversed(names) if name in known}
+    return {field: name for field, name in found.items() if _fits(field, [row.get(name) for row in rows])}
+
+
+def _fits(field: str, values: list[Any]) -> bool:
+    given = [value for value in values if value not in (None, "")]
+    if field == "rating":
+        return bool(given) and all(stars_in(value) is not None for value in given)
+    return field not in ("label", "liked") or not given or any(says_liked(value) is not None for value in given)
 
 
 def layout_of(fields: Mapping[str, str], rows: list[dict[str, Any]]) -> str:
@@ -86,79 +96,121 @@ def layout_of(fields: Mapping[str, str], rows: list[dict[str, Any]]) -> str:
         if any(isinstance(side, str) and _TRANSCRIPT.search(side) for side in sides):
             return "hh"
         return "trl" if any(isinstance(side, list) for side in sides) else ""
-    if has >= {"a", "b", "winner", "prompt"}:
+    if has >= {"a", "b", "winner"}:
         return "native"
     return next((name for name, needs in LAYOUTS.items() if any(need <= has for need in needs)), "")
 
 
 def kind_in(layout: str, fields: Mapping[str, str]) -> str:
-    """The most that a layout's rows say: comparisons before demonstrations before prompts."""
+    """The most that a layout's rows say: comparisons before ratings before demonstrations before prompts."""
     has = fields.keys()
     if has >= {"chosen", "rejected"} or (layout == "native" and has >= {"a", "b", "winner"}):
         return "comparisons"
-    if layout in ("sharegpt", "messages", "kto") or has & {"completion", "output"}:
-        return "demonstrations"
-    return "prompts"
+    answered = layout in ("sharegpt", "messages", "kto") or bool(has & {"completion", "output", "scores"})
+    if answered and (layout == "kto" or has & {"liked", "rating"}):
+        return "ratings"
+    return "demonstrations" if answered else "prompts"
 
 
-def record_of(kind: str, layout: str, row: Mapping[str, Any]) -> Record:
-    """A row, under our names, as a record. A comparison's better answer can serve as a demonstration.
+def record_of(kind: str, layout: str, row: Mapping[str, Any], examples: int = EXAMPLES) -> Record:
+    """A row, under our names, as a record. A better or a liked answer can serve as a demonstration.
+
+    `examples` is how many of a task's own examples its prompts show, at most.
 
     Raises:
         Fault: the row does not say what the kind needs.
     """
-    said = _READERS[layout](row, kind)
-    source = row.get("source") if layout == "native" else None
+    said = _task(row, kind, examples) if layout == "task" else _READERS[layout](row, kind)
+    source = row.get("source") if layout in ("native", "task") else None
     source = source if isinstance(source, str) and source else "import"
     prompt = said["prompt"]
     if kind == "prompts":
         return PromptRecord(prompt, source)
+    if kind == "ratings":
+        liked = liked_in(_verdicts(row, layout))
+        if liked is None:
+            raise Fault("liked", "is missing: a rating says whether an answer was liked")
+        return Rating(prompt, _answer(said), liked, source)
     if kind == "demonstrations":
-        completion: Any = said.get("completion", said.get("chosen"))
-        if isinstance(completion, list) and completion:
-            completion = completion[0]  # the first of several answers that are all good
-        if completion is None:
-            raise Fault("completion", "is missing")
-        return Demonstration(prompt, completion, source)
+        return Demonstration(prompt, _best(said, row, layout), source)
     for side in ("chosen", "rejected"):
         if said.get(side) is None:
             raise Fault(side, "is missing: a comparison needs both answers")
     return Comparison(prompt, said["chosen"], said["rejected"], said.get("strength", 2), source)
 
 
+def _verdicts(row: Mapping[str, Any], layout: str) -> dict[str, Any]:
+    """The cells that say whether an answer was liked; elsewhere than in KTO files a label may be anything."""
+    fields = ("liked", "rating", *(("label",) if layout == "kto" else ()))
+    return {field: row[field] for field in fields if row.get(field) not in (None, "")}
+
+
+def _best(said: Mapping[str, Any], row: Mapping[str, Any], layout: str) -> Any:
+    """The answer worth imitating: the only one, the first of several that are all good, or the better or liked one."""
+    verdicts = _verdicts(row, layout)
+    if liked_in(verdicts) is False:
+        raise Fault(next(iter(verdicts)), "says that the answer is not liked; only liked ones are demonstrations")
+    if said.get("completion") is None and said.get("chosen") is not None:
+        require_preference(said, "winner" if row.get("winner") is not None else "strength")
+    answer = _answer({"completion": said.get("chosen"), **said})
+    return answer[0] if isinstance(answer, list) and answer else answer
+
+
+def _answer(said: Mapping[str, Any]) -> Any:
+    if said.get("completion") is None:
+        raise Fault("completion", "is missing")
+    return said["completion"]
+
+
 def _native(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    said = {field: row[field] for field in ("completion", "chosen", "rejected") if row.get(field) is not None}
-    if row.get("winner") is not None and kind != "prompts":
-        winner = row["winner"]
-        if winner not in ("a", "b"):
-            raise Fault("winner", f"is {str(winner)[:40]!r}, which prefers neither answer")
-        said |= {"chosen": row.get(winner), "rejected": row.get("b" if winner == "a" else "a")}
-    if row.get("strength") not in (None, ""):
-        said["strength"] = _strength(row["strength"])
-    prompt = _turns_json(row["turns"]) if row.get("turns") else row.get("prompt")
-    return {"prompt": _as_prompt(prompt, "prompt"), **said}
+    prompt = turns_in_json(row["turns"]) if row.get("turns") else row.get("prompt")
+    judged = row.get("winner") is not None
+    names = ("a", "b") if judged else ("chosen", "rejected")
+    prompt, sides = _sides(prompt, {side: row.get(side) for side in names})
+    said = _strength(row)
+    if not judged:
+        said |= {side: answer for side, answer in sides.items() if answer is not None}
+    elif kind != "prompts":
+        said |= _judged(winner_in(row["winner"]), sides, said.get("strength"))
+    if row.get("completion") is not None:
+        said["completion"] = answer_in(row["completion"], "completion")
+    return {"prompt": prompt_in(prompt, "prompt"), **said}
 
 
 def _trl(row: Mapping[str, Any], kind: str) -> dict[str, Any]:  # noqa: ARG001
     prompt = row.get("prompt") if row.get("prompt") is not None else row.get("messages")
-    sides = {side: row.get(side) for side in ("chosen", "rejected")}
-    for side, value in sides.items():
-        if isinstance(value, dict):
-            sides[side] = _turns([value], side)[0]["content"]
-    conversations = {side: _turns(value, side) for side, value in sides.items() if isinstance(value, list)}
-    before = {side: turns[:-1] for side, turns in conversations.items()}
+    prompt, sides = _sides(prompt, {side: row.get(side) for side in ("chosen", "rejected")})
+    return {"prompt": prompt_in(prompt, "prompt"), **sides, **_strength(row)}
+
+
+def _sides(prompt: Any, sides: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The prompt and two answers to it, each a text, a turn, or a conversation that ends with it."""
+    told = {side: answer_in(value, side) if isinstance(value, dict) else value for side, value in sides.items()}
+    conversations = {side: turns_in(value, side) for side, value in sides.items() if isinstance(value, list)}
     for side, turns in conversations.items():
         if not turns or turns[-1]["role"] != "assistant":
             raise Fault(side, "does not end with an answer")
-        sides[side] = turns[-1]["content"]
+        told[side] = turns[-1]["content"]
+    before = {side: conversations[side][:-1] if side in conversations else None for side in sides}
     if any(before.values()):
-        if before.get("chosen") != before.get("rejected"):
-            raise Fault("rejected", "answers another prompt than chosen does")
-        prompt = before["chosen"]
-    said = {"prompt": _as_prompt(prompt, "prompt"), **sides}
-    if row.get("strength") not in (None, ""):
-        said["strength"] = _strength(row["strength"])
-    return said
+        first, second = before
+        if before[first] != before[second]:
+            raise Fault(second, f"answers another prompt than {first} does")
+        prompt = before[first]
+    return prompt, told
+
+
+def _judged(winner: str, sides: Mapping[str, Any], strength: Any) -> dict[str, Any]:
+    """Which of the answers a and b is the chosen one."""
+    if winner == "tie":
+        return {"chosen": sides.get("a"), "rejected": sides.get("b"), "strength": TIE}
+    if strength == TIE and not isinstance(strength, bool):
+        raise Fault("strength", f"is 0, which is a tie, but the winner is {winner}")
+    return {"chosen": sides.get(winner), "rejected": sides.get("b" if winner == "a" else "a")}
+
+
+def _strength(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {} if row.get("strength") in (None, "") else {"strength": strength_in(row["strength"])}
 
 
 def _hh(row: Mapping[str, Any], kind: str) -> dict[str, Any]:  # noqa: ARG001
@@ -166,7 +218,7 @@ def _hh(row: Mapping[str, Any], kind: str) -> dict[str, Any]:  # noqa: ARG001
     if chosen[:-1] != rejected[:-1]:
         raise Fault("rejected", "answers another conversation than chosen does")
     return {
-        "prompt": _as_prompt(chosen[:-1], "chosen"),
+        "prompt": prompt_in(chosen[:-1], "chosen"),
         "chosen": chosen[-1]["content"],
         "rejected": rejected[-1]["content"],
     }
@@ -179,7 +231,7 @@ def _transcript(text: Any, field: str) -> list[Turn]:
     if opening.strip() or not pieces:
         raise Fault(field, 'does not begin with "Human:"')
     turns = [
-        {"role": _ROLES["human" if who == "Human" else "assistant"], "content": said.strip()}
+        {"role": ROLES["human" if who == "Human" else "assistant"], "content": said.strip()}
         for who, said in zip(pieces[::2], pieces[1::2], strict=True)
     ]
     if turns[-1]["role"] != "assistant":
@@ -190,38 +242,43 @@ def _transcript(text: Any, field: str) -> list[Turn]:
 
 
 def _sharegpt(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    turns = _turns(row.get("conversations"), "conversations")
+    turns = turns_in(row.get("conversations"), "conversations")
     turns = _told_first(row, turns)
     if "chosen" in row and "rejected" in row:
-        sides = {side: _side(row.get(side), side) for side in ("chosen", "rejected")}
-        return {"prompt": _as_prompt(turns, "conversations"), **sides}
+        sides = {side: answer_in(row.get(side), side) for side in ("chosen", "rejected")}
+        return {"prompt": prompt_in(turns, "conversations"), **sides, **_strength(row)}
     return _conversation(turns, "conversations", kind)
 
 
 def _messages(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return _conversation(_told_first(row, _turns(row.get("messages"), "messages")), "messages", kind)
+    return _conversation(_told_first(row, turns_in(row.get("messages"), "messages")), "messages", kind)
 
 
 def _kto(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    if kind == "demonstrations" and not _liked(row.get("label")):
-        raise Fault("label", "says that the answer is not liked; only liked ones are demonstrations")
-    return _messages(row, kind) if row.get("messages") is not None else _native(row, kind)
+    """One answer that was liked or not, written in any of the ways in which answers are written."""
+    written = {"messages": _messages, "conversations": _sharegpt, "instruction": _alpaca}
+    return next((read for field, read in written.items() if row.get(field) is not None), _native)(row, kind)
 
 
 def _alpaca(row: Mapping[str, Any], kind: str) -> dict[str, Any]:  # noqa: ARG001
-    told = [_text(row.get(field), field) for field in ("instruction", "input") if row.get(field)]
+    told = [text_in(row.get(field), field) for field in ("instruction", "input") if row.get(field)]
     if not told:
         raise Fault("instruction", "is empty" if "instruction" in row else "is missing")
     turns = [{"role": "user", "content": "\n\n".join(told)}]
     for exchange in row.get("history") or []:
         if not isinstance(exchange, list | tuple) or len(exchange) != 2:
             raise Fault("history", "is not a list of question and answer")
-        asked, answered = (_text(part, "history") for part in exchange)
+        asked, answered = (text_in(part, "history") for part in exchange)
         turns[-1:-1] = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     said = {field: row[field] for field in ("chosen", "rejected") if row.get(field) is not None}
     if row.get("output") is not None:
         said["completion"] = row["output"]
-    return {"prompt": _as_prompt(_told_first(row, turns), "instruction"), **said}
+    return {"prompt": prompt_in(_told_first(row, turns), "instruction"), **said, **_strength(row)}
+
+
+def _task(row: Mapping[str, Any], kind: str, examples: int) -> dict[str, Any]:
+    prompt = task_prompt(row, examples)
+    return {"prompt": prompt} if kind == "prompts" else {"prompt": prompt, "completion": first_output(row)}
 
 
 def _plain(row: Mapping[str, Any], kind: str) -> dict[str, Any]:  # noqa: ARG001
@@ -243,9 +300,9 @@ _READERS = {
 def _conversation(turns: list[Turn], field: str, kind: str) -> dict[str, Any]:
     """A conversation's last answer and what led to it."""
     if turns and turns[-1]["role"] == "assistant":
-        return {"prompt": _as_prompt(turns[:-1], field), "completion": turns[-1]["content"]}
+        return {"prompt": prompt_in(turns[:-1], field), "completion": turns[-1]["content"]}
     if kind == "prompts":
-        return {"prompt": _as_prompt(turns, field)}
+        return {"prompt": prompt_in(turns, field)}
     raise Fault(field, "does not end with an answer")
 
 
@@ -253,70 +310,3 @@ def _told_first(row: Mapping[str, Any], turns: list[Turn]) -> list[Turn]:
     """What the columns "system" and "tools" say, as a turn before all others."""
     told = [text for field in ("system", "tools") if isinstance(text := row.get(field), str) and text.strip()]
     return [{"role": "system", "content": "\n\n".join(told)}, *turns] if told else turns
-
-
-def _turns(value: Any, field: str) -> list[Turn]:
-    if not isinstance(value, list):
-        raise Fault(field, "is missing" if value is None else "is not a list of turns")
-    turns = []
-    for number, turn in enumerate(value, 1):
-        if not isinstance(turn, dict):
-            raise Fault(field, f"has a turn {number} that is no object")
-        role = turn.get("role", turn.get("from"))
-        if not isinstance(role, str) or role.lower() not in _ROLES:
-            raise Fault(field, f"has a turn {number} with the role {str(role)[:40]!r}")
-        content = turn.get("content", turn.get("value"))
-        turns.append({"role": _ROLES[role.lower()], "content": _content(content, field, number)})
-    return turns
-
-
-def _content(content: Any, field: str, number: int) -> str:
-    if isinstance(content, list):  # parts of a message, of which we know text
-        parts: list[Any] = [
-            part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"
-        ]
-        if len(parts) == len(content) and all(isinstance(part, str) for part in parts):
-            return "\n\n".join(parts)
-        raise Fault(field, f"has a turn {number} that is not only text")
-    if not isinstance(content, str):
-        raise Fault(field, f"has a turn {number} without text")
-    return content
-
-
-def _side(value: Any, field: str) -> Any:
-    return _turns([value], field)[0]["content"] if isinstance(value, dict) else value
-
-
-def _as_prompt(value: Any, field: str) -> Prompt:
-    """One turn of the user is a text."""
-    if isinstance(value, list):
-        turns = _turns(value, field)
-        return turns[0]["content"] if len(turns) == 1 and turns[0]["role"] == "user" else turns
-    return _text(value, field)
-
-
-def _text(value: Any, field: str) -> str:
-    if not isinstance(value, str):
-        raise Fault(field, "is missing" if value is None else "is not text")
-    return value
-
-
-def _turns_json(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Fault("turns", "is not JSON") from error
-
-
-def _strength(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.strip() in ("1", "2", "3") else value
-
-
-def _liked(label: Any) -> bool:
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    liked = words.get(str(label).strip().lower())
-    if liked is None:
-        raise Fault("label", f"is {str(label)[:40]!r}, neither true nor false")
-    return liked

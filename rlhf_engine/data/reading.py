@@ -1,4 +1,4 @@
-"""Reading a file of prompts, demonstrations or comparisons: every row becomes a record, or is named with the reason.
+"""Reading files of prompts, demonstrations, comparisons or ratings: every row becomes a record, or is named with why.
 
 No torch, and pyarrow only for Parquet: the window previews files with this.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlhf_engine.contract.errors import DataError
-from rlhf_engine.data.files import Rejected, Row, format_of, rows_of
-from rlhf_engine.data.layouts import FIELDS, LAYOUTS, Fault, fields_in, kind_in, layout_of, record_of
+from rlhf_engine.data.cells import Fault
+from rlhf_engine.data.files import Rejected, Row, files_in, format_of, rows_of
+from rlhf_engine.data.layouts import FIELDS, LAYOUTS, fields_in, kind_in, layout_of, record_of
 from rlhf_engine.data.records import KINDS, Record, fault_in
+from rlhf_engine.data.task_files import EXAMPLES
 from rlhf_engine.data.writing import unguarded
 
 __all__ = ["Preview", "Reading", "Rejected", "preview", "read"]
@@ -25,10 +27,10 @@ _CONTROL_TEXT = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end
 
 @dataclass(slots=True)
 class Reading:
-    """What a file held: `len(records) + len(rejected) == total`.
+    """What the files held: `len(records) + len(rejected) == total`.
 
-    `columns` are our fields with the file's names for them. `control_text` are lines of records that quote a model's
-    control tokens; they are kept, and always tokenised as ordinary text.
+    `columns` are our fields with the first file's names for them. `control_text` are lines of records that quote a
+    model's control tokens; they are kept, and always tokenised as ordinary text.
     """
 
     kind: str
@@ -53,79 +55,147 @@ class Preview:
 
 
 def read(
-    path: Path | str, kind: str = "auto", layout: str = "auto", columns: Mapping[str, str] | None = None
+    path: Path | str | Sequence[Path | str],
+    kind: str = "auto",
+    layout: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    examples: int = EXAMPLES,
 ) -> Reading:
-    """Read a whole file. `columns` maps our fields (see layouts.FIELDS) to the file's names and replaces guessing.
+    """Read a file, several, or all of a folder. `columns` maps our fields (see layouts.FIELDS) to the files' names and
+    replaces guessing. `examples` is how many solved examples a prompt of a task file shows.
 
     Raises:
-        DataError: the file cannot be read or understood as a whole. Rows that cannot be used are in `rejected`.
+        DataError: a file cannot be read or understood as a whole, or holds something else than those before it. Rows
+            that cannot be used are in `rejected`.
     """
-    reading, records = reading_of(path, kind, layout, columns)
+    reading, records = reading_of(path, kind, layout, columns, examples)
     reading.records.extend(records)
     return reading
 
 
 def reading_of(
-    path: Path | str, kind: str = "auto", layout: str = "auto", columns: Mapping[str, str] | None = None
+    path: Path | str | Sequence[Path | str],
+    kind: str = "auto",
+    layout: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    examples: int = EXAMPLES,
 ) -> tuple[Reading, Iterator[Record]]:
-    """Like `read`, but the records come one by one, and the Reading's counts grow as they do."""
-    path = Path(path).expanduser()
-    format = format_of(path)
-    rows = rows_of(path, format)
-    seen = list(itertools.islice(rows, _LOOK))
-    first = [found[1] for found in seen if not isinstance(found, Rejected)]
-    layout = "text" if (layout, format) == ("auto", "text") else layout
-    fields, layout = _understand(path, first, layout, dict(columns or {}))
-    if kind == "auto":
-        kind = kind_in(layout, fields)
-    if kind not in KINDS:
-        raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(KINDS)}.")
-    if first and kind == "comparisons" and kind_in(layout, fields) != kind:
-        raise DataError(
-            f"{path} needs to hold comparisons but has no two answers to a prompt: its columns are {_names(first)}.",
-            "Say which columns are the chosen and the rejected answer.",
-        )
-    if first and kind == "demonstrations" and kind_in(layout, fields) == "prompts":
-        raise DataError(
-            f"{path} needs to hold demonstrations but has only prompts: its columns are {_names(first)}.",
-            "Say which column is the completion.",
-        )
-    reading = Reading(kind, layout, fields)
-    # `writing` guards the cells of a CSV; by these two columns one of ours is known
-    guarded = format == "csv" and {"turns", "prompt"} <= fields.keys()
-    return reading, _records(reading, itertools.chain(seen, rows), guarded)
+    """Like `read`, but the records come one by one, and the Reading's counts grow as they do.
+
+    The first file is understood at once, each later one when its turn comes.
+    """
+    paths = files_of(path)
+    opened = _open(paths[0], kind, layout, dict(columns or {}))
+    reading = Reading(opened.kind, opened.layout, opened.columns)
+    if not paths[1:]:
+        return reading, _records(reading, opened, "", examples)
+
+    def all_of_them() -> Iterator[Record]:
+        yield from _records(reading, opened, paths[0].name, examples)
+        for later in paths[1:]:
+            next_ = _open(later, kind, layout, dict(columns or {}))
+            if next_.kind != reading.kind:
+                raise DataError(
+                    f"{later} holds {next_.kind}, but {paths[0].name} {reading.kind}.",
+                    "Import it by itself, or say what all of them hold.",
+                )
+            yield from _records(reading, next_, later.name, examples)
+
+    return reading, all_of_them()
+
+
+def files_of(path: Path | str | Sequence[Path | str]) -> list[Path]:
+    """The files that are meant: one, several, or those of a folder. Raises DataError for a folder without any."""
+    given = [path] if isinstance(path, Path | str) else path
+    paths = [Path(one).expanduser() for one in given]
+    return [file for one in paths for file in (files_in(one) if one.is_dir() else [one])]
 
 
 def preview(path: Path | str, rows: int = 50) -> Preview:
-    """Look at the beginning of a file. Raises DataError only where the file cannot be read at all."""
-    path = Path(path).expanduser()
+    """Look at the beginning of a file, or of the first one of a folder. Raises DataError only if it cannot be read."""
+    path = files_of(path)[0]
     format = format_of(path)
     seen = list(itertools.islice(rows_of(path, format), rows))
     first = [found[1] for found in seen if not isinstance(found, Rejected)]
-    fields = fields_in(_columns(first))
+    fields = fields_in(_columns(first), first)
     layout = "text" if format == "text" else layout_of(fields, first)
     kind = kind_in(layout, fields) if layout else ""
     rejected = [found for found in seen if isinstance(found, Rejected)]
     return Preview(_columns(first), first, kind, layout, fields, rejected)
 
 
-def _records(reading: Reading, rows: Iterator[tuple[int, Row] | Rejected], guarded: bool) -> Iterator[Record]:
-    for found in rows:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A file whose first rows have been looked at, and what they were understood as."""
+
+    kind: str
+    layout: str
+    columns: dict[str, str]
+    rows: Iterator[tuple[int, Row] | Rejected]
+    guarded: bool
+
+
+def _open(path: Path, kind: str, layout: str, columns: dict[str, str]) -> _Opened:
+    format = format_of(path)
+    rows = rows_of(path, format)
+    seen = list(itertools.islice(rows, _LOOK))
+    first = [found[1] for found in seen if not isinstance(found, Rejected)]
+    layout = "text" if (layout, format) == ("auto", "text") else layout
+    fields, layout = _understand(path, first, layout, columns)
+    if kind == "auto":
+        kind = kind_in(layout, fields)
+    if kind not in KINDS:
+        raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(KINDS)}.")
+    if first:
+        _require(path, kind, kind_in(layout, fields), first)
+    # `writing` guards the cells of a CSV; by these two columns one of ours is known
+    guarded = format == "csv" and {"turns", "prompt"} <= fields.keys()
+    return _Opened(kind, layout, fields, itertools.chain(seen, rows), guarded)
+
+
+def _require(path: Path, kind: str, there: str, first: list[Row]) -> None:
+    """Raise DataError where a file cannot hold what it should: a row is one record, and says no more than it says."""
+    if kind == "comparisons" and there != kind:
+        raise DataError(
+            f"{path} needs to hold comparisons but has no two answers to a prompt: its columns are {_names(first)}.",
+            "Say which columns are the chosen and the rejected answer.",
+        )
+    if kind == "ratings" and there == "comparisons":
+        raise DataError(
+            f"{path} holds comparisons, not ratings.",
+            "Import it as comparisons: wherever ratings are needed, the better answer is then liked and the other not.",
+        )
+    if kind == "ratings" and there != kind:
+        raise DataError(
+            f"{path} needs to hold ratings but does not say which answers were liked: its columns are {_names(first)}.",
+            "Say which column holds the answer, and which says whether it was liked (true or false), or its rating "
+            "(1 to 5).",
+        )
+    if kind == "demonstrations" and there == "prompts":
+        raise DataError(
+            f"{path} needs to hold demonstrations but has only prompts: its columns are {_names(first)}.",
+            "Say which column is the completion.",
+        )
+
+
+def _records(reading: Reading, opened: _Opened, name: str, examples: int) -> Iterator[Record]:
+    """The records of one file; `name` is told with its rejected rows where it is one of several."""
+    for found in opened.rows:
         reading.total += 1
         if isinstance(found, Rejected):
-            reading.rejected.append(found)
+            reading.rejected.append(replace(found, file=name))
             continue
         line, row = found
-        named = {field: row[name] for field, name in reading.columns.items() if name in row}
-        if guarded:
+        named = {field: row[column] for field, column in opened.columns.items() if column in row}
+        if opened.guarded:
             named = {field: unguarded(value) if isinstance(value, str) else value for field, value in named.items()}
         try:
-            record = record_of(reading.kind, reading.layout, named)
+            record = record_of(reading.kind, opened.layout, named, examples)
         except Fault as fault:
-            reading.rejected.append(Rejected(line, fault.field, fault.reason))
+            reading.rejected.append(Rejected(line, fault.field, fault.reason, name))
             continue
         if fault_found := fault_in(record):
-            reading.rejected.append(Rejected(line, *fault_found))
+            reading.rejected.append(Rejected(line, *fault_found, name))
             continue
         if _CONTROL_TEXT.search(str(record)):
             reading.control_text.append(line)
@@ -139,7 +209,7 @@ def _understand(path: Path, first: list[Row], layout: str, columns: dict[str, st
             raise DataError(f"{ours!r} is none of our fields.", f"They are {', '.join(FIELDS)}.")
         if first and theirs not in there:
             raise DataError(f"{path} has no column {theirs!r} for {ours!r}.", f"It has {_names(first)}.")
-    fields = columns or fields_in(there)
+    fields = columns or fields_in(there, first)
     if not first:
         return fields, "text" if layout == "auto" else layout
     if layout == "auto":

@@ -90,9 +90,15 @@ def _csv(records: Iterator[Record], path: Path) -> int:
             if not count:
                 writer = csv.DictWriter(file, list(row), lineterminator="\n", quoting=csv.QUOTE_ALL)
                 writer.writeheader()
-            writer.writerow({name: guarded(cell) if isinstance(cell, str) else cell for name, cell in row.items()})
+            writer.writerow({name: _cell(value) for name, value in row.items()})
             count += 1
     return count
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return guarded(value) if isinstance(value, str) else value
 
 
 def _parquet(records: Iterator[Record], path: Path) -> int:

@@ -13,10 +13,13 @@ from typing import Any
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data.records import (
     STRENGTHS,
+    TIE,
     Comparison,
     Demonstration,
     Prompt,
     PromptRecord,
+    Rating,
+    Record,
     canonical,
     fault_in,
     pack_prompt,
@@ -33,6 +36,8 @@ def facts_of(kind: str, body: dict[str, Any], source: str, author: str) -> list[
         return [prompt_fact(body["prompt"], source, author, "")]
     if kind == "demonstrations":
         return [demonstration_fact(body["prompt"], body["completion"], source, author, "", "")]
+    if kind == "ratings":
+        return [rating_fact(body["prompt"], body["completion"], body["liked"], source, author, "", "")]
     if kind == "pairs":
         return [pair_fact(body["prompt"], body["a"], body["b"], body.get("meta") or {}, source, author, "", "")]
     if kind != "comparisons":
@@ -41,6 +46,8 @@ def facts_of(kind: str, body: dict[str, Any], source: str, author: str) -> list[
     a, b, winner = (body["chosen"], body["rejected"], "a") if chosen else (body["a"], body["b"], body["winner"])
     pair = pair_fact(body["prompt"], a, b, body.get("meta") or {}, source, author, "", "")
     strength, comment = body.get("strength", 2), body.get("comment", "")
+    if strength == TIE and not isinstance(strength, bool) and (chosen or winner == "tie"):
+        winner, strength = "tie", 2  # of a tie only the winner says so: its strength means nothing
     return [pair, judgement_fact(pair[1]["id"], winner, strength, "a", 0.0, author, source, comment, "")]
 
 
@@ -54,6 +61,12 @@ def demonstration_fact(prompt: Prompt, completion: str, source: str, author: str
     _require(Demonstration(prompt, completion))
     row = {**_who(source, author, id), **_prompt_columns(prompt), "completion": completion, "replaces": replaces}
     return fact("demonstrations", row)
+
+
+def rating_fact(prompt: Prompt, completion: str, liked: bool, source: str, author: str, replaces: str, id: str) -> Fact:
+    _require(Rating(prompt, completion, liked))
+    said = {"completion": completion, "liked": int(liked), "replaces": replaces}
+    return fact("ratings", {**_who(source, author, id), **_prompt_columns(prompt), **said})
 
 
 def pair_fact(
@@ -115,7 +128,7 @@ def _prompt_columns(prompt: Prompt) -> dict[str, str]:
     return {"prompt": text, "turns": turns}
 
 
-def _require(record: PromptRecord | Demonstration | Comparison, names: Mapping[str, str] | None = None) -> None:
+def _require(record: Record, names: Mapping[str, str] | None = None) -> None:
     if fault := fault_in(record):
         field, why = fault
         raise DataError(f"The {(names or {}).get(field, field)} cannot be used: {why}.")

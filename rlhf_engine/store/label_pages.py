@@ -5,19 +5,19 @@ A reader has a connection of its own and belongs to the thread that made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
 from rlhf_engine.contract.errors import StoreError
-from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Record, unpack_prompt
+from rlhf_engine.data.records import TIE, Comparison, Demonstration, PromptRecord, Rating, Record, unpack_prompt
 from rlhf_engine.store.database import open_database, store_errors
 from rlhf_engine.store.migrations import require_known, version_of
 from rlhf_engine.store.schema import SEARCHED, SEARCHED_PAIR, STEPS
 
-TABLES = ("prompts", "demonstrations", "pairs", "comparisons")
+TABLES = ("prompts", "demonstrations", "pairs", "comparisons", "ratings")
 WINNERS = ("a", "b", "tie", "both_bad", "skip")
 SORTS = {
     "created": "t.row",
@@ -25,6 +25,7 @@ SORTS = {
     "source": "t.source",
     "author": "t.author",
     "completion": "t.completion",
+    "liked": "t.liked",
     "a": "t.a",
     "b": "t.b",
     "winner": "t.winner",
@@ -51,7 +52,10 @@ class LabelReader:
         db = open_database(path, write=False)
         require_known(db, STEPS, path)
         if version_of(db) < len(STEPS):
-            raise StoreError(f"{path} was written by an older version.", "Open the project for writing once.")
+            raise StoreError(
+                f"{path} was written by an older version.",
+                "Open the project in the studio once, which brings it up to date.",
+            )
         return db
 
     def _rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
@@ -151,12 +155,12 @@ class LabelReader:
         )
 
     def records(self, kind: str) -> Iterator[Record]:
-        """What can be trained on, in the order it was said. Ties and skips are not comparisons: see `tally`."""
+        """What can be trained on, in the order it was said. A tie is a comparison of strength 0; a skip is none."""
         if kind == "comparisons":
-            yield from (_comparison(row) for row in self.standing_comparisons() if row["winner"] != "tie")
+            yield from (_comparison(row) for row in self.standing_comparisons())
             return
         sql = f"SELECT {_COLUMNS[kind]} FROM {_FROM[kind]} WHERE {_VISIBLE} ORDER BY t.row"
-        yield from (_prompt(row) if kind == "prompts" else _demonstration(row) for row in self._each(sql))
+        yield from (_MADE[kind](row) for row in self._each(sql))
 
     def models(self) -> list[dict[str, Any]]:
         """Models that people added: id, ref, title, created (seconds since 1970)."""
@@ -231,6 +235,19 @@ def _demonstration(row: dict[str, Any]) -> Demonstration:
 
 
 def _comparison(row: dict[str, Any]) -> Comparison:
-    chosen, rejected = (row["a"], row["b"]) if row["winner"] == "a" else (row["b"], row["a"])
+    chosen, rejected = (row["b"], row["a"]) if row["winner"] == "b" else (row["a"], row["b"])
     prompt = unpack_prompt(row["prompt"], row["turns"])
-    return Comparison(prompt, chosen, rejected, row["strength"], row["source"], row["id"])
+    strength = TIE if row["winner"] == "tie" else row["strength"]
+    return Comparison(prompt, chosen, rejected, strength, row["source"], row["id"])
+
+
+def _rating(row: dict[str, Any]) -> Rating:
+    prompt = unpack_prompt(row["prompt"], row["turns"])
+    return Rating(prompt, row["completion"], bool(row["liked"]), row["source"], row["id"])
+
+
+_MADE: dict[str, Callable[[dict[str, Any]], Record]] = {
+    "prompts": _prompt,
+    "demonstrations": _demonstration,
+    "ratings": _rating,
+}

@@ -25,6 +25,7 @@ from rlhf_engine.store.facts import (
     model_fact,
     pair_fact,
     prompt_fact,
+    rating_fact,
     same_key,
 )
 from rlhf_engine.store.journal import Journal
@@ -47,6 +48,7 @@ class Changed(Flag):
     PAIRS = auto()
     COMPARISONS = auto()
     MODELS = auto()
+    RATINGS = auto()
 
 
 class Labels(LabelReader):
@@ -116,6 +118,20 @@ class Labels(LabelReader):
         fact = demonstration_fact(prompt, completion, source, author, replaces or "", id)
         return str(fact[1]["id"]), self._write([fact], Changed.DEMONSTRATIONS)
 
+    def add_rating(
+        self,
+        prompt: Prompt,
+        completion: str,
+        liked: bool,
+        source: str = "human",
+        author: str = "",
+        replaces: str | None = None,
+        id: str = "",
+    ) -> tuple[str, Changed]:
+        """Say whether an answer is liked. Who changes their mind about one edits it, or gives its id as `replaces`."""
+        fact = rating_fact(prompt, completion, liked, source, author, replaces or "", id)
+        return str(fact[1]["id"]), self._write([fact], Changed.RATINGS)
+
     def add_pair(
         self,
         prompt: Prompt,
@@ -178,6 +194,7 @@ class Labels(LabelReader):
         editable = {
             "prompts": ("prompt",),
             "demonstrations": ("prompt", "completion"),
+            "ratings": ("prompt", "completion", "liked"),
             "pairs": ("prompt", "a", "b", "meta"),
             "comparisons": ("winner", "strength", "comment"),
         }[kind]
@@ -192,6 +209,9 @@ class Labels(LabelReader):
         elif kind == "demonstrations":
             completion = fields.get("completion", old["completion"])
             fact = demonstration_fact(prompt, completion, old["source"], author, id, "")
+        elif kind == "ratings":
+            completion, liked = fields.get("completion", old["completion"]), fields.get("liked", bool(old["liked"]))
+            fact = rating_fact(prompt, completion, liked, old["source"], author, id, "")
         else:
             meta = fields.get("meta", json.loads(old["meta"]))
             fact = pair_fact(
@@ -217,8 +237,9 @@ class Labels(LabelReader):
     ) -> tuple[int, Changed]:
         """Add records (dicts, or the dataclasses of `data.records`), all or none. Returns how many are new.
 
-        Comparisons are {"prompt", "a", "b", "winner", "strength"}, or have "chosen" and "rejected"; each makes a pair
-        and its judgement. A row's own "source" wins over `source`. Prompts that are there already are passed over.
+        Comparisons are {"prompt", "a", "b", "winner", "strength"}, or have "chosen" and "rejected", where strength 0 is
+        a tie; each makes a pair and its judgement. A row's own "source" wins over `source`. Prompts that are there
+        already are passed over.
 
         Raises:
             DataError: a row cannot be used; the message gives its number, and nothing was added.

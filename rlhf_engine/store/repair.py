@@ -20,7 +20,8 @@ from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.store.database import open_database, store_errors, transaction
 from rlhf_engine.store.journal import Journal, read_journal
 from rlhf_engine.store.labels import Labels
-from rlhf_engine.store.schema import FACTS, insert_sql, row_hash
+from rlhf_engine.store.migrations import migrate, version_of
+from rlhf_engine.store.schema import FACTS, STEPS, insert_sql, row_hash
 from rlhf_engine.store.standings import work_out_again
 
 Place = tuple[str, int]  # table and row number
@@ -96,7 +97,7 @@ def check_labels(path: Path) -> Check:
                     check.unjournaled.append(place)
             check.missing = sorted(journal.keys() - seen)
             if check.healthy:
-                check.standings_wrong = _standings_differ(db, lost)
+                check.standings_wrong = _standings_differ(db, lost, path)
         except sqlite3.Error as error:
             check.structure.append(str(error))
             check.missing = sorted(journal)
@@ -168,11 +169,12 @@ def _journal_by_place(path: Path, check: Check) -> dict[Place, dict[str, Any]]:
     return found
 
 
-def _standings_differ(db: Database, lost: set[Place]) -> bool:
+def _standings_differ(db: Database, lost: set[Place], path: Path) -> bool:
     """Work the standings out again in a copy in memory, and compare."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
         db.conn.backup(memory)
         copy = Database(memory)
+        migrate(copy, STEPS, path)
         before = _standings(copy)
         copy.execute("BEGIN")
         work_out_again(copy, {table: {row for kind, row in lost if kind == table} for table in FACTS})
@@ -189,7 +191,10 @@ def _standings(db: Database) -> list[dict[str, Any]]:
 
 
 def _rows(db: Database) -> Iterator[tuple[Place, dict[str, Any]]]:
-    for table in FACTS:
+    """All facts. A file that has not been opened since this program was updated lacks the tables that came later."""
+    there = {row["name"] for row in db.query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    whole = version_of(db) >= len(STEPS)
+    for table in (table for table in FACTS if whole or table in there):
         for row in db.query(f"SELECT * FROM {table} NOT INDEXED ORDER BY row"):
             yield (table, row["row"]), row
 

@@ -44,6 +44,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # How many pairs stand at each winner, "" for those that wait: counting a million takes a tenth of a second.
         "CREATE TABLE tallies (winner TEXT PRIMARY KEY, pairs INTEGER NOT NULL) STRICT",
     ),
+    (
+        f"""CREATE TABLE ratings (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, {_PROMPT},
+            completion TEXT NOT NULL, liked INTEGER NOT NULL, replaces TEXT NOT NULL, {_WHO}) STRICT""",
+    ),
 )
 
 TEXT = ("prompt", "turns")
@@ -53,6 +57,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "demonstrations": ("id", *TEXT, "completion", "replaces", *WHO),
     "pairs": ("id", *TEXT, "a", "b", "meta", "replaces", *WHO),
     "comparisons": ("id", "pair_id", "winner", "strength", "left_side", "seconds", "comment", "undoes", *WHO),
+    "ratings": ("id", *TEXT, "completion", "liked", "replaces", *WHO),
     "marks": ("id", "kind", "record_id", "mark", "author", "created", "hash"),
     "models": ("id", "ref", "title", "created", "hash"),
 }
@@ -62,6 +67,7 @@ SEARCHED: dict[str, tuple[str, ...]] = {
     "demonstrations": ("t.prompt", "t.completion", "t.source"),
     "pairs": ("t.prompt", "t.a", "t.b", "t.source"),
     "comparisons": ("t.comment", "t.source"),
+    "ratings": ("t.prompt", "t.completion", "t.source"),
 }
 SEARCHED_PAIR = ("q.prompt", "q.a", "q.b")
 

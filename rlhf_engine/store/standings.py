@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from rlhf_engine.store.schema import FACTS, standing_judgement
 
 _STRUCTURAL = ("replaced", "undone", "undo", "lost")  # no mark can change these
-_TABLES = ("prompts", "demonstrations", "pairs", "comparisons", "models")
+_TABLES = ("prompts", "demonstrations", "pairs", "comparisons", "ratings", "models")
 
 
 def hide_replaced(db: Database, kind: str, id: str) -> None:

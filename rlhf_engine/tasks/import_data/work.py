@@ -1,16 +1,16 @@
-"""Reading a file into a dataset, with every row that was left out on record."""
+"""Reading files into a dataset, with every row that was left out on record."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Alert, Produced, Stage
 from rlhf_engine.data.datasets import freeze, list_datasets
-from rlhf_engine.data.reading import Reading, reading_of
+from rlhf_engine.data.reading import Reading, files_of, reading_of
 from rlhf_engine.data.records import Record
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.tasks.import_data.spec import ImportSpec
@@ -20,37 +20,46 @@ _EVERY = 1000  # rows between two words about progress
 
 
 def import_data(spec: ImportSpec, run: RunContext) -> None:
-    """Freeze the file's records as a dataset of the project; write `rejected.jsonl` into the run's folder.
+    """Freeze the files' records as a dataset of the project; write `rejected.jsonl` into the run's folder.
 
     Raises:
-        DataError: the file cannot be read, or no row of it can be used. The report is written all the same.
+        DataError: a file cannot be read, or no row of them can be used. The report is written all the same.
     """
     path = Path(spec.path).expanduser()
-    run.emit(Stage(f"Reading {path.name}"))
+    paths = files_of([path, *spec.more])
+    name = path.name if len(paths) == 1 or not spec.more else f"{path.name} and {len(paths) - 1} more"
+    run.emit(Stage(f"Reading {name}"))
     known = {info.hash for info in list_datasets(run.project_root)}
-    reading, records = reading_of(path, spec.kind, spec.layout, spec.columns)
+    reading, records = reading_of(paths, spec.kind, spec.layout, spec.columns, spec.examples)
     # The path itself stays out of the card, which may be published: it can name a person.
-    facts = {"file": path.name, "layout": reading.layout, "columns": reading.columns}
+    facts: dict[str, Any] = {"file": name, "layout": reading.layout, "columns": reading.columns}
+    if len(paths) > 1:
+        facts["files"] = len(paths)
+    if reading.layout == "task":
+        facts["examples"] = spec.examples
     try:
         info = freeze(
             run.project_root,
             reading.kind,
-            _watched(records, reading, path.name, run),
-            spec.name or path.name,
-            f"file {path.name}",
+            _watched(records, reading, name, run),
+            spec.name or name,
+            f"{'files' if len(paths) > 1 else 'file'} {name}",
             facts,
         )
     except DataError as error:
         if reading.total and reading.total == len(reading.rejected):
             where = (run.folder / "rejected.jsonl").relative_to(run.project_root).as_posix()
             hint = f"Each row is named in {where}. If columns were misunderstood, say which holds what."
-            raise DataError(_none_left(path, reading), hint) from error
+            raise DataError(_none_left(name if len(paths) > 1 else str(path), reading), hint) from error
         raise
     finally:
         report = _write_report(reading, run.folder)
     if reading.control_text:
-        run.emit(Alert("info", _quoting(reading), "They are kept, and always tokenised as ordinary text."))
+        run.emit(
+            Alert("info", _quoting(reading, len(paths) > 1), "They are kept, and always tokenised as ordinary text.")
+        )
     told = {
+        **info.facts,
         **facts,
         "ref": info.ref,
         "name": info.name,
@@ -61,7 +70,7 @@ def import_data(spec: ImportSpec, run: RunContext) -> None:
         "total": reading.total,
         "known": info.hash in known,
         "rejected": len(reading.rejected),
-        "rejected_rows": [asdict(row) for row in reading.rejected[:_SHOWN]],
+        "rejected_rows": [row.to_json() for row in reading.rejected[:_SHOWN]],
         "report": report.relative_to(run.project_root).as_posix(),
     }
     run.emit(Produced("dataset", info.path.relative_to(run.project_root).as_posix(), told))
@@ -80,14 +89,15 @@ def _write_report(reading: Reading, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / "rejected.jsonl"
     with report.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(asdict(row), ensure_ascii=True) + "\n" for row in reading.rejected)
+        file.writelines(json.dumps(row.to_json(), ensure_ascii=True) + "\n" for row in reading.rejected)
     return report
 
 
-def _none_left(path: Path, reading: Reading) -> str:
-    return f"None of the {reading.total:,} rows of {path} can be used as {reading.kind}. {reading.rejected[0].said}."
+def _none_left(what: str, reading: Reading) -> str:
+    return f"None of the {reading.total:,} rows of {what} can be used as {reading.kind}. {reading.rejected[0].said}."
 
 
-def _quoting(reading: Reading) -> str:
+def _quoting(reading: Reading, several: bool) -> str:
     lines = ", ".join(str(line) for line in reading.control_text[:10])
-    return f"{len(reading.control_text)} records quote a model's control tokens (lines {lines}…)."
+    where = "" if several else f" (lines {lines}…)"
+    return f"{len(reading.control_text)} records quote a model's control tokens{where}."

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data.reading import Rejected, preview, read
-from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
+from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Rating
 
 
 def lines(path, *rows):
@@ -85,9 +85,69 @@ def test_instructions_with_an_input_become_one_prompt(tmp_path):
     ]
 
 
-def test_of_liked_and_disliked_answers_the_liked_ones_are_demonstrations(tmp_path):
-    rows = [{"prompt": "Hi", "completion": "A", "label": True}, {"prompt": "Hi", "completion": "B", "label": False}]
+RATED = [Rating("Hi", "A", True, "import"), Rating("Hi", "B", False, "import")]
+
+
+def test_answers_that_were_liked_or_not_are_ratings_in_whatever_way_the_answers_are_written(tmp_path):
+    yes, no = [user("Hi"), assistant("A")], [user("Hi"), assistant("B")]
+    talks = [[{"from": "human", "value": "Hi"}, {"from": "gpt", "value": answer}] for answer in "AB"]
+    for rows in (
+        [{"prompt": "Hi", "completion": "A", "label": True}, {"prompt": "Hi", "completion": "B", "label": False}],
+        [{"prompt": [user("Hi")], "completion": [assistant(a)], "label": a == "A"} for a in "AB"],
+        [{"messages": yes, "label": 1}, {"messages": no, "label": 0}],
+        [{"conversations": talk, "kto_tag": tag} for talk, tag in zip(talks, ("true", "false"), strict=True)],
+        [{"instruction": "Hi", "input": "", "output": a, "kto_tag": a == "A"} for a in "AB"],
+    ):
+        reading = read(objects(tmp_path / "a.jsonl", *rows))
+        assert (reading.kind, reading.layout, reading.rejected) == ("ratings", "kto", [])
+        assert reading.records == RATED
+
+
+@pytest.mark.parametrize(
+    ("column", "yes", "no"),
+    [
+        ("liked", True, False),
+        ("liked", "yes", "no"),
+        ("thumbs", "up", "Down"),
+        ("thumbs_up", "1", "0"),
+        ("thumbs", "\U0001f44d", "\U0001f44e"),
+        ("rating", 5, 1),
+        ("Rating", "4", "2.0"),
+        ("stars", 4.0, 2),
+    ],
+)
+def test_thumbs_and_ratings_from_1_to_5_are_ratings(tmp_path, column, yes, no):
+    rows = [{"prompt": "Hi", "completion": "A", column: yes}, {"prompt": "Hi", "completion": "B", column: no}]
     reading = read(objects(tmp_path / "a.jsonl", *rows))
+    assert (reading.kind, reading.layout, reading.records) == ("ratings", "native", RATED)
+
+
+def test_a_rating_of_3_is_undecided_and_a_missing_one_says_nothing(tmp_path):
+    rows = [{"prompt": "Hi", "completion": "A", "rating": value} for value in (5, 3, None, 1)]
+    reading = read(objects(tmp_path / "a.jsonl", *rows))
+    assert [record.liked for record in reading.records] == [True, False]
+    assert reading.rejected == [
+        Rejected(2, "rating", "is 3 of 5, which is undecided"),
+        Rejected(3, "liked", "is missing: a rating says whether an answer was liked"),
+    ]
+
+
+def test_a_rating_after_the_first_rows_that_is_none_costs_its_own_row_only(tmp_path):
+    rows = [{"prompt": "Hi", "completion": "A", "rating": 5}] * 50 + [{"prompt": "Hi", "completion": "A", "rating": 9}]
+    reading = read(objects(tmp_path / "a.jsonl", *rows))
+    assert (reading.kind, reading.rejected) == ("ratings", [Rejected(51, "rating", "is '9', not a number from 1 to 5")])
+
+
+@pytest.mark.parametrize(("column", "values"), [("rating", (7, 10)), ("label", ("sports", "world"))])
+def test_a_column_that_is_only_named_like_a_verdict_leaves_demonstrations_what_they_are(tmp_path, column, values):
+    rows = [{"prompt": "Hi", "completion": "A", column: value} for value in values]
+    reading = read(objects(tmp_path / "a.jsonl", *rows))
+    assert (reading.kind, reading.layout, len(reading.records)) == ("demonstrations", "native", 2)
+
+
+def test_of_liked_and_disliked_answers_the_liked_ones_can_be_read_as_demonstrations(tmp_path):
+    rows = [{"prompt": "Hi", "completion": "A", "label": True}, {"prompt": "Hi", "completion": "B", "label": False}]
+    reading = read(objects(tmp_path / "a.jsonl", *rows), kind="demonstrations")
 
     assert (reading.layout, reading.records) == ("kto", [Demonstration("Hi", "A", "import")])
     assert reading.rejected == [
@@ -95,14 +155,151 @@ def test_of_liked_and_disliked_answers_the_liked_ones_are_demonstrations(tmp_pat
     ]
 
 
-def test_our_own_rows_with_winners_keep_their_strength_and_ties_are_left_out(tmp_path):
+def test_rows_with_winners_keep_their_strength_and_a_tie_has_none(tmp_path):
+    pair = {"prompt": "Hi", "a": "A", "b": "B", "source": "rule"}
+    said = [("b", 3), ("tie", 1), ("both", 2), ("draw", ""), ("both_bad", 2), ("skip", 2), ("c", 2), ("a", 0)]
+    rows = [{**pair, "winner": winner, "strength": strength} for winner, strength in said]
+    reading = read(objects(tmp_path / "a.jsonl", *rows))
+    tie = Comparison("Hi", "A", "B", 0, "rule")
+    assert reading.records == [Comparison("Hi", "B", "A", 3, "rule"), tie, tie, tie]
+    assert reading.rejected == [
+        Rejected(5, "winner", "is 'both_bad': both answers are bad, which prefers neither"),
+        Rejected(6, "winner", "is a skip: nobody has said which answer is better"),
+        Rejected(7, "winner", "is 'c', neither a nor b nor a tie"),
+        Rejected(8, "strength", "is 0, which is a tie, but the winner is a"),
+    ]
+
+
+def test_a_strength_of_0_is_a_tie_and_a_tie_is_no_demonstration(tmp_path):
+    rows = [{"prompt": "Hi", "chosen": "A", "rejected": "B", "strength": strength} for strength in (2, 0, "0")]
+    file = objects(tmp_path / "a.jsonl", *rows)
+    assert [record.strength for record in read(file).records] == [2, 0, 0]
+
+    reading = read(file, kind="demonstrations")
+    assert reading.records == [Demonstration("Hi", "A", "import")]
+    assert [(row.line, row.field) for row in reading.rejected] == [(2, "strength"), (3, "strength")]
+    assert "neither answer is better" in reading.rejected[0].reason
+    assert len(read(file, kind="prompts").records) == 3
+
+
+def test_battles_of_two_models_are_comparisons_where_both_were_asked_the_same(tmp_path):
+    a, b = [user("Hi"), assistant("A")], [user("Hi"), assistant("B")]
+    longer = [user("Hi"), assistant("Yes?"), user("Go on"), assistant("B")]
     rows = [
-        {"prompt": "Hi", "a": "A", "b": "B", "winner": "b", "strength": 3, "source": "rule"},
-        {"prompt": "Hi", "a": "A", "b": "B", "winner": "tie", "strength": 1, "source": "rule"},
+        {"conversation_a": a, "conversation_b": b, "winner": "model_b"},
+        {"conversation_a": a, "conversation_b": b, "winner": "tie"},
+        {"conversation_a": a, "conversation_b": b, "winner": "tie (bothbad)"},
+        {"conversation_a": a, "conversation_b": longer, "winner": "model_a"},
     ]
     reading = read(objects(tmp_path / "a.jsonl", *rows))
-    assert reading.records == [Comparison("Hi", "B", "A", 3, "rule")]
-    assert reading.rejected == [Rejected(2, "winner", "is 'tie', which prefers neither answer")]
+    assert reading.records == [Comparison("Hi", "B", "A", 2, "import"), Comparison("Hi", "A", "B", 0, "import")]
+    assert [(row.line, row.field, row.reason) for row in reading.rejected] == [
+        (3, "winner", "is 'tie (bothbad)': both answers are bad, which prefers neither"),
+        (4, "b", "answers another prompt than a does"),
+    ]
+
+
+# Files that hold a task, and several files -----------------------------------------------------------------------
+
+TASK = {
+    "Definition": ["Name the capital."],
+    "Positive Examples": [
+        {"input": "Italy", "output": "Rome", "explanation": "So it is."},
+        {"input": "Spain ", "output": ["Madrid"], "explanation": ""},
+        {"input": "Austria", "output": "Vienna", "explanation": ""},
+    ],
+    "Instances": [{"id": "1", "input": "France", "output": ["Paris ", "paris"]}, {"input": "Peru", "output": "Lima"}],
+}
+
+
+def task(path, **changed):
+    path.write_text(json.dumps(TASK | changed))
+    return path
+
+
+def test_a_prompt_of_a_task_holds_its_definition_and_two_of_its_solved_examples(tmp_path):
+    reading = read(task(tmp_path / "task7_capitals.json"))
+    assert (reading.kind, reading.layout, reading.total) == ("demonstrations", "task", 2)
+    first, second = reading.records
+    assert first.prompt == (
+        "Definition: Name the capital.\n\n"
+        "Example 1\nInput: Italy\nOutput: Rome\n\n"
+        "Example 2\nInput: Spain\nOutput: Madrid\n\n"
+        "Now answer this one\nInput: France\nOutput:"
+    )
+    assert (first.completion, first.source) == ("Paris", "task7_capitals")
+    assert second.prompt.endswith("Input: Peru\nOutput:") and second.completion == "Lima"
+
+
+@pytest.mark.parametrize("examples", range(5))
+def test_as_many_examples_are_shown_as_asked_for_and_there_are(tmp_path, examples):
+    prompt = read(task(tmp_path / "t.json"), examples=examples).records[0].prompt
+    assert prompt.count("\nOutput: ") == min(examples, 3)
+    assert ("Now answer this one" in prompt) == (examples > 0)
+
+
+def test_a_task_of_the_early_schema_has_its_definition_as_text_and_can_be_read_as_prompts(tmp_path):
+    file = task(tmp_path / "t.json", Definition="Name the capital.", **{"Positive Examples": []})
+    reading = read(file, kind="prompts")
+    assert reading.records[0] == PromptRecord("Definition: Name the capital.\n\nInput: France\nOutput:", "t")
+
+
+def test_what_is_odd_in_a_task_is_named_row_by_row(tmp_path):
+    rows = [{"input": "France", "output": []}, {"input": " ", "output": ["x"]}, {"output": ["x"]}, "France"]
+    reading = read(task(tmp_path / "t.json", Instances=[TASK["Instances"][0], *rows]))
+    assert len(reading.records) == 1
+    assert [(row.line, row.field, row.reason) for row in reading.rejected] == [
+        (2, "output", "is an empty list"),
+        (3, "input", "is empty"),
+        (4, "input", "is missing"),
+        (5, "definition", "is missing"),
+    ]
+    broken = task(tmp_path / "u.json", **{"Positive Examples": [{"input": "Italy"}]})
+    assert {row.reason for row in read(broken).rejected} == {"has an example 1 without an output"}
+    assert not read(broken, examples=0).rejected
+
+
+def test_a_task_of_big_bench_shows_its_choices_and_takes_the_best_one(tmp_path):
+    body = {
+        "name": "colours",
+        "description": "Name colours",
+        "task_prefix": "What colour is it?\n",
+        "preferred_score": "multiple_choice_grade",
+        "examples": [
+            {"input": "grass", "target_scores": {"red": 0, "green": 1}},
+            {"input": "snow", "target": ["white", "White"]},
+            {"input": "sky", "target_scores": {"red": 0, "green": 0}},
+        ],
+    }
+    (tmp_path / "task.json").write_text(json.dumps(body))
+    reading = read(tmp_path / "task.json")
+    asked = "Definition: What colour is it?\n\nInput: "
+    assert reading.records == [
+        Demonstration(f"{asked}grass\n  choice: red\n  choice: green\nOutput:", "green", "colours"),
+        Demonstration(f"{asked}snow\nOutput:", "white", "colours"),
+    ]
+    assert reading.rejected == [Rejected(3, "scores", "gives all 2 choices the same score")]
+
+
+def test_several_files_and_a_folder_are_read_as_one_and_rows_are_named_with_their_file(tmp_path):
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    a = task(folder / "a.json")
+    b = task(folder / "b.json", Instances=[{"input": "Chile", "output": []}, {"input": "Cuba", "output": "Havana"}])
+    (folder / "notes.md").write_text("no data")
+    for paths in (folder, [a, b], [str(a), b]):
+        reading = read(paths)
+        assert [record.source for record in reading.records] == ["a", "a", "b"]
+        assert (reading.total, reading.rejected) == (4, [Rejected(1, "output", "is an empty list", "b.json")])
+    assert reading.rejected[0].said == "b.json, line 1, output: is an empty list"
+    assert preview(folder).rows[0]["Definition"] == ["Name the capital."]
+
+
+def test_files_that_hold_different_things_are_not_read_as_one(tmp_path):
+    a, b = task(tmp_path / "a.json"), objects(tmp_path / "b.jsonl", {"prompt": "p"})
+    with pytest.raises(DataError, match=r"b\.jsonl holds prompts, but a\.json demonstrations"):
+        read([a, b])
+    assert len(read([a, b], kind="prompts").records) == 3
 
 
 def test_a_line_of_text_is_a_prompt(tmp_path):
@@ -310,6 +507,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         ({"layout": "hh"}, "cannot be in the layout hh: it has no chosen and rejected"),
         ({"layout": "xml"}, "no layout 'xml'"),
         ({"kind": "comparisons"}, "needs to hold comparisons but has no two answers"),
+        ({"kind": "ratings"}, "needs to hold ratings but does not say which answers were liked"),
         ({"kind": "demonstrations"}, "needs to hold demonstrations but has only prompts"),
         ({"kind": "opinions"}, "no kind of record 'opinions'"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def test_the_harmless_test_set_of_hh_has_nine_bad_rows(tmp_path):
     [
         ("llama-factory-demo/dpo_en_demo.json", "comparisons", "sharegpt", 300, 0),
         ("llama-factory-demo/dpo_zh_demo.json", "comparisons", "sharegpt", 300, 0),
-        ("llama-factory-demo/kto_en_demo.json", "demonstrations", "kto", 150, 150),
+        ("llama-factory-demo/kto_en_demo.json", "ratings", "kto", 300, 0),
         ("llama-factory-demo/alpaca_en_demo.json", "demonstrations", "alpaca", 999, 0),
         ("llama-factory-demo/glaive_toolcall_en_demo.json", "demonstrations", "sharegpt", 300, 0),
         ("raschka-preference/01_main-chapter-code/instruction-data.json", "demonstrations", "alpaca", 1100, 0),
@@ -46,13 +48,51 @@ def test_the_harmless_test_set_of_hh_has_nine_bad_rows(tmp_path):
         ("sst2/train.tsv", "prompts", "native", 6920, 0),
         ("gsm8k/test.jsonl", "demonstrations", "native", 1319, 0),
         ("truthfulqa/TruthfulQA.csv", "demonstrations", "native", 817, 0),
-        ("natural-instructions/tasks/task1146_country_capital.json", "demonstrations", "alpaca", 231, 0),
+        ("natural-instructions/tasks/task1146_country_capital.json", "demonstrations", "task", 231, 0),
+        ("bigbench/operators/task.json", "demonstrations", "task", 211, 0),
+        ("bigbench/disambiguation_qa/task.json", "demonstrations", "task", 258, 0),
+        ("bigbench/gender_inclusive_sentences_german/task.json", "demonstrations", "task", 200, 0),
     ],
 )
 def test_published_files_are_understood_without_being_told_how(name, kind, layout, records, rejected):
     reading = read(REAL / name)
     assert (reading.kind, reading.layout) == (kind, layout)
     assert (len(reading.records), len(reading.rejected), reading.total) == (records, rejected, records + rejected)
+
+
+def test_half_of_the_published_ratings_like_the_answer_and_can_be_read_as_demonstrations():
+    file = REAL / "llama-factory-demo" / "kto_en_demo.json"
+    assert Counter(record.liked for record in read(file).records) == {True: 150, False: 150}
+    shown = read(file, kind="demonstrations")
+    assert (len(shown.records), {row.field for row in shown.rejected}) == (150, {"label"})
+
+
+def test_a_folder_of_natural_instructions_becomes_one_set_of_demonstrations():
+    folder = REAL / "natural-instructions" / "tasks"
+    reading = read(folder)
+    instances = {file.stem: len(json.loads(file.read_text())["Instances"]) for file in folder.glob("*.json")}
+    assert Counter(record.source for record in reading.records) == instances
+    assert (len(instances), reading.layout, reading.rejected) == (7, "task", [])
+    assert all(record.prompt.count("\nOutput: ") >= 2 for record in reading.records)
+
+
+def test_the_early_schema_of_natural_instructions_reads_like_the_later_one():
+    reading = read(next((REAL / "natural-instructions" / "early-schema").glob("*.json")), examples=1)
+    assert (reading.layout, reading.total, reading.rejected) == ("task", 6500, [])
+    assert reading.records[0].prompt == (
+        "Definition: Given a set of five words, generate the word from the set that does not belong (i.e. is the least "
+        "relevant) with the other words. Words are separated by commas.\n\n"
+        "Example 1\nInput: excavator, crane, pelican, hoist, upraise\nOutput: pelican\n\n"
+        "Now answer this one\nInput: waste away, dumpling, misuse, fritter, waste\nOutput:"
+    )
+    assert reading.records[0].completion == "dumpling"
+
+
+def test_answers_of_gsm8k_keep_the_number_that_they_end_with():
+    reading = read(REAL / "gsm8k" / "test.jsonl")
+    finals = [re.search(r"\n#### (-?[\d,.]+)$", record.completion) for record in reading.records]
+    assert len(finals) == 1319 and all(finals)
+    assert [final.group(1) for final in finals[:3]] == ["18", "3", "70000"]  # as published, by reading the file
 
 
 def test_the_six_identical_pairs_of_the_preference_file_are_named():

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data.reading import read
-from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
+from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Rating
 from rlhf_engine.data.writing import guarded, unguarded, write
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a\u2028b"}]
 RECORDS = {
     "prompts": [PromptRecord("=1+1", "rule", "x"), PromptRecord(TURNS, "human")],
     "demonstrations": [Demonstration(" p\r\n", "'=x\n\ny ", "human"), Demonstration(TURNS, '-2,"3"\t', "rule")],
-    "comparisons": [Comparison("@p", "+a", "'b", 3, "human"), Comparison(TURNS, "caf\u00e9", "\u2029b", 1, "rule")],
+    "comparisons": [Comparison("@p", "+a", "'b", 3, "human"), Comparison(TURNS, "caf\u00e9", "\u2029b", 0, "rule")],
+    "ratings": [Rating("=p", "+a", True, "human"), Rating(TURNS, "caf\u00e9", False, "rule")],
 }
 
 
@@ -28,8 +29,9 @@ def test_what_is_written_is_read_back_the_same(tmp_path, kind, format):
     file = tmp_path / f"out.{format}"
     assert write(RECORDS[kind], file) == 2
 
-    reading = read(file, kind)
-    assert reading.rejected == []
+    for asked in (kind, "auto"):
+        reading = read(file, asked)
+        assert (reading.kind, reading.rejected) == (kind, [])
     assert reading.records == [replace(record, id="") for record in RECORDS[kind]]
     assert [entry.name for entry in tmp_path.iterdir()] == [file.name]  # nothing unfinished is left
 

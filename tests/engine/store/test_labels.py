@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlhf_engine.contract.errors import DataError, DiskFull, StoreError
-from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
+from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Rating
 from rlhf_engine.store.journal import read_journal
 from rlhf_engine.store.labels import Changed, Labels
 
@@ -93,10 +93,14 @@ def test_an_undo_is_a_later_row_and_leaves_the_pair_as_it_was_before(labels):
     assert labels._one("SELECT count(*) FROM comparisons") == 5  # three judgements and two undos: nothing is deleted
 
 
-def test_ties_and_skips_are_counted_but_are_not_trained_on(labels):
+def test_a_tie_is_a_comparison_without_strength_and_skips_are_counted_but_not_trained_on(labels):
     for id, winner in zip(pairs(labels, 6), ("a", "b", "tie", "both_bad", "skip"), strict=False):
         labels.judge(id, winner)
-    assert [record.chosen for record in labels.records("comparisons")] == ["a0", "b1"]
+    assert [(record.chosen, record.rejected, record.strength) for record in labels.records("comparisons")] == [
+        ("a0", "b0", 2),
+        ("b1", "a1", 2),
+        ("a2", "b2", 0),
+    ]
     assert labels.tally() == {"": 1, "a": 1, "b": 1, "tie": 1, "both_bad": 1, "skip": 1}
     assert labels.progress() == (4, 6, 1)
 
@@ -125,13 +129,54 @@ def test_editing_a_comparison_judges_again_and_editing_a_pair_asks_again(labels)
     assert [row["a"] for row in labels.next_pairs(5)] == ["better"]
 
 
-@pytest.mark.parametrize("kind", ["prompts", "demonstrations", "pairs", "comparisons"])
+def test_ties_are_added_and_come_back_as_ties(labels):
+    body = {"prompt": "p", "a": "x", "b": "y", "winner": "tie", "strength": 0}
+    assert labels.add_many("comparisons", [Comparison("q", "x", "y", 0), body, {**body, "strength": 3}])[0] == 3
+    assert [record.strength for record in labels.records("comparisons")] == [0, 0, 0]
+    assert labels.tally()["tie"] == 3
+    with pytest.raises(DataError, match="Record 1: The strength 0"):
+        labels.add_many("comparisons", [{**body, "winner": "a"}])
+
+
+def test_ratings_are_kept_paged_searched_and_come_back_as_records(labels):
+    first, changed = labels.add_rating(TURNS, "Yes?", True, author="ann")
+    assert changed is Changed.RATINGS
+    added, changed = labels.add_many("ratings", [Rating("Hi", f"No {i}", i == 7, "rule") for i in range(12)])
+    assert (added, changed) == (12, Changed.RATINGS)
+    assert labels.add_rating("Hi", "x", False, id=first) == (first, Changed(0))  # said already
+
+    records = list(labels.records("ratings"))
+    assert records[0] == Rating(TURNS, "Yes?", True, "human", first)
+    assert [record.liked for record in records] == [True, *[i == 7 for i in range(12)]]
+    assert [row["completion"] for row in labels.page("ratings", offset=11, limit=5)] == ["No 10", "No 11"]
+    assert labels.count("ratings", filter_text="no 1") == 3
+    assert [row["completion"] for row in labels.page("ratings", sort="liked", descending=True, limit=2)] == [
+        "No 7",
+        "Yes?",
+    ]
+    told = [table for table, _ in filter(None, read_journal(labels.journal_path))]
+    assert told == ["ratings"] * 13
+    assert labels.check().healthy
+
+
+def test_a_mind_that_is_changed_is_a_later_row(labels):
+    first, _ = labels.add_rating("Hi", "Yes?", True)
+    second = labels.edit("ratings", first, author="ann", liked=False)
+    third, _ = labels.add_rating("Hi", "Yes!", True, replaces=second)
+    assert [(row["id"], row["liked"]) for row in labels.page("ratings")] == [(third, 1)]
+    assert [labels.get("ratings", id)["hidden"] for id in (first, second)] == ["replaced", "replaced"]
+    assert labels.get("ratings", second)["completion"] == "Yes?"
+    assert labels._one("SELECT count(*) FROM ratings") == 3
+
+
+@pytest.mark.parametrize("kind", ["prompts", "demonstrations", "pairs", "comparisons", "ratings"])
 def test_a_retired_record_is_left_out_until_it_is_restored(labels, kind):
     said = {
         "prompts": lambda i: labels.add_prompt(f"p{i}")[0],
         "demonstrations": lambda i: labels.add_demonstration(f"p{i}", "c")[0],
         "pairs": lambda i: labels.add_pair(f"p{i}", "a", "b"),
         "comparisons": lambda i: labels.judge(labels.add_pair(f"p{i}", "a", "b"), "a"),
+        "ratings": lambda i: labels.add_rating(f"p{i}", "c", True)[0],
     }
     ids = [said[kind](i) for i in range(3)]
     labels.retire(kind, ids[1])
@@ -188,6 +233,9 @@ def test_many_are_added_all_or_none_and_the_bad_one_is_numbered(labels):
         lambda labels: labels.add_prompt(" "),
         lambda labels: labels.add_prompt("a\ud800"),
         lambda labels: labels.add_prompt("p", source="\udfff"),
+        lambda labels: labels.add_rating("p", " ", True),
+        lambda labels: labels.add_rating("p", "a", 1),
+        lambda labels: labels.add_many("ratings", [{"prompt": "p", "completion": "a"}]),
         lambda labels: labels.add_pair("p", "same", "same"),
         lambda labels: labels.add_pair("p", "a", "b", {"score": float("nan")}),
         lambda labels: labels.judge(labels.add_pair("p", "a", "b"), "c"),
@@ -382,6 +430,9 @@ def test_no_question_the_window_asks_walks_through_a_whole_table(labels):
     pairs(labels, 3)
     labels.page("comparisons", offset=2)
     labels.page("pairs", offset=2, descending=True)
+    labels.add_many("ratings", [Rating("p", f"a{i}", True) for i in range(5)])
+    labels.page("ratings", offset=2, descending=True)
+    labels.count("ratings")
     labels.next_pairs(3)
     labels.progress()
     labels.count("comparisons")

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from rlhf_engine.contract.control import RunControl
+from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.events import Alert, Produced, RunFinished, Stage
 from rlhf_engine.data.datasets import list_datasets, open_dataset
 from rlhf_engine.launch.execute import execute
@@ -58,6 +59,37 @@ def test_columns_and_kind_of_the_spec_are_used(tmp_path):
     (info,) = list_datasets(tmp_path)
     assert (info.kind, info.name, info.facts["columns"]) == ("demonstrations", "mine.jsonl", spec.columns)
     assert str(tmp_path) not in (info.path / "card.json").read_text()  # a card may be published
+
+
+def test_several_files_become_one_dataset_and_a_row_left_out_is_named_with_its_file(tmp_path):
+    first = write(tmp_path / "a.jsonl", [{"prompt": "Hi", "completion": "A", "liked": True}])
+    rows = [{"prompt": "Hi", "completion": "B", "liked": "no"}, {"prompt": "Hi", "completion": "", "liked": "no"}]
+    events = run(tmp_path, ImportSpec(path=first, more=[write(tmp_path / "b.jsonl", rows)]))
+
+    (made,) = [event for event in events if isinstance(event, Produced)]
+    assert (made.facts["kind"], made.facts["rows"], made.facts["liked"]) == ("ratings", 2, 1)
+    assert (made.facts["name"], made.facts["files"]) == ("a.jsonl and 1 more", 2)
+    assert made.facts["rejected_rows"] == [{"file": "b.jsonl", "line": 2, "field": "completion", "reason": "is empty"}]
+    assert open_dataset(tmp_path, made.facts["ref"]).info.origin == "files a.jsonl and 1 more"
+
+
+def test_how_many_solved_examples_the_prompts_of_a_task_show_is_a_setting(tmp_path):
+    body = {
+        "Definition": ["Add."],
+        "Positive Examples": [{"input": "1 + 1", "output": "2"}, {"input": "2 + 2", "output": "4"}],
+        "Instances": [{"input": "3 + 4", "output": ["7"]}],
+    }
+    (tmp_path / "task1_sums.json").write_text(json.dumps(body))
+    events = run(tmp_path, ImportSpec(path=str(tmp_path / "task1_sums.json"), examples=1))
+    (made,) = [event for event in events if isinstance(event, Produced)]
+    (record,) = open_dataset(tmp_path, made.facts["ref"]).records()
+    assert (record.prompt.count("Example"), record.completion, record.source) == (1, "7", "task1_sums")
+    assert made.facts["examples"] == 1
+
+
+def test_further_files_must_be_paths():
+    with pytest.raises(SpecError, match="must be a list of paths"):
+        ImportSpec(path="a.jsonl", more="b.jsonl")
 
 
 @pytest.mark.parametrize(
