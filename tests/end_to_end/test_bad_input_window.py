@@ -56,7 +56,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """What the system's dialogs answer: the file or folder that is last in the list."""
     paths: list[Path] = []
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(paths[-1]))
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(paths[-1]), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(paths[-1])], ""))
     return paths
 
 

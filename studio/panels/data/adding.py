@@ -167,8 +167,8 @@ def as_row(record: Record) -> Mapping[str, Any] | Record:
     first = hashlib.sha256(canonical(record.prompt).encode()).digest()[0] % 2 == 0
     a, b = (record.chosen, record.rejected) if first else (record.rejected, record.chosen)
     about = {"prompt": record.prompt, "source": record.source, "strength": record.strength}
-    return {**about, "a": a, "b": b, "winner": "a" if first else "b"}
+    return {**about, "a": a, "b": b, "winner": "tie" if record.tied else "a" if first else "b"}
 
 
 def _records(root: Any, ref: str) -> list[Record]:
-    return open_dataset(root, ref).records()
+    return open_dataset(root, ref).records(ties=True)

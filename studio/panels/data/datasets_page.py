@@ -11,12 +11,12 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.data.datasets import Dataset, DatasetInfo, list_datasets
-from rlhf_engine.data.records import Record, split_of, text_of
+from rlhf_engine.data.records import Comparison, Rating, Record, split_of, text_of
 from studio.panels.data.adding import AddToProject
 from studio.panels.data.files import ask_where, export_records
 from studio.panels.data.record_detail import RecordDetail
 from studio.panels.data.sources import BackgroundSource
-from studio.panels.data.words import COLUMNS, FIELDS, KINDS, LAYOUTS, SPLITS, when, word
+from studio.panels.data.words import COLUMNS, FIELDS, KINDS, LAYOUTS, SPLITS, degree, liked_word, when, word
 from studio.session import Session
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import Column, EmptyState, PlainLabel, Query, RecordTable, button, ghost_button
@@ -98,6 +98,11 @@ class DatasetsPage(QWidget):
                 word(KINDS[info.kind]), f"{info.train:,}", f"{info.heldout:,}"
             ),
         ]
+        if ties := info.facts.get("ties"):
+            parts.append(self.tr("Ties: {0}").format(f"{ties:,}"))
+        if info.kind == "ratings":
+            liked = int(info.facts.get("liked", 0))
+            parts.append(self.tr("{0} liked, {1} not").format(f"{liked:,}", f"{info.rows - liked:,}"))
         if layout := info.facts.get("layout"):
             parts.append(word(LAYOUTS.get(str(layout), str(layout))))
         self.facts.setText("  ·  ".join(parts))
@@ -129,7 +134,7 @@ class DatasetsPage(QWidget):
             return
         path = ask_where(self, self.tr("Export the dataset"), info.name.rsplit(".", 1)[0] or info.hash)
         if path is not None:
-            export_records(self._session, path, partial(Dataset(info).records))
+            export_records(self._session, path, partial(Dataset(info).records, ties=True))
 
     def _train(self) -> None:
         if self._shown is not None:
@@ -204,7 +209,7 @@ class DatasetRows:
 
     def _found(self, text: str) -> list[Row]:
         if not self._all:
-            self._all = [_row(number, record) for number, record in enumerate(self._dataset.records(), 1)]
+            self._all = [_row(number, record) for number, record in enumerate(self._dataset.records(ties=True), 1)]
         words = text.casefold().split()
         return [row for row in self._all if all(word_ in row["all"] for word_ in words)]
 
@@ -217,11 +222,17 @@ def _row(number: int, record: Record) -> Row:
         "record": record,
         "prompt": prompt,
         **texts,
-        "strength": getattr(record, "strength", 0),
+        "verdict": _verdict(record),
         "split": split_of(record.prompt),
         "source": record.source,
         "all": " ".join((prompt, *texts.values(), record.source)).casefold(),
     }
+
+
+def _verdict(record: Record) -> str:
+    if isinstance(record, Comparison):
+        return degree(record.strength)
+    return liked_word(record.liked) if isinstance(record, Rating) else ""
 
 
 def _order(value: Any) -> tuple[int, Any]:
@@ -251,10 +262,17 @@ def _columns() -> list[Column]:
 
 
 def _row_columns(kind: str) -> list[Column]:
-    texts = {"prompts": (), "demonstrations": ("completion",), "comparisons": ("chosen", "rejected")}[kind]
+    texts = {
+        "prompts": (),
+        "demonstrations": ("completion",),
+        "comparisons": ("chosen", "rejected"),
+        "ratings": ("completion",),
+    }[kind]
+    verdict = Column("verdict", word(COLUMNS["verdict"]), 116 if kind == "comparisons" else 88)
     return [
         Column("id", "#", 60, right=True),
         Column("prompt", word(FIELDS["prompt"])),
         *(Column(name, word(FIELDS[name])) for name in texts),
+        *([verdict] if kind in ("comparisons", "ratings") else []),
         Column("split", word(COLUMNS["split"]), 76, lambda side: word(SPLITS.get(str(side), ""))),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from rlhf_engine.data.reading import Preview
+from rlhf_engine.data.task_files import EXAMPLES, MOST_EXAMPLES
 from rlhf_engine.tasks.import_data.spec import ImportSpec
 from studio.forms import Combo
 from studio.panels.data.words import FIELDS, KINDS, LAYOUTS, word
@@ -16,25 +18,28 @@ from studio.theme.tokens import CONTROL, S2, S3
 from studio.widgets import Card, PlainLabel, ghost_button
 
 _ASKED = {
-    "native": ("prompt", "completion", "chosen", "rejected", "strength", "source"),
+    "native": ("prompt", "completion", "chosen", "rejected", "strength", "liked", "rating", "source"),
     "hh": ("chosen", "rejected"),
     "trl": ("prompt", "chosen", "rejected", "strength"),
     "sharegpt": ("conversations", "chosen", "rejected", "system", "tools"),
-    "messages": ("messages", "system", "tools"),
-    "kto": ("messages", "prompt", "completion", "label"),
+    "messages": ("messages", "system", "tools", "liked", "rating"),
+    "kto": ("messages", "conversations", "prompt", "completion", "label"),
+    "task": ("definition", "examples", "input", "output", "scores", "source"),
     "alpaca": ("instruction", "input", "output", "chosen", "rejected", "history", "system"),
     "text": ("prompt",),
 }
 _NOT_ASKED = {  # by a kind: its records have no such part
-    "prompts": {"completion", "output", "chosen", "rejected", "strength"},
+    "prompts": {"completion", "output", "scores", "chosen", "rejected", "strength", "liked", "rating"},
     "demonstrations": {"rejected", "strength"},
-    "comparisons": {"completion", "output"},
+    "comparisons": {"completion", "output", "liked", "rating"},
+    "ratings": {"chosen", "rejected", "strength"},
 }
 _ALWAYS = {"hh", "sharegpt", "kto"}  # whose parts cannot be told apart without the others
+_OFTEN_ABSENT = {"liked", "rating", "scores", "conversations"}  # asked where they are, or where the kind needs them
 
 
 class ImportChoices(QWidget):
-    """`begin(path, preview)` fills it from what was recognised; `spec()` is what a person made of it."""
+    """`begin(path, preview, more)` fills it from what was recognised; `spec()` is what a person made of it."""
 
     changed = Signal()
 
@@ -42,17 +47,23 @@ class ImportChoices(QWidget):
         super().__init__(parent)
         self._path = Path()
         self._preview: Preview | None = None
+        self._more: tuple[Path, ...] = ()
         self._filling = False
         self.kind, self.layout_ = Combo(), Combo()
         for combo in (self.kind, self.layout_):
             combo.setMinimumContentsLength(10)
             combo.setSizeAdjustPolicy(Combo.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.name = QLineEdit()
+        self.examples = Combo()
+        for number in range(MOST_EXAMPLES + 1):
+            self.examples.addItem(str(number), number)
+        self.examples.setToolTip(self.tr("How many of a task's solved examples each of its prompts shows"))
         self.columns: dict[str, Combo] = {}
         self._form = _Form()
         self._form.add(self.tr("Holds"), self.kind)
         self._form.add(self.tr("Layout"), self.layout_)
         self._form.add(self.tr("Name"), self.name)
+        self._form.add(self.tr("Examples shown"), self.examples)
         what = Card(self.tr("What it is"))
         what.body.addLayout(self._form)
         self._columns_card = Card(self.tr("Which column is what"))
@@ -72,9 +83,10 @@ class ImportChoices(QWidget):
         layout.addStretch()
         self.kind.currentIndexChanged.connect(lambda _: self._choice_changed())
         self.layout_.currentIndexChanged.connect(lambda _: self._choice_changed())
+        self.examples.currentIndexChanged.connect(lambda _: self._say_changed())
 
-    def begin(self, path: Path, preview: Preview) -> None:
-        self._path, self._preview = path, preview
+    def begin(self, path: Path, preview: Preview, more: Sequence[Path] = ()) -> None:
+        self._path, self._preview, self._more = path, preview, tuple(more)
         self._filling = True
         self.kind.clear()
         found = word(KINDS[preview.kind]) if preview.kind else self.tr("not recognised")
@@ -88,7 +100,9 @@ class ImportChoices(QWidget):
         self.layout_.addItem(self.tr("Recognised: {0}").format(known) if preview.layout else known, "auto")
         for layout, title in LAYOUTS.items():
             self.layout_.addItem(word(title), layout)
-        self.name.setText(path.name)
+        self.name.setText(path.name if not more else "")
+        self.name.setPlaceholderText(self.tr("The files' names"))
+        self.examples.setCurrentIndex(self.examples.findData(EXAMPLES))
         self._filling = False
         self._show_columns(dict(preview.mapping))
 
@@ -99,6 +113,8 @@ class ImportChoices(QWidget):
             layout=self.layout_.currentData() or "auto",
             columns=self._mapping(),
             name=self.name.text().strip(),
+            more=[str(path) for path in self._more],
+            examples=self.examples.currentData(),
         )
 
     def _mapping(self) -> dict[str, str]:
@@ -109,10 +125,14 @@ class ImportChoices(QWidget):
         mapping = kept | {field: name for field, name in chosen.items() if name}
         return {} if mapping == self._preview.mapping else mapping
 
-    def _asked(self) -> list[str]:
+    def _layout(self) -> str:
         assert self._preview is not None
         layout = self.layout_.currentData()
-        layout = (self._preview.layout or "native") if layout in (None, "auto") else layout
+        return (self._preview.layout or "native") if layout in (None, "auto") else str(layout)
+
+    def _asked(self) -> list[str]:
+        assert self._preview is not None
+        layout = self._layout()
         kind = self.kind.currentData()
         kind = self._preview.kind if kind in (None, "auto") else kind
         fields = list(_ASKED[layout])
@@ -120,7 +140,9 @@ class ImportChoices(QWidget):
             fields += [field for field in self._preview.mapping if field in ("a", "b", "winner") and field in FIELDS]
         if layout in _ALWAYS or not kind:
             return fields
-        return [field for field in fields if field not in _NOT_ASKED[kind]]
+        told = self._preview.mapping
+        absent = _OFTEN_ABSENT - told.keys() - ({"liked", "rating"} if kind == "ratings" else set())
+        return [field for field in fields if field not in _NOT_ASKED[kind] | absent]
 
     def _show_columns(self, mapping: dict[str, str]) -> None:
         assert self._preview is not None
@@ -140,6 +162,7 @@ class ImportChoices(QWidget):
             self.columns[field] = combo
             self._columns_form.add(word(FIELDS[field]), combo)
         self.unknown.setVisible(not self._preview.layout)
+        self._form.setRowVisible(self.examples, self._layout() == "task")
         self._filling = False
         self._say_changed()
 

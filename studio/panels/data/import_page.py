@@ -49,6 +49,7 @@ class ImportPage(QWidget):
         super().__init__(parent)
         self._session = session
         self.path: Path | None = None
+        self.more: tuple[Path, ...] = ()
         self.preview: Preview | None = None
         self.run_id = ""
         self._feed: RunFeed | None = None
@@ -77,6 +78,7 @@ class ImportPage(QWidget):
         """Ask for a file."""
         self._stop_listening()
         self.path = self.preview = None
+        self.more = ()
         self.looking.clear()
         self.title.setText(self.tr("Import a file"))
         self.about.setText("")
@@ -84,20 +86,20 @@ class ImportPage(QWidget):
 
     def choose(self) -> None:
         start = str(self._session.recall("data/import_folder", "") or Path.home())
-        chosen, _ = QFileDialog.getOpenFileName(
+        chosen, _ = QFileDialog.getOpenFileNames(
             self, self.tr("Import a file"), start, self.tr("Data files ({0});;All files (*)").format(FILES)
         )
         if chosen:
-            self.open(Path(chosen))
+            self.open(*map(Path, chosen))
 
-    def open(self, path: Path) -> None:
-        """Look at a file, unless one is being imported just now."""
+    def open(self, path: Path, *more: Path) -> None:
+        """Look at a file, at several that become one dataset, or at a folder of them; unless one is being imported."""
         if self.run_id and self._feed is not None:
             self._session.toast(self.tr("Wait until {0} has been imported.").format(self._name()), "warn")
             return
         self._session.remember("data/import_folder", str(path.parent))
-        self.path = path
-        self.title.setText(path.name)
+        self.path, self.more = path, more
+        self.title.setText(self._name())
         self.about.setText(str(path.parent))
         self.preview = None
         self.looking.clear()
@@ -154,7 +156,7 @@ class ImportPage(QWidget):
     def _seen(self, preview: Preview) -> None:
         assert self.path is not None
         self.preview = preview
-        self.looking.begin(self.path, preview)
+        self.looking.begin(self.path, preview, self.more)
         self._show(self.looking)
 
     def _unreadable(self, error: BaseException) -> None:
@@ -188,7 +190,9 @@ class ImportPage(QWidget):
         self.run_id = ""
 
     def _name(self) -> str:
-        return self.path.name if self.path is not None else ""
+        if self.path is None or not self.more:
+            return self.path.name if self.path is not None else ""
+        return self.tr("{0} and {1} more").format(self.path.name, len(self.more))
 
     def _make_drop_step(self) -> QWidget:
         return EmptyState(
@@ -196,8 +200,9 @@ class ImportPage(QWidget):
             self.tr("Drop a file here, or choose one."),
             (self.tr("Choose a file…"), self.choose),
             detail=self.tr(
-                "Prompts, demonstrations or comparisons as JSONL, JSON, CSV, TSV, Parquet or text, also gzipped. "
-                "Common layouts are recognised; the file itself is not changed."
+                "Prompts, demonstrations, comparisons or ratings as JSONL, JSON, CSV, TSV, Parquet or text, also "
+                "gzipped. Several files or a folder of them become one dataset. Common layouts are recognised; the "
+                "files themselves are not changed."
             ),
         )
 

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from rlhf_engine.data.writing import guarded
 from studio.panels.data.adding import AddToProject
 from studio.panels.data.files import ask_where, open_folder
-from studio.panels.data.words import COLUMNS, LAYOUTS, counted, word
+from studio.panels.data.words import COLUMNS, LAYOUTS, counted, place, word
 from studio.session import Session
 from studio.theme.tokens import S2, S3
 from studio.widgets import Card, Column, EmptyState, Pill, PlainLabel, RecordTable, button, ghost_button
@@ -58,10 +58,16 @@ class ImportReport(QWidget):
         rows, out = int(facts["rows"]), int(facts["rejected"])
         self.summary.setText(self.tr("{0} were imported from {1}.").format(counted(facts["kind"], rows), file))
         layout = word(LAYOUTS.get(str(facts["layout"]), str(facts["layout"])))
+        told = ""
+        if ties := facts.get("ties"):
+            told = self.tr(" Ties: {0}.").format(f"{ties:,}")
+        elif "liked" in facts:
+            told = self.tr(" {0} are liked, {1} are not.").format(f"{facts['liked']:,}", f"{rows - facts['liked']:,}")
         self.about.setText(
             self.tr("{0} to train on, {1} held out by prompt. Layout: {2}. Kept as the dataset {3}.").format(
                 f"{facts['train']:,}", f"{facts['heldout']:,}", layout, self._ref.removeprefix("dataset:")
             )
+            + told
         )
         self.kept.set(self.tr("{0} kept").format(f"{rows:,}"))
         self.left_out.set(self.tr("{0} of {1} left out").format(f"{out:,}", f"{facts['total']:,}"))
@@ -130,7 +136,8 @@ def read_report(path: Path) -> list[Row]:
         for number, line in enumerate(file):
             if number == MOST:
                 break
-            rows.append({"id": number, **json.loads(line)})
+            row = json.loads(line)
+            rows.append({"id": number, **row, "line": place(row["line"], row.get("file", ""))})
     return rows
 
 
@@ -144,4 +151,5 @@ def save_report(report: Path, path: Path) -> None:
         writer.writerow(("line", "field", "reason"))
         for line in lines:
             row = json.loads(line)
-            writer.writerow((row["line"], guarded(row["field"]), guarded(row["reason"])))
+            where = row["line"] if "file" not in row else guarded(f"{row['file']}, {row['line']}")
+            writer.writerow((where, guarded(row["field"]), guarded(row["reason"])))

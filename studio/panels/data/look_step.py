@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,15 @@ from studio.background import Errand
 from studio.panels.data.import_choices import ImportChoices
 from studio.panels.data.looking import LOOKED_AT, Look, look
 from studio.panels.data.record_detail import RecordDetail
-from studio.panels.data.words import COLUMNS, FIELDS, KINDS, LAYOUTS, cell, counted, word
+from studio.panels.data.words import COLUMNS, FIELDS, KINDS, LAYOUTS, cell, counted, place, word
 from studio.session import Session
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import Column, EmptyState, PlainLabel, RecordTable, primary_button
 
 
 class LookStep(QWidget):
-    """`begin(path, preview)` shows a file; `look` is what its first rows would become as `choices` stand, None until
-    that is known. `accepted` when the person wants it imported.
+    """`begin(path, preview, more)` shows the first of the files; `look` is what their first rows would become as
+    `choices` stand, None until that is known. `accepted` when the person wants them imported.
     """
 
     accepted = Signal()
@@ -50,11 +51,11 @@ class LookStep(QWidget):
         self.look = None
         self.import_button.setEnabled(False)
 
-    def begin(self, path: Path, preview: Preview) -> None:
+    def begin(self, path: Path, preview: Preview, more: Sequence[Path] = ()) -> None:
         self.clear()
         self._path = path
         self._show_rows(preview)
-        self.choices.begin(path, preview)
+        self.choices.begin(path, preview, more)
 
     def _look_soon(self) -> None:
         self.import_button.setEnabled(False)
@@ -77,7 +78,7 @@ class LookStep(QWidget):
             return
         self.look = seen
         rows = [
-            {"id": number, "line": row.line, "field": row.field, "reason": row.reason}
+            {"id": number, "line": place(row.line, row.file), "field": row.field, "reason": row.reason}
             for number, row in enumerate(seen.rejected)
         ]
         self.issues.set_rows(rows)
@@ -189,9 +190,9 @@ class LookStep(QWidget):
         sides = QSplitter(Qt.Orientation.Horizontal)
         sides.addWidget(scroll)
         right = QWidget()
-        place = QVBoxLayout(right)
-        place.setContentsMargins(S4, 0, 0, 0)
-        place.addWidget(self.tabs)
+        around = QVBoxLayout(right)
+        around.setContentsMargins(S4, 0, 0, 0)
+        around.addWidget(self.tabs)
         sides.addWidget(right)
         sides.setSizes([360, 740])
         sides.setStretchFactor(1, 1)

@@ -38,7 +38,7 @@ def first_look(path: Path) -> Preview:
 def look(spec: ImportSpec) -> Look:
     """Read the first thousand rows as the import would."""
     try:
-        reading, records = reading_of(spec.path, spec.kind, spec.layout, spec.columns)
+        reading, records = reading_of([spec.path, *spec.more], spec.kind, spec.layout, spec.columns, spec.examples)
     except DataError as error:
         return Look(error=error)
     shown: list[Record] = []

@@ -1,4 +1,4 @@
-"""What people gave and what was made of it: four tables, and files in and out."""
+"""What people gave and what was made of it: five tables, and files in and out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class DataPanel(QWidget):
         self._session = session
         self._undo: list[tuple[str, Callable[[], object]]] = []
         self.setAcceptDrops(True)
-        self.header = PanelHeader(self.tr("Data"), self.tr("Prompts, demonstrations, comparisons and datasets"))
+        self.header = PanelHeader(
+            self.tr("Data"), self.tr("Prompts, demonstrations, comparisons, ratings and datasets")
+        )
         self.undo_button = button(self.tr("Undo"), self.undo, icon="undo", tip=self.tr("Ctrl+Z"))
         self.undo_button.setEnabled(False)
         self.header.add(self.undo_button)
@@ -162,7 +164,8 @@ class DataPanel(QWidget):
     def _announce_all(self) -> None:
         from rlhf_engine.store.labels import Changed
 
-        self._session.announce(Changed.PROMPTS | Changed.DEMONSTRATIONS | Changed.COMPARISONS | Changed.PAIRS)
+        records = Changed.PROMPTS | Changed.DEMONSTRATIONS | Changed.COMPARISONS | Changed.PAIRS | Changed.RATINGS
+        self._session.announce(records)
 
     # --- news ----------------------------------------------------------------------------------------------------
 
@@ -194,7 +197,7 @@ class DataPanel(QWidget):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         urls = event.mimeData().urls()
-        if len(urls) == 1 and urls[0].isLocalFile() and Path(urls[0].toLocalFile()).is_file():
+        if urls and all(url.isLocalFile() and Path(url.toLocalFile()).exists() for url in urls):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
@@ -202,7 +205,7 @@ class DataPanel(QWidget):
         if urls and urls[0].isLocalFile() and self._session.project is not None:
             event.acceptProposedAction()
             self.show_import()
-            self.importing.open(Path(urls[0].toLocalFile()))
+            self.importing.open(*(Path(url.toLocalFile()) for url in urls))
 
     def _lay_out(self) -> None:
         line = QHBoxLayout()

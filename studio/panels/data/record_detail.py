@@ -7,8 +7,8 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from rlhf_engine.data.records import Prompt, Record, kind_of, split_of, text_of, turns_of, unpack_prompt
-from studio.panels.data.words import ROLES, SPLITS, STRENGTHS, source_word, verdict, when, word
+from rlhf_engine.data.records import Comparison, Prompt, Rating, Record, split_of, text_of, turns_of, unpack_prompt
+from studio.panels.data.words import ROLES, SPLITS, degree, liked_word, source_word, verdict, when, word
 from studio.theme.tokens import S1, S2, S3
 from studio.widgets import Pill, PlainLabel, PlainText
 
@@ -46,6 +46,8 @@ class RecordDetail(QWidget):
         prompt = unpack_prompt(row["prompt"], row["turns"])
         if kind == "comparisons":
             self._pill(verdict(row["winner"], row["strength"]), "good" if row["winner"] in "ab" else "muted")
+        elif kind == "ratings":
+            self._liked_pill(row["liked"])
         self._split_pill(prompt)
         if row.get("hidden"):
             self._pill(self.tr("retired"), "warn")
@@ -53,7 +55,7 @@ class RecordDetail(QWidget):
             self._pill(self.tr("flagged"), "warn")
         self._prompt(prompt)
         texts = {"prompt": text_of(prompt)}
-        if kind == "demonstrations":
+        if kind in ("demonstrations", "ratings"):
             self._section(self.tr("Answer"), row["completion"])
             texts["completion"] = row["completion"]
         elif kind == "comparisons":
@@ -73,21 +75,23 @@ class RecordDetail(QWidget):
     def show_record(self, record: Record) -> None:
         """A record of a dataset, or one that has just been read from a file."""
         self._clear()
-        kind = kind_of(record)
+        tied = isinstance(record, Comparison) and record.tied
+        if isinstance(record, Comparison):
+            self._pill(degree(record.strength), "muted" if tied else "good")
+        elif isinstance(record, Rating):
+            self._liked_pill(record.liked)
         self._split_pill(record.prompt)
-        if kind == "comparisons":
-            self._pill(word(STRENGTHS[record.strength]), "good")  # type: ignore[union-attr]
         self._prompt(record.prompt)
         texts = {"prompt": text_of(record.prompt)}
         names = {
             "completion": self.tr("Answer"),
-            "chosen": self.tr("Better answer"),
-            "rejected": self.tr("Worse answer"),
+            "chosen": self.tr("Answer A") if tied else self.tr("Better answer"),
+            "rejected": self.tr("Answer B") if tied else self.tr("Worse answer"),
         }
         for name, title in names.items():
             if hasattr(record, name):
                 texts[name] = getattr(record, name)
-                self._section(title, texts[name], name == "chosen")
+                self._section(title, texts[name], name == "chosen" and not tied)
         self._tell([source_word(record.source), _lengths(texts)], record.id)
 
     def clear(self) -> None:
@@ -117,6 +121,9 @@ class RecordDetail(QWidget):
 
     def _pill(self, text: str, tone: str) -> None:
         self._pills.addWidget(Pill(text, tone))
+
+    def _liked_pill(self, liked: Any) -> None:
+        self._pill(liked_word(liked), "good" if liked else "bad")
 
     def _split_pill(self, prompt: Prompt) -> None:
         side = split_of(prompt)

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPlainTextEdit, QS
 
 from rlhf_engine.data.records import Prompt, turns_of, unpack_prompt
 from studio.forms import Combo
-from studio.panels.data.words import ROLES, STRENGTHS, WINNERS, word
+from studio.panels.data.words import LIKED, ROLES, STRENGTHS, WINNERS, word
 from studio.theme.tokens import S1, S2, S3
 from studio.widgets import PlainLabel, button, ghost_button, icon_button, primary_button
 
@@ -39,6 +39,9 @@ class RecordEditor(QWidget):
             self.winner.addItem(word(WINNERS[key]), key)
         for degree, text in STRENGTHS.items():
             self.strength.addItem(word(text), degree)
+        self.liked = Combo()
+        for liked, text in LIKED.items():
+            self.liked.addItem(word(text), liked)
         self.comment = QLineEdit()
         self.comment.setPlaceholderText(self.tr("Comment"))
         self.winner.currentIndexChanged.connect(lambda _: self.strength.setEnabled(self.winner.currentData() in "ab"))
@@ -46,6 +49,7 @@ class RecordEditor(QWidget):
         self._answers = self._block((self.tr("Answer"), self.completion))
         self._pair = self._block((self.tr("Answer A"), self.a), (self.tr("Answer B"), self.b))
         self._verdict = self._verdict_row()
+        self._liking = self._liked_row()
         self.note = PlainLabel(tone="muted", wrap=True)
         self._lay_out()
 
@@ -56,17 +60,21 @@ class RecordEditor(QWidget):
             "prompts": (self.tr("New prompt"), self.tr("Edit the prompt")),
             "demonstrations": (self.tr("New demonstration"), self.tr("Edit the demonstration")),
             "comparisons": (self.tr("New comparison"), self.tr("Judge again")),
+            "ratings": (self.tr("New rating"), self.tr("Edit the rating")),
         }
         self.title.setText(titles[kind][row is not None])
         self.prompt.set_value(unpack_prompt(row["prompt"], row["turns"]) if row else "")
-        self.completion.setPlainText(row["completion"] if row and kind == "demonstrations" else "")
+        answered = kind in ("demonstrations", "ratings")
+        self.completion.setPlainText(row["completion"] if row and answered else "")
+        self.liked.setCurrentIndex(self.liked.findData(bool(row["liked"]) if row and kind == "ratings" else True))
         for side, box in (("a", self.a), ("b", self.b)):
             box.setPlainText(row[side] if row and kind == "comparisons" else "")
         judged = kind == "comparisons" and row is not None
         self.winner.setCurrentIndex(max(0, self.winner.findData(row["winner"] if row and judged else "a")))
         self.strength.setCurrentIndex(self.strength.findData(row["strength"] if row and judged else 2))
         self.comment.setText(row.get("comment", "") if row else "")
-        self._answers.setVisible(kind == "demonstrations")
+        self._answers.setVisible(answered)
+        self._liking.setVisible(kind == "ratings")
         self._pair.setVisible(kind == "comparisons")
         self._verdict.setVisible(kind == "comparisons")
         for widget in (self.a, self.b):
@@ -89,9 +97,12 @@ class RecordEditor(QWidget):
                 return verdict
             texts = {"a": self.a.toPlainText(), "b": self.b.toPlainText()}
             return {"prompt": self.prompt.value(), **texts, **verdict}
-        if self.kind == "demonstrations":
-            return {"prompt": self.prompt.value(), "completion": self.completion.toPlainText()}
-        return {"prompt": self.prompt.value()}
+        values: dict[str, Any] = {"prompt": self.prompt.value()}
+        if self.kind in ("demonstrations", "ratings"):
+            values["completion"] = self.completion.toPlainText()
+        if self.kind == "ratings":
+            values["liked"] = self.liked.currentData()
+        return values
 
     def show_error(self, text: str) -> None:
         self.error.setText(text)
@@ -103,7 +114,7 @@ class RecordEditor(QWidget):
         fields = QVBoxLayout(inside)
         fields.setContentsMargins(0, 0, S2, 0)
         fields.setSpacing(S3)
-        for widget in (self.prompt, self._answers, self._pair, self._verdict):
+        for widget in (self.prompt, self._answers, self._liking, self._pair, self._verdict):
             fields.addWidget(widget)
         fields.addStretch()
         scroll = QScrollArea()
@@ -137,6 +148,16 @@ class RecordEditor(QWidget):
         for title, box in fields:
             layout.addWidget(PlainLabel(title, tone="muted"))
             layout.addWidget(box)
+        return block
+
+    def _liked_row(self) -> QWidget:
+        block = QWidget()
+        layout = QVBoxLayout(block)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(S1)
+        layout.addWidget(PlainLabel(self.tr("Is it a good answer"), tone="muted"))
+        layout.addWidget(self.liked, 0, Qt.AlignmentFlag.AlignLeft)
+        self.liked.setAccessibleName(self.tr("Is it a good answer"))
         return block
 
     def _verdict_row(self) -> QWidget:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlhf_engine.data.records import split_of, unpack_prompt
 from studio.panels.data.sources import BackgroundSource
-from studio.panels.data.words import COLUMNS, FIELDS, SPLITS, source_word, verdict, when, word
+from studio.panels.data.words import COLUMNS, FIELDS, SPLITS, liked_word, source_word, verdict, when, word
 from studio.session import Session
 from studio.widgets import Column, Query, RecordTable
 
@@ -89,6 +89,11 @@ def columns(kind: str) -> list[Column]:
             Column("a", word(FIELDS["a"]), tone=_tone),
             Column("b", word(FIELDS["b"]), tone=_tone),
             Column("verdict", word(COLUMNS["verdict"]), 136, sortable=False, tone=_tone),
+        ],
+        "ratings": [
+            prompt,
+            Column("completion", word(FIELDS["completion"]), tone=_tone),
+            Column("liked", word(COLUMNS["verdict"]), 88, liked_word, tone=_tone),
         ],
     }[kind]
     split = Column("split", word(COLUMNS["split"]), 76, _split_word, sortable=False, tone=_tone)

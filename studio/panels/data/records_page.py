@@ -1,4 +1,4 @@
-"""Prompts, demonstrations or comparisons of the project: a table, and beside it the record that is selected."""
+"""One kind of record of the project: a table, and beside it the record that is selected."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class RecordsPage(QWidget):
         super().__init__(parent)
         self._session, self.kind = session, kind
         self._slices: Slices | None = None
+        self._replaced: dict[str, str] = {}
         self.table = RecordTable(columns(kind))
         self.rows = RecordRows(session, kind, self.table)
         self.retired = QCheckBox(self.tr("Show retired"))
@@ -156,25 +157,29 @@ class RecordsPage(QWidget):
         who = author()
         try:
             if row is not None:
-                id_ = labels.edit(self.kind, row["id"], who, **values)
+                id_ = self._edit(row["id"], values)
                 old = {name: _old(row, name) for name in values}
                 undo: Undo = partial(self._undo_edit, id_, old)
                 text = self.tr("The record was replaced.")
             elif self.kind == "prompts":
                 id_, changed = labels.add_prompt(values["prompt"], "human", who)
-                undo = partial(labels.retire, self.kind, id_, who)
+                undo = partial(self._undo_add, id_)
                 text = self.tr("The prompt was added.")
                 if not changed:
                     self.editor.show_error(self.tr("This prompt is there already."))
                     return
             elif self.kind == "demonstrations":
                 id_, _ = labels.add_demonstration(values["prompt"], values["completion"], "human", who)
-                undo = partial(labels.retire, self.kind, id_, who)
+                undo = partial(self._undo_add, id_)
                 text = self.tr("The demonstration was added.")
+            elif self.kind == "ratings":
+                id_, _ = labels.add_rating(**values, source="human", author=who)
+                undo = partial(self._undo_add, id_)
+                text = self.tr("The rating was added.")
             else:
                 labels.add_many("comparisons", [values], "human", who)
                 id_ = labels.page("comparisons", limit=1, descending=True)[0]["id"]
-                undo = partial(labels.retire, self.kind, id_, who)
+                undo = partial(self._undo_add, id_)
                 text = self.tr("The comparison was added.")
         except EngineError as error:
             self.editor.show_error(sentence(error))
@@ -184,8 +189,22 @@ class RecordsPage(QWidget):
         self.table.select(id_)
         self.done.emit(text, undo)
 
+    def _edit(self, id_: str, values: dict[str, Any]) -> str:
+        new = self._session.labels.edit(self.kind, id_, author(), **values)
+        self._replaced[id_] = new
+        return new
+
+    def _standing(self, id_: str) -> str:
+        """The record that has taken this one's place: an edit, and taking an edit back, are later rows."""
+        while id_ in self._replaced:
+            id_ = self._replaced[id_]
+        return id_
+
     def _undo_edit(self, id_: str, old: dict[str, Any]) -> None:
-        self._session.labels.edit(self.kind, id_, author(), **old)
+        self._edit(self._standing(id_), old)
+
+    def _undo_add(self, id_: str) -> None:
+        self._session.labels.retire(self.kind, self._standing(id_), author())
 
     def _mark(self, rows: list[Row], retire: bool) -> None:
         if not rows or self._slices is not None:
@@ -200,7 +219,7 @@ class RecordsPage(QWidget):
 
         def undo() -> None:
             for id_ in ids[: slices.done]:
-                back(self.kind, id_, who)
+                back(self.kind, self._standing(id_), who)
 
         def finished(done: int) -> None:
             self._slices = None
@@ -311,8 +330,13 @@ class RecordsPage(QWidget):
             "prompts": self.tr("Questions that the model should learn to answer belong here."),
             "demonstrations": self.tr("Prompts with an answer worth imitating belong here."),
             "comparisons": self.tr("Pairs of answers of which a person has said which is better belong here."),
+            "ratings": self.tr("Single answers of which a person has said whether they like them belong here."),
         }
-        icons = {"prompts": "comment-question-outline", "demonstrations": "school-outline"}
+        icons = {
+            "prompts": "comment-question-outline",
+            "demonstrations": "school-outline",
+            "ratings": "thumbs-up-down-outline",
+        }
         other = [(self.tr("Write one"), self.add)]
         if self.kind == "comparisons":
             other.append((self.tr("Judge pairs"), lambda: self._session.go("compare")))
@@ -360,4 +384,6 @@ def author() -> str:
 
 
 def _old(row: Row, name: str) -> Any:
-    return unpack_prompt(row["prompt"], row["turns"]) if name == "prompt" else row[name]
+    if name == "prompt":
+        return unpack_prompt(row["prompt"], row["turns"])
+    return bool(row[name]) if name == "liked" else row[name]

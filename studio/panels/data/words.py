@@ -12,11 +12,13 @@ KINDS: dict[str, str] = {
     "prompts": str(QT_TRANSLATE_NOOP("Data", "Prompts")),
     "demonstrations": str(QT_TRANSLATE_NOOP("Data", "Demonstrations")),
     "comparisons": str(QT_TRANSLATE_NOOP("Data", "Comparisons")),
+    "ratings": str(QT_TRANSLATE_NOOP("Data", "Ratings")),
 }
 COUNTED: dict[str, str] = {
     "prompts": str(QT_TRANSLATE_NOOP("Data", "{0} prompts")),
     "demonstrations": str(QT_TRANSLATE_NOOP("Data", "{0} demonstrations")),
     "comparisons": str(QT_TRANSLATE_NOOP("Data", "{0} comparisons")),
+    "ratings": str(QT_TRANSLATE_NOOP("Data", "{0} ratings")),
 }
 LAYOUTS: dict[str, str] = {
     "native": str(QT_TRANSLATE_NOOP("Data", "One column per field")),
@@ -25,6 +27,7 @@ LAYOUTS: dict[str, str] = {
     "sharegpt": str(QT_TRANSLATE_NOOP("Data", "Conversations (ShareGPT)")),
     "messages": str(QT_TRANSLATE_NOOP("Data", "Messages with roles")),
     "kto": str(QT_TRANSLATE_NOOP("Data", "Liked or not (KTO)")),
+    "task": str(QT_TRANSLATE_NOOP("Data", "Whole tasks (Super-NaturalInstructions)")),
     "alpaca": str(QT_TRANSLATE_NOOP("Data", "Instruction, input, output (Alpaca)")),
     "text": str(QT_TRANSLATE_NOOP("Data", "Plain text, a prompt a line")),
 }
@@ -36,12 +39,17 @@ FIELDS: dict[str, str] = {
     "rejected": str(QT_TRANSLATE_NOOP("Data", "Worse answer")),
     "a": str(QT_TRANSLATE_NOOP("Data", "Answer A")),
     "b": str(QT_TRANSLATE_NOOP("Data", "Answer B")),
-    "winner": str(QT_TRANSLATE_NOOP("Data", "Winner (a or b)")),
-    "strength": str(QT_TRANSLATE_NOOP("Data", "Strength (1 to 3)")),
+    "winner": str(QT_TRANSLATE_NOOP("Data", "Winner (a, b or tie)")),
+    "strength": str(QT_TRANSLATE_NOOP("Data", "Strength (1 to 3, 0 a tie)")),
     "messages": str(QT_TRANSLATE_NOOP("Data", "Messages")),
     "conversations": str(QT_TRANSLATE_NOOP("Data", "Conversations")),
     "label": str(QT_TRANSLATE_NOOP("Data", "Liked (true or false)")),
+    "liked": str(QT_TRANSLATE_NOOP("Data", "Liked (yes or no)")),
+    "rating": str(QT_TRANSLATE_NOOP("Data", "Rating (1 to 5)")),
     "instruction": str(QT_TRANSLATE_NOOP("Data", "Instruction")),
+    "definition": str(QT_TRANSLATE_NOOP("Data", "Definition")),
+    "examples": str(QT_TRANSLATE_NOOP("Data", "Solved examples")),
+    "scores": str(QT_TRANSLATE_NOOP("Data", "Scores of choices")),
     "input": str(QT_TRANSLATE_NOOP("Data", "Input")),
     "output": str(QT_TRANSLATE_NOOP("Data", "Answer")),
     "history": str(QT_TRANSLATE_NOOP("Data", "Earlier exchanges")),
@@ -55,6 +63,10 @@ WINNERS: dict[str, str] = {
     "tie": str(QT_TRANSLATE_NOOP("Data", "Tie")),
     "both_bad": str(QT_TRANSLATE_NOOP("Data", "Both bad")),
     "skip": str(QT_TRANSLATE_NOOP("Data", "Skipped")),
+}
+LIKED: dict[bool, str] = {
+    True: str(QT_TRANSLATE_NOOP("Data", "Liked")),
+    False: str(QT_TRANSLATE_NOOP("Data", "Not liked")),
 }
 STRENGTHS: dict[int, str] = {
     1: str(QT_TRANSLATE_NOOP("Data", "slightly better")),
@@ -124,6 +136,20 @@ def verdict(winner: Any, strength: Any = 2) -> str:
         return word(WINNERS.get(str(winner), str(winner)))
     degree = word(STRENGTHS.get(strength, STRENGTHS[2]))
     return QCoreApplication.translate("Data", "{0} is {1}").format(word(WINNERS[str(winner)]), degree)
+
+
+def degree(strength: int) -> str:
+    """ "much better" of a comparison whose better answer is known, "Tie" of one without."""
+    return word(STRENGTHS[strength] if strength in STRENGTHS else WINNERS["tie"])
+
+
+def liked_word(liked: Any) -> str:
+    return word(LIKED[bool(liked)])
+
+
+def place(line: Any, file: str) -> Any:
+    """The line of a row; with its file where there are several."""
+    return f"{file}, {line}" if file else line
 
 
 def cell(value: Any) -> str:

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QApplication
 
 from rlhf_engine.data.datasets import freeze
 from rlhf_engine.data.reading import read
-from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
+from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Rating
 from studio.panels.data import DataPanel
 from studio.panels.data import files as data_files
 from studio.panels.data.adding import AddToProject, as_row
@@ -25,7 +25,7 @@ from studio.panels.data.datasets_page import DatasetRows
 from studio.panels.data.import_report import save_report
 from studio.panels.data.slices import Slices
 from studio.panels.data.words import verdict, when
-from studio.widgets import Query
+from studio.widgets import Pill, Query
 
 REAL = Path(os.environ.get("RLHF_REAL_DATA", Path(__file__).parents[4] / "shared" / "real")) / "data"
 
@@ -64,6 +64,11 @@ def settle(qtbot: Any, panel: DataPanel, seconds: float = 30) -> None:
     )
 
 
+def pills(detail: Any) -> list[str]:
+    """The words in the rounded frames above a record."""
+    return [pill.text() for pill in detail.findChildren(Pill) if pill.isVisible()]
+
+
 def import_now(qtbot: Any, panel: DataPanel, path: Path) -> None:
     panel.show_import()
     panel.importing.open(path)
@@ -82,7 +87,8 @@ def test_the_tables_show_what_the_project_holds(real_session, show) -> None:
     assert counts["prompts"] > 1000
     for kind, page in panel.pages.items():
         assert page.table.model.rowCount() == counts[kind]
-        assert panel.tabs.tabText(list(panel.pages).index(kind)).endswith(f"{counts[kind]:,}")
+        ends = f"{counts[kind]:,}" if counts[kind] else kind[1:]
+        assert panel.tabs.tabText(list(panel.pages).index(kind)).endswith(ends)
 
 
 def test_a_selected_record_is_shown_whole_and_as_plain_text(session, show, qtbot) -> None:
@@ -149,7 +155,8 @@ def test_a_record_is_added_edited_retired_and_each_step_taken_back(session, show
     assert session.labels.count("prompts") == 1
     panel.undo()
     assert [row["prompt"] for row in session.labels.page("prompts")] == ["What is a lamp?"]
-    assert panel.undo_button.isEnabled()
+    panel.undo()
+    assert session.labels.count("prompts") == 0 and not panel.undo_button.isEnabled()
 
 
 def test_a_comparison_is_written_and_judged_again(session, show) -> None:
@@ -174,6 +181,77 @@ def test_a_comparison_is_written_and_judged_again(session, show) -> None:
     panel.undo()
     (record,) = session.labels.records("comparisons")
     assert (record.chosen, record.strength) == ("4", 2)
+
+
+def test_a_rating_is_written_changed_and_taken_back(session, show) -> None:
+    panel = show(session)
+    panel.show_kind("ratings")
+    page = panel.pages["ratings"]
+    page.add()
+    assert page.editor.liked.isVisible() and not page.editor.winner.isVisible()
+    page.editor.prompt.turns[0].box.setPlainText("2 + 2?")
+    page.editor.completion.setPlainText("5")
+    page.editor.liked.setCurrentIndex(page.editor.liked.findData(False))
+    page.editor.saved.emit()
+    (record,) = session.labels.records("ratings")
+    assert (record.prompt, record.completion, record.liked, record.source) == ("2 + 2?", "5", False, "human")
+
+    page.table.view.selectRow(0)
+    assert "Not liked" in pills(page.detail)
+    page.edit()
+    page.editor.completion.setPlainText("4")
+    page.editor.liked.setCurrentIndex(page.editor.liked.findData(True))
+    page.editor.saved.emit()
+    (record,) = session.labels.records("ratings")
+    assert (record.completion, record.liked) == ("4", True)
+    assert "Liked" in pills(page.detail)
+    panel.undo()
+    (record,) = session.labels.records("ratings")
+    assert (record.completion, record.liked) == ("5", False)
+    panel.undo()
+    assert session.labels.count("ratings") == 0  # although its row is not the one that was added first
+    assert not panel.undo_button.isEnabled()
+
+
+def test_ratings_are_shown_sorted_filtered_and_exported(session, show, qtbot, tmp_path, monkeypatch) -> None:
+    session.labels.add_many("ratings", [Rating(f"Q{n}", f"A{n}", n % 3 == 0, "rule") for n in range(9)])
+    panel = show(session)
+    panel.show_kind("ratings")
+    page = panel.pages["ratings"]
+    model = page.table.model
+    assert panel.tabs.tabText(3) == "Ratings  9"
+    assert [model.headerData(n, Qt.Orientation.Horizontal) for n in range(3)] == ["Prompt", "Answer", "Verdict"]
+    assert [model.data(model.index(n, 2)) for n in range(3)] == ["Not liked", "Not liked", "Liked"]  # the newest first
+    model.sort(2, Qt.SortOrder.DescendingOrder)
+    assert [model.data(model.index(n, 2)) for n in range(4)] == ["Liked", "Liked", "Liked", "Not liked"]
+    page.table.filter.setText("a7")
+    qtbot.waitUntil(lambda: model.rowCount() == 1, timeout=2000)
+    for ending in ("csv", "jsonl"):
+        path = tmp_path / f"out.{ending}"
+        monkeypatch.setattr(data_files.QFileDialog, "getSaveFileName", lambda *_, path=path: (str(path), ""))
+        page.export()
+        qtbot.waitUntil(path.exists, timeout=10_000)
+        back = read(path)
+        assert (back.kind, [record.liked for record in back.records]) == ("ratings", [n % 3 == 0 for n in range(9)])
+
+
+def test_a_tie_is_called_a_tie_in_the_table_and_in_a_dataset(session, show, qtbot) -> None:
+    pairs = [Comparison("Why?", "Because.", "Hm."), Comparison("How?", "So.", "Thus.", 0)]
+    session.labels.add_many("comparisons", [as_row(pair) for pair in pairs])
+    panel = show(session)
+    panel.show_kind("comparisons")
+    page = panel.pages["comparisons"]
+    assert page.table.model.row(0)["verdict"] == "Tie"  # the newest first
+    page.freeze()
+    qtbot.waitUntil(lambda: panel.datasets.table.model.rowCount() == 1, timeout=10_000)
+    panel.show_kind("datasets")
+    panel.datasets.table.view.selectRow(0)
+    assert "Ties: 1" in panel.datasets.facts.text()
+    viewer = panel.datasets.viewer
+    qtbot.waitUntil(lambda: viewer.model.rowCount() == 2 and viewer.model.row(1) is not None, timeout=10_000)
+    assert [viewer.model.row(n)["verdict"] for n in range(2)] == ["better", "Tie"]
+    viewer.view.selectRow(1)
+    qtbot.waitUntil(lambda: "Tie" in pills(panel.datasets.detail), timeout=2000)
 
 
 def test_an_empty_record_is_refused_in_a_sentence(session, show) -> None:
@@ -380,6 +458,73 @@ def test_an_import_is_carried_out_reported_and_added(real_session, show, qtbot, 
     assert [view.text() for view in panel.datasets.detail.texts] == ["Q0", "good 0", "bad 0"]
 
 
+def test_ratings_are_imported_reported_and_added(real_session, show, qtbot, tmp_path) -> None:
+    path = tmp_path / "rated.csv"
+    path.write_text("prompt,completion,rating\n" + "".join(f"Q{n},A{n},{1 + n % 5}\n" for n in range(10)))
+    panel = show(real_session)
+    panel.show_import()
+    panel.importing.open(path)
+    settle(qtbot, panel)
+    looking = panel.importing.looking
+    assert looking.verdict.text().startswith("All 10 rows: 8 ratings, 2 left out.")
+    assert looking.choices.columns["rating"].currentData() == "rating"
+    assert looking.import_button.text() == "Import the ratings"
+    panel.importing.start()
+    report = panel.importing.report
+    qtbot.waitUntil(lambda: panel.importing.steps.currentWidget() is report, timeout=90_000)
+    assert report.summary.text() == "8 ratings were imported from rated.csv."
+    assert "4 are liked, 4 are not." in report.about.text()
+    qtbot.waitUntil(lambda: report.table.model.rowCount() == 2, timeout=5000)
+    assert report.table.model.row(0)["reason"] == "is 3 of 5, which is undecided"
+    report.adding.add()
+    qtbot.waitUntil(lambda: not report.adding.busy and report.adding.said.isVisible(), timeout=20_000)
+    assert [record.liked for record in real_session.labels.records("ratings")] == [False, False, True, True] * 2
+    panel.show_kind("ratings")
+    assert panel.pages["ratings"].table.model.rowCount() == 8
+
+
+def test_tasks_of_a_folder_show_their_examples_and_become_one_dataset(session, show, qtbot, tmp_path) -> None:
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    for name in ("task1_sums", "task2_more"):
+        solved = [{"input": f"{n} + {n}", "output": str(2 * n)} for n in range(3)]
+        body = {"Definition": ["Add."], "Positive Examples": solved, "Instances": [{"input": "3 + 4", "output": ["7"]}]}
+        (folder / f"{name}.json").write_text(json.dumps(body))
+    (folder / "task2_more.json").write_text(json.dumps({**body, "Instances": [*body["Instances"], {"input": "1"}]}))
+    panel = show(session)
+    panel.show_import()
+    page = panel.importing
+    page.open(folder)
+    settle(qtbot, panel)
+    looking = page.looking
+    assert (looking.look.kind, looking.look.layout, looking.look.good) == ("demonstrations", "task", 2)
+    assert looking.choices.examples.isVisible() and looking.look.records[0].prompt.count("Example") == 2
+    assert looking.issues.model.row(0)["line"] == "task2_more.json, 2"
+    looking.choices.examples.setCurrentIndex(looking.choices.examples.findData(3))
+    qtbot.waitUntil(lambda: looking.look.records[0].prompt.count("Example") == 3, timeout=5000)
+    page.start()
+    ((_, spec, _),) = session.quiet.submitted
+    assert (spec.path, spec.more, spec.examples) == (str(folder), [], 3)
+    page.stop()
+    page.begin()
+
+
+def test_several_chosen_files_are_imported_together(session, show, qtbot, tmp_path, monkeypatch) -> None:
+    paths = [tmp_path / f"{name}.jsonl" for name in "ab"]
+    for path in paths:
+        path.write_text(json.dumps({"prompt": path.stem, "completion": "x"}) + "\n")
+    panel = show(session)
+    panel.show_import()
+    page = panel.importing
+    monkeypatch.setattr("PySide6.QtWidgets.QFileDialog.getOpenFileNames", lambda *_: (list(map(str, paths)), ""))
+    page.choose()
+    settle(qtbot, panel)
+    assert page.title.text() == "a.jsonl and 1 more"
+    assert [record.prompt for record in page.looking.look.records] == ["a", "b"]
+    assert not page.looking.choices.examples.isVisible()
+    assert page.looking.choices.spec().more == [str(paths[1])]
+
+
 def test_an_import_that_keeps_nothing_says_why(real_session, show, qtbot, tmp_path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"prompt": "", "completion": "x"}\n' * 3)
@@ -426,6 +571,7 @@ def test_the_better_answer_is_not_always_a() -> None:
     first = sum(row["winner"] == "a" for row in rows)
     assert 60 < first < 140
     assert all(row[row["winner"]] == "good" for row in rows)
+    assert as_row(Comparison("Question 0", "good", "bad", 0))["winner"] == "tie"
     assert rows[0] == as_row(Comparison("Question 0", "good", "bad"))
 
 
@@ -471,6 +617,9 @@ def test_real_transcripts_are_imported_row_by_row(real_session, show, qtbot) -> 
         ("llama-factory-demo/dpo_en_demo.json", "comparisons", 300),
         ("llama-factory-demo/dpo_zh_demo.json", "comparisons", 300),
         ("llama-factory-demo/alpaca_en_demo.json", "demonstrations", 999),
+        ("llama-factory-demo/kto_en_demo.json", "ratings", 300),
+        ("natural-instructions/tasks", "demonstrations", 1000),
+        ("bigbench/snarks/task.json", "demonstrations", 181),
         ("gsm8k/test.jsonl", "demonstrations", 1000),
         ("tinystories/tinystories_val.txt", "prompts", 1000),
         ("truthfulqa/TruthfulQA.csv", "demonstrations", 790),
@@ -478,7 +627,7 @@ def test_real_transcripts_are_imported_row_by_row(real_session, show, qtbot) -> 
 )
 def test_real_files_are_recognised(session, show, qtbot, file, kind, good) -> None:
     path = REAL / file
-    if not path.is_file():
+    if not path.exists():
         pytest.skip(f"{path} is not here")
     panel = show(session)
     panel.show_import()
