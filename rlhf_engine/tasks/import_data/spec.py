@@ -31,7 +31,7 @@ class ImportSpec:
     more: list[str] = field(default_factory=list)
     examples: int = param(
         2,
-        "Examples in a prompt",
+        "Examples shown",
         "How many of a task's solved examples each of its prompts shows. Only files that hold one task have them.",
         between=(0, 4),
         source="Wang et al. 2022, Super-NaturalInstructions (two positive examples)",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
+from rlhf_engine.contract.fields import Param
 from rlhf_engine.data.reading import Preview
-from rlhf_engine.data.task_files import EXAMPLES, MOST_EXAMPLES
 from rlhf_engine.tasks.import_data.spec import ImportSpec
+from studio import engine_words
 from studio.forms import Combo
 from studio.panels.data.words import FIELDS, KINDS, LAYOUTS, word
 from studio.theme.tokens import CONTROL, S2, S3
-from studio.widgets import Card, PlainLabel, ghost_button
+from studio.widgets import Card, PlainLabel, ghost_button, set_tooltip
 
 _ASKED = {
     "native": ("prompt", "completion", "chosen", "rejected", "strength", "liked", "rating", "source"),
@@ -35,6 +37,8 @@ _NOT_ASKED = {  # by a kind: its records have no such part
     "ratings": {"chosen", "rejected", "strength"},
 }
 _ALWAYS = {"hh", "sharegpt", "kto"}  # whose parts cannot be told apart without the others
+_EXAMPLES = next(f for f in fields(ImportSpec) if f.name == "examples")
+_ABOUT_EXAMPLES: Param = _EXAMPLES.metadata["param"]
 _OFTEN_ABSENT = {"liked", "rating", "scores", "conversations"}  # asked where they are, or where the kind needs them
 
 
@@ -55,15 +59,15 @@ class ImportChoices(QWidget):
             combo.setSizeAdjustPolicy(Combo.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.name = QLineEdit()
         self.examples = Combo()
-        for number in range(MOST_EXAMPLES + 1):
+        for number in range(_ABOUT_EXAMPLES.between[1] + 1):
             self.examples.addItem(str(number), number)
-        self.examples.setToolTip(self.tr("How many of a task's solved examples each of its prompts shows"))
+        set_tooltip(self.examples, engine_words.word(_ABOUT_EXAMPLES.help))
         self.columns: dict[str, Combo] = {}
         self._form = _Form()
         self._form.add(self.tr("Holds"), self.kind)
         self._form.add(self.tr("Layout"), self.layout_)
         self._form.add(self.tr("Name"), self.name)
-        self._form.add(self.tr("Examples shown"), self.examples)
+        self._form.add(engine_words.word(_ABOUT_EXAMPLES.label), self.examples)
         what = Card(self.tr("What it is"))
         what.body.addLayout(self._form)
         self._columns_card = Card(self.tr("Which column is what"))
@@ -102,7 +106,7 @@ class ImportChoices(QWidget):
             self.layout_.addItem(word(title), layout)
         self.name.setText(path.name if not more else "")
         self.name.setPlaceholderText(self.tr("The files' names"))
-        self.examples.setCurrentIndex(self.examples.findData(EXAMPLES))
+        self.examples.setCurrentIndex(self.examples.findData(_EXAMPLES.default))
         self._filling = False
         self._show_columns(dict(preview.mapping))
 
@@ -135,14 +139,14 @@ class ImportChoices(QWidget):
         layout = self._layout()
         kind = self.kind.currentData()
         kind = self._preview.kind if kind in (None, "auto") else kind
-        fields = list(_ASKED[layout])
+        asked = list(_ASKED[layout])
         if layout == "native":
-            fields += [field for field in self._preview.mapping if field in ("a", "b", "winner") and field in FIELDS]
+            asked += [field for field in self._preview.mapping if field in ("a", "b", "winner") and field in FIELDS]
         if layout in _ALWAYS or not kind:
-            return fields
+            return asked
         told = self._preview.mapping
         absent = _OFTEN_ABSENT - told.keys() - ({"liked", "rating"} if kind == "ratings" else set())
-        return [field for field in fields if field not in _NOT_ASKED[kind] | absent]
+        return [field for field in asked if field not in _NOT_ASKED[kind] | absent]
 
     def _show_columns(self, mapping: dict[str, str]) -> None:
         assert self._preview is not None
