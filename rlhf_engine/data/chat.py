@@ -68,6 +68,17 @@ def render(tokenizer: Any, prompt: Prompt, completion: str | None = None, templa
     return Rendered(ids + answer, [False] * len(ids) + [True] * len(answer), eos_trained=True)
 
 
+def written_ids(tokenizer: Any, turns: list[Turn], template: str = "auto") -> list[int]:
+    """The ids of a conversation as it stands once the assistant's turn at its end is written, and nobody is asked yet.
+
+    Raises:
+        ModelError, DataError: see `render`.
+    """
+    if uses_chat_template(tokenizer, template):
+        return _chat_ids(tokenizer, turns, asks=False)
+    return _plain_ids(tokenizer, turns, asks=False)
+
+
 def answer_text(tokenizer: Any, ids: Sequence[int]) -> str:
     """The text of generated ids: without control tokens, and without the space that separates it from the prompt."""
     control = control_ids(tokenizer)
@@ -113,28 +124,28 @@ def _control_tokens(tokenizer: Any) -> dict[str, int]:
     return {text: i for text, i in tokens.items() if i != tokenizer.unk_token_id}
 
 
-def _plain_ids(tokenizer: Any, prompt: Prompt) -> list[int]:
-    ids = _encode(tokenizer, plain_text(prompt), split=True)
+def _plain_ids(tokenizer: Any, prompt: Prompt, asks: bool = True) -> list[int]:
+    ids = _encode(tokenizer, plain_text(prompt, asks), split=True)
     _refuse_control_ids(tokenizer, ids, expected=0)
     probe = tokenizer("a").input_ids
     begins = tokenizer.bos_token_id is not None and probe[:1] == [tokenizer.bos_token_id]
     return [tokenizer.bos_token_id, *ids] if begins else ids
 
 
-def plain_text(prompt: Prompt) -> str:
-    """A text as it is; turns as a transcript that ends where the assistant is to go on."""
+def plain_text(prompt: Prompt, asks: bool = True) -> str:
+    """A text as it is; turns as a transcript that ends where the assistant is to go on, unless it `asks` nothing."""
     if isinstance(prompt, str):
         return prompt
     heads = {"system": "", "user": _HUMAN, "assistant": f"{_ASSISTANT} "}
-    return "".join(heads[turn["role"]] + turn["content"] for turn in prompt) + _ASSISTANT
+    return "".join(heads[turn["role"]] + turn["content"] for turn in prompt) + (_ASSISTANT if asks else "")
 
 
-def _chat_ids(tokenizer: Any, turns: list[Turn]) -> list[int]:
+def _chat_ids(tokenizer: Any, turns: list[Turn], asks: bool = True) -> list[int]:
     """The template's ids. Where a turn quotes control tokens, the quotes are tokenised as ordinary letters."""
     control = _control_tokens(tokenizer)
     quoted = re.compile("|".join(re.escape(text) for text in sorted(control, key=len, reverse=True)) or r"(?!)")
     if not any(quoted.search(turn["content"]) for turn in turns):
-        text = _template(tokenizer, turns, add_generation_prompt=True)
+        text = _template(tokenizer, turns, add_generation_prompt=asks)
         ids = _encode(tokenizer, text, split=False)
         if _controls_in(tokenizer, ids) == len(quoted.findall(text)):
             return ids
@@ -149,7 +160,7 @@ def _chat_ids(tokenizer: Any, turns: list[Turn]) -> list[int]:
         return stand_in
 
     hidden = [{**turn, "content": quoted.sub(hide, turn["content"])} for turn in turns]
-    pieces = re.split(f"(\ue000{nonce}[0-9]+\ue001)", _template(tokenizer, hidden, add_generation_prompt=True))
+    pieces = re.split(f"(\ue000{nonce}[0-9]+\ue001)", _template(tokenizer, hidden, add_generation_prompt=asks))
     ids = []
     expected = 0
     own = re.compile("|".join(re.escape(text) for text in sorted(control, key=len, reverse=True)) or r"(?!)")
