@@ -15,7 +15,7 @@ from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import ModelSource
 from rlhf_engine.models.opening import adapters_of, lineage, settings_fingerprint
 from rlhf_engine.runtime.context import RunContext, scheduled
-from rlhf_engine.runtime.order import Order
+from rlhf_engine.runtime.order import Mixture, Order
 
 
 class Course:
@@ -28,7 +28,8 @@ class Course:
             if course.shows(step): ...
         course.produce("adapter", facts)
 
-    `role` is the adapter that is trained and becomes the result; `kept` is whatever else a checkpoint must hold.
+    `role` is the adapter that is trained and becomes the result; `examples` is how many there are, or the mixture that
+    they are drawn by; `kept` is whatever else a checkpoint must hold.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Course:
         backbone: Backbone,
         role: str,
         optimizer: torch.optim.Optimizer,
-        examples: int,
+        examples: int | Mixture,
         dataset: Dataset,
         source: ModelSource,
         *,
@@ -47,7 +48,7 @@ class Course:
         **kept: Any,
     ) -> None:
         self._spec, self._run, self._backbone, self._role = spec, run, backbone, role
-        self.order = Order(examples, spec.batch_size, run.rng)
+        self.order = Order(examples, spec.batch_size, run.rng) if isinstance(examples, int) else examples
         self.total = max(1, round(spec.epochs * self.order.batches_per_epoch))
         facts = {"dataset": dataset.info.ref, "template": spec.template, **(about or {})}
         self._about = lineage(source, run.task, run, **facts)

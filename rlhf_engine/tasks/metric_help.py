@@ -39,6 +39,12 @@ METRICS = {
         better="up",
     ),
     "train/tokens": MetricHelp("Tokens per step", "Answer tokens that the step learned from.", unit="tokens"),
+    "train/padding": MetricHelp(
+        "Padding",
+        "Share of the tokens that went through the model only to fill up rows.",
+        "Near zero with packing. A high share costs time, not quality: switch packing on.",
+        better="down",
+    ),
     "train/grad_norm": MetricHelp(
         "Gradient norm",
         "Length of the gradient before it is clipped.",
@@ -361,10 +367,17 @@ FACTS = {  # what a run says of its result besides the last values of metrics
 
 
 def about_metric(name: str) -> MetricHelp:
-    """What a metric or fact means; one that nobody described is called by its own name."""
+    """What a metric or fact means; one that nobody described is called by its own name.
+
+    A described name with something behind it ("heldout/loss/poems") is the same of one dataset in a mixture.
+    """
     known = METRICS.get(name) or FACTS.get(name)
     if known is not None:
         return known
+    whole, _, part = name.rpartition("/")
+    if whole in METRICS:
+        known = METRICS[whole]
+        return replace(known, label=f"{known.label}: {part}", measures=f"{known.measures} Of the dataset {part} alone.")
     words = name.rpartition("/")[2].replace("_", " ")
     for beginning, family in FAMILIES.items():
         if name.startswith(beginning):

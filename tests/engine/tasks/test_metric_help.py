@@ -84,3 +84,9 @@ def test_a_component_of_the_reward_is_called_by_its_own_name():
 def test_an_unknown_metric_is_called_by_its_own_name():
     assert about_metric("mine/odd_number").title == "Odd number"
     assert about_metric("objective/kl_sequence").title == "Drift per answer (nats)"
+
+
+def test_a_metric_of_one_dataset_is_explained_by_that_of_all():
+    about = about_metric("heldout/loss/task843_financial-2")
+    assert about.title == "Held-out loss: task843_financial-2 (nats)"
+    assert about.measures.endswith("Of the dataset task843_financial-2 alone.") and about.better == "down"
