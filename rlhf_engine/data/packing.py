@@ -27,14 +27,32 @@ class Laid(NamedTuple):
 
 
 def share_rows(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Which examples, by index, share a row of up to `width` tokens: the longest first, each into the first row with
-    room for it (first-fit decreasing: at most 11/9 of the fewest rows possible, plus one). Always the same answer.
+    """Which examples, by index, share a row of up to `width` tokens. Always the same answer.
+
+    As few rows as first-fit decreasing needs (at most 11/9 of the fewest possible, plus one), and then those as narrow
+    as they can be without a further row, so that all are nearly full.
 
     Raises:
         ValueError: an example is longer than a row.
     """
-    if lengths and max(lengths) > width:
+    if not lengths:
+        return []
+    if max(lengths) > width:
         raise ValueError(f"an example of {max(lengths)} tokens does not fit a row of {width}")
+    best = _first_fit(lengths, width)
+    low, high = max(max(lengths), -(-sum(lengths) // len(best))), width
+    while low < high:
+        middle = (low + high) // 2
+        rows = _first_fit(lengths, middle)
+        if len(rows) <= len(best):
+            best, high = rows, middle
+        else:
+            low = middle + 1
+    return best
+
+
+def _first_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """The longest first, of equals the earlier one, each into the first row that has room for it."""
     rows: list[list[int]] = []
     room: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

@@ -40,9 +40,9 @@ class Order:
 class Mixture:
     """Batches of `size` drawn from several sets of examples in proportion to `shares`, each in an order of its own.
 
-    Examples are numbered through: those of the second set come after the first's. No batch is ever a whole example off
-    its share, and what rounding owes to a set, the next batches give: over a run the proportions are exact. A set that
-    is used up begins again in a new order, while the others go on. An epoch is as many examples as all sets hold.
+    Examples are numbered through: those of the second set come after the first's. What rounding owes a set in one
+    batch, the next ones give it, so that over a run the proportions are those of the shares. A set that is used up
+    begins again in a new order, while the others go on. An epoch is as many examples as all sets hold.
     """
 
     def __init__(self, counts: Sequence[int], shares: Sequence[float], size: int, generator: torch.Generator) -> None:

@@ -149,11 +149,12 @@ def _lineage(facts: CardFacts) -> str:
 
 def _run(run: RunFacts, number: int) -> str:
     parts = [f"### {number}. {_TITLES.get(run.task, run.task)}\n"]
-    if run.dataset is not None:
-        data = run.dataset
+    for data in run.datasets:
         labels = ", ".join(f"{rows} {source}" for source, rows in data.labels.items())
+        weight = "" if data.weight is None else f", weight {data.weight:g} in the mixture"
         parts.append(
-            f"Data: {_code(data.name)}, {data.rows} {data.kind}, hash {_code(data.hash)}; labels by source: {labels}.\n"
+            f"Data: {_code(data.name)}, {data.rows} {data.kind}{weight}, hash {_code(data.hash)}; "
+            f"labels by source: {labels}.\n"
         )
     if run.metrics:
         parts.append(_table("Last measured", "value", {name: f"{value:.4g}" for name, value in run.metrics.items()}))

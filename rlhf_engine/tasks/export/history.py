@@ -19,18 +19,20 @@ from rlhf_engine.models.load import ModelSource, resolve
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _INPUTS = {"task", "model", "models", "policy", "reward_model", "dataset", "prompts", "folder", "path", "repo", "name"}
 _WORD = re.compile(r"[a-z0-9_-]+(,[a-z0-9_-]+)*")
+_CHOICES = {"assistant turns", "all tokens", "by weight", "by size"}  # settings of two words
 _SOURCES = {"human", "rule", "import", "model"}  # who made a label; what a file says of itself is not repeated
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """A dataset as the card names it. `labels` counts records by who made them."""
+    """A dataset as the card names it. `labels` counts records by who made them; `weight` is its own in a mixture."""
 
     name: str
     hash: str
     kind: str
     rows: int
     labels: dict[str, int]
+    weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class RunFacts:
     task: str
     settings: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    dataset: DatasetFacts | None = None
+    datasets: tuple[DatasetFacts, ...] = ()
     reward: tuple[RunFacts, ...] = ()  # how the reward model of a PPO run came about
 
 
@@ -55,7 +57,7 @@ def history_of(source: ModelSource, project_root: Path, depth: int = 12) -> tupl
         task=_word(about.get("task")) or _word(spec.get("task")) or "adapter",
         settings=settings_of(spec),
         metrics=_metrics(project_root, str(about.get("run", "")), about.get("facts")),
-        dataset=_dataset(project_root, about.get("dataset") or spec.get("dataset") or ""),
+        datasets=_datasets(project_root, about, spec),
         reward=_parents(reward_ref, project_root, depth) if reward_ref else (),
     )
     parent = about.get("parent") or ""
@@ -67,7 +69,8 @@ def settings_of(spec: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in spec.items()
-        if key not in _INPUTS and (isinstance(value, bool | int | float) or (isinstance(value, str) and _word(value)))
+        if key not in _INPUTS
+        and (isinstance(value, bool | int | float) or (isinstance(value, str) and (_word(value) or value in _CHOICES)))
     }
 
 
@@ -85,12 +88,14 @@ def public_base(base: str, folder: Path) -> str:
 
 
 def heldout_records(source: ModelSource, project_root: Path) -> list[Record]:
-    """Records that the model was never trained on, if its dataset is still there."""
-    ref = source.about.get("dataset") or ""
-    try:
-        return open_dataset(project_root, ref).records("heldout") if ref else []
-    except EngineError:
-        return []
+    """Records that the model was never trained on, of those of its datasets that are still there."""
+    found: list[Record] = []
+    for ref, _ in _refs(source.about, {}):
+        try:
+            found += open_dataset(project_root, ref).records("heldout")
+        except EngineError:
+            continue
+    return found
 
 
 def _parents(ref: str, project_root: Path, depth: int) -> tuple[RunFacts, ...]:
@@ -129,7 +134,26 @@ def _metrics(project_root: Path, run_id: str, facts: Any) -> dict[str, float]:
     }
 
 
-def _dataset(project_root: Path, ref: str) -> DatasetFacts | None:
+def _refs(about: dict[str, Any], spec: dict[str, Any]) -> list[tuple[str, float | None]]:
+    """The datasets of a run, the first one first, with their weights where there are several."""
+    first = str(about.get("dataset") or spec.get("dataset") or "")
+    mixture = about.get("mixture")
+    further = [
+        (entry["dataset"], float(entry["weight"]))
+        for entry in (mixture if isinstance(mixture, list) else [])
+        if isinstance(entry, dict)
+        and isinstance(entry.get("dataset"), str)
+        and isinstance(entry.get("weight"), int | float)
+    ]
+    return [(ref, weight) for ref, weight in ((first, 1.0 if further else None), *further) if ref]
+
+
+def _datasets(project_root: Path, about: dict[str, Any], spec: dict[str, Any]) -> tuple[DatasetFacts, ...]:
+    found = (_dataset(project_root, ref, weight) for ref, weight in _refs(about, spec))
+    return tuple(facts for facts in found if facts is not None)
+
+
+def _dataset(project_root: Path, ref: str, weight: float | None) -> DatasetFacts | None:
     try:
         dataset = open_dataset(project_root, ref)
         labels = Counter(_label_source(record.source) for record in dataset.records(ties=True))
@@ -137,7 +161,7 @@ def _dataset(project_root: Path, ref: str) -> DatasetFacts | None:
         return None
     info = dataset.info
     name = re.split(r"[/\\]", info.name)[-1]
-    return DatasetFacts(" ".join(name.split()), info.hash, info.kind, info.rows, dict(sorted(labels.items())))
+    return DatasetFacts(" ".join(name.split()), info.hash, info.kind, info.rows, dict(sorted(labels.items())), weight)
 
 
 def _label_source(source: str) -> str:

@@ -101,10 +101,14 @@ def in_turn(parts: list[Part], split: str, count: int) -> list[Demonstration]:
 
 
 def _names(titles: list[str]) -> list[str]:
-    """Short names for curves, of letters, digits, dots and dashes; a number is added to one that is taken."""
+    """Short names for curves, of letters, digits, dots and dashes; a number is added to one that is taken.
+
+    They go into model cards, so where a file lay is left out.
+    """
     taken: list[str] = []
     for title in titles:
-        stem = re.sub(r"[^\w.-]+", "_", title).strip("_.")[:_LONGEST_NAME] or "dataset"
+        last = re.split(r"[/\\]", title)[-1]
+        stem = re.sub(r"[^\w.-]+", "_", last).strip("_.")[:_LONGEST_NAME] or "dataset"
         taken.append(next(name for name in _numbered(stem) if name not in taken))
     return taken
 

@@ -11,9 +11,12 @@ from rlhf_engine.data.packing import lay, share_rows
 
 
 def test_the_longest_come_first_and_each_goes_into_the_first_row_with_room():
-    # 7 opens a row (3 left), 6 opens one (4 left), 4 fills the second, 3 the first, 2 opens a third, 1 joins it
-    assert share_rows([3, 6, 2, 7, 4, 1], 10) == [[3, 0], [1, 4], [2, 5]]
+    # rows of 8 are enough for three: 7 opens one (1 left), 6 opens one (2 left), 4 opens one, 3 joins it, 2 joins 6,
+    # 1 joins 7. In rows of 7, 1 and 2 would find no room; rows of 10 would be 7 3, 6 4, 2 1.
+    assert share_rows([3, 6, 2, 7, 4, 1], 10) == share_rows([3, 6, 2, 7, 4, 1], 8) == [[3, 5], [1, 2], [4, 0]]
+    assert len(share_rows([3, 6, 2, 7, 4, 1], 7)) == 4
     assert share_rows([5, 5, 5], 10) == [[0, 1], [2]]  # of equals, the earlier one first
+    assert share_rows([4, 4, 4, 4], 13) == [[0, 1], [2, 3]]  # not 12 and 4
     assert share_rows([], 10) == []
 
 

@@ -220,6 +220,21 @@ def test_the_card_names_data_settings_metrics_and_lineage(project: Project) -> N
     assert "carol" not in card
 
 
+def test_the_card_names_every_dataset_of_a_mixture(project: Project) -> None:
+    first, second = (
+        freeze(project.root, "demonstrations", [Demonstration(f"{name} {i}?", "Yes.") for i in range(9)], name, "test")
+        for name in ("lamps", "boats")
+    )
+    mixture = [{"dataset": second.ref, "weight": 2.5}, {"dataset": 3}, "nonsense"]
+    model = project.train("a" * 12, dataset=first.ref, mixture=mixture)
+    card = (project.folder(project.run(model)) / "README.md").read_text(encoding="utf-8")
+    assert f"`lamps`, 9 demonstrations, weight 1 in the mixture, hash `{first.hash}`" in card
+    assert f"`boats`, 9 demonstrations, weight 2.5 in the mixture, hash `{second.hash}`" in card
+    alone = project.train("b" * 12, dataset=first.ref, mixture="damaged")
+    card = (project.folder(project.run(alone)) / "README.md").read_text(encoding="utf-8")
+    assert f"`lamps`, 9 demonstrations, hash `{first.hash}`" in card
+
+
 def test_held_out_prompts_are_used_where_there_are_enough(project: Project) -> None:
     rows = [Comparison(f"Question {i}?", f"Yes, {i}.", f"No, {i}.", source="rule") for i in range(200)]
     data = freeze(project.root, "comparisons", rows, "pairs", "test")

@@ -12,6 +12,7 @@ from rlhf_engine.contract.events import Alert, CheckpointSaved, Metrics, Produce
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.datasets import freeze
 from rlhf_engine.data.records import Demonstration, split_of
+from rlhf_engine.data.turns import example
 from rlhf_engine.models.adapters import new_lora
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import load_base
@@ -43,9 +44,9 @@ def alerts(said):
 def test_exactly_the_answer_and_its_end_are_learned_from(small, monkeypatch):
     seen = []
 
-    def spy(backbone, ids, attention, mask, temperature=1.0):
+    def spy(backbone, ids, attention, mask, **more):
         seen.extend(zip(ids, attention, mask, strict=True))
-        return token_logprobs(backbone, ids, attention, mask, temperature)
+        return token_logprobs(backbone, ids, attention, mask, **more)
 
     monkeypatch.setattr(sft, "token_logprobs", spy)
     assert ended_well(small.run("mask", small.sft(epochs=0.3, **QUICK)))
@@ -59,28 +60,94 @@ def test_exactly_the_answer_and_its_end_are_learned_from(small, monkeypatch):
         assert not (mask & ~real).any() and not mask[0]
 
 
-def learned(small, inside, micro, rows):
-    spec = small.sft(micro_batch_size=micro, batch_size=8)
+TALK = [
+    {"role": "user", "content": "Who is it?"},
+    {"role": "assistant", "content": "It is Mara, who came over the hill."},
+    {"role": "user", "content": "And now?"},
+]
+ROWS = [  # lengths differ: means of means would not do
+    Demonstration(TALK if n % 2 else "What is it?", "It is " + "very " * n + "far.") for n in (0, 7, 1, 3, 0, 12, 2, 5)
+]
+
+
+def learned(small, inside, names=(), **settings):
+    """What one step on `ROWS` measures, and its gradients."""
+    spec = small.sft(batch_size=8, **settings)
     torch.manual_seed(0)
     backbone = Backbone(load_base(small.model, torch.device("cpu"), torch.float32))
     backbone.add("policy", new_lora(spec), trainable=True)
     backbone.load_state("policy", {k: v + 0.02 * torch.randn_like(v) for k, v in backbone.state("policy").items()})
     hand = inside(spec)
     hand.keep_gradients()
-    batch = [render(backbone.base.tokenizer, "What is it?", text) for text in rows]
-    values = sft.learn(backbone, batch, spec, hand.run, adamw(backbone.parameters_of("policy")), 1e-3)
+    batch = [example(backbone.base.tokenizer, row, trained_on=spec.trained_on) for row in ROWS]
+    values = sft.learn(backbone, batch, spec, hand.run, adamw(backbone.parameters_of("policy")), 1e-3, names)
     return values, hand.gradients[0]
 
 
-def test_eight_by_one_learns_what_one_by_eight_learns(small, inside):
-    rows = [
-        "It is " + "very " * n + "far." for n in (0, 7, 1, 3, 0, 12, 2, 5)
-    ]  # lengths differ: means of means would not do
-    (whole, a), (cut, b), (uneven, c) = (learned(small, inside, micro, rows) for micro in (8, 1, 3))
-    assert equal_gradients(a, b) and equal_gradients(a, c)
-    assert whole["train/loss"] == pytest.approx(cut["train/loss"], abs=1e-5)
-    assert whole["train/token_accuracy"] == pytest.approx(uneven["train/token_accuracy"], abs=1e-6)
-    assert whole["train/tokens"] == cut["train/tokens"]
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"trained_on": "assistant turns"}, {"trained_on": "all tokens"}, {"neftune_alpha": 20.0}],
+    ids=["answer", "turns", "all", "noise"],
+)
+def test_eight_by_one_learns_what_one_by_eight_learns_and_packing_changes_nothing(small, inside, settings):
+    whole, a = learned(small, inside, micro_batch_size=8, **settings)
+    cuts = [{"micro_batch_size": 1}, {"micro_batch_size": 3}]
+    packed = [{"packing": True, "micro_batch_size": m, "max_tokens": t} for m, t in ((8, 256), (1, 256), (2, 90))]
+    for cut in cuts + packed:
+        values, b = learned(small, inside, **cut, **settings)
+        assert equal_gradients(a, b), cut
+        assert values["train/loss"] == pytest.approx(whole["train/loss"], abs=1e-5)
+        assert values["train/token_accuracy"] == pytest.approx(whole["train/token_accuracy"], abs=1e-6)
+        assert values["train/tokens"] == whole["train/tokens"]
+
+
+def test_more_is_learned_from_turns_and_most_from_all_tokens(small, inside):
+    tokens = [
+        learned(small, inside, trained_on=what)[0]["train/tokens"]
+        for what in ("answer", "assistant turns", "all tokens")
+    ]
+    tokenizer = load_base(small.model, torch.device("cpu"), torch.float32).tokenizer
+    said = len(tokenizer("It is Mara, who came over the hill.<|end|>").input_ids)
+    assert tokens[1] - tokens[0] == said * sum(row.prompt is TALK for row in ROWS)
+    assert tokens[2] > tokens[1]
+
+
+def test_packing_leaves_less_padding(small, inside):
+    loose, packed = (learned(small, inside, micro_batch_size=8, packing=on, max_tokens=120)[0] for on in (False, True))
+    assert 0 <= packed["train/padding"] < 0.2 * loose["train/padding"] < 0.2
+    alone, _ = learned(small, inside, micro_batch_size=1)
+    assert alone["train/padding"] == 0
+
+
+def test_examples_that_see_each_other_are_found_out(small, inside, monkeypatch):
+    """The negative control: packed rows, read as if each were one text."""
+    apart, a = learned(small, inside, packing=True)
+    hidden = Backbone.hidden
+    monkeypatch.setattr(Backbone, "hidden", lambda self, ids, attention, _segments=None: hidden(self, ids, attention))
+    mixed_up, b = learned(small, inside, packing=True)
+    assert abs(apart["train/loss"] - mixed_up["train/loss"]) > 1e-3
+    with pytest.raises(AssertionError):
+        equal_gradients(a, b)
+
+
+def test_a_packed_run_is_the_same_course(small):
+    loose, packed = (
+        small.run(f"packed-{on}", small.sft(packing=on, epochs=0.5, evaluate_every=2, sample_every=0))
+        for on in (False, True)
+    )
+    assert ended_well(loose) and ended_well(packed)
+    a, b = curve(loose), curve(packed)
+    assert a.keys() == b.keys() and len(a) > 3
+    for step in a:
+        for name in ("train/loss", "heldout/loss"):
+            assert a[step].get(name) == pytest.approx(b[step].get(name), abs=1e-4), (step, name)
+        assert b[step]["train/padding"] <= a[step]["train/padding"]
+
+
+def test_a_model_that_cannot_keep_examples_apart_is_refused(small, monkeypatch):
+    hidden = Backbone.hidden
+    monkeypatch.setattr(Backbone, "hidden", lambda self, ids, attention, _segments=None: hidden(self, ids, attention))
+    assert failed(small.run("leaks", small.sft(packing=True)), "does not keep examples apart")
 
 
 def test_the_loss_falls_and_everything_is_told(small):
