@@ -355,6 +355,25 @@ FAMILIES = {
         "What this component of the reward gives the answers on average, before its weight.",
         "The components rise together. One that rises at the cost of the others is what the policy is after.",
     ),
+    "train/loss/": MetricHelp(
+        "Training loss",
+        "The training loss of one dataset of the mixture alone, on its part of the batch.",
+        "It falls.",
+        "nats",
+        "down",
+    ),
+    "heldout/loss/": MetricHelp(
+        "Held-out loss",
+        "The held-out loss of one dataset of the mixture alone.",
+        "It falls. Where one rises while the others fall, give it less weight, or more of its own examples.",
+        "nats",
+        "down",
+    ),
+    "train/epoch/": MetricHelp(
+        "Epochs",
+        "Passes over one dataset of the mixture so far.",
+        "A few. A small dataset with a large weight is gone through often, and learned by heart.",
+    ),
 }
 
 
@@ -367,17 +386,10 @@ FACTS = {  # what a run says of its result besides the last values of metrics
 
 
 def about_metric(name: str) -> MetricHelp:
-    """What a metric or fact means; one that nobody described is called by its own name.
-
-    A described name with something behind it ("heldout/loss/poems") is the same of one dataset in a mixture.
-    """
+    """What a metric or fact means; one that nobody described is called by its own name."""
     known = METRICS.get(name) or FACTS.get(name)
     if known is not None:
         return known
-    whole, _, part = name.rpartition("/")
-    if whole in METRICS:
-        known = METRICS[whole]
-        return replace(known, label=f"{known.label}: {part}", measures=f"{known.measures} Of the dataset {part} alone.")
     words = name.rpartition("/")[2].replace("_", " ")
     for beginning, family in FAMILIES.items():
         if name.startswith(beginning):

@@ -12,7 +12,9 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from rlhf_engine.data.chat import Rendered, render
+from rlhf_engine.data.chat import render
+from rlhf_engine.data.records import Demonstration
+from rlhf_engine.data.turns import Example, example
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from rlhf_engine.tasks.sft.train import learn
 from tests.oracle.ours import Step, assert_agree, open_ours, our_step
@@ -40,7 +42,7 @@ def trainer(folder: Path, out: Path, rows: list[dict], micro_batch: int, tokeniz
     )
 
 
-def our_sft(folder: Path, root: Path, rows: list[Rendered], micro_batch: int) -> Step:
+def our_sft(folder: Path, root: Path, rows: list[Example], micro_batch: int) -> Step:
     backbone = open_ours(folder, "policy")
     spec = SFTSpec(model="m", dataset="d", batch_size=len(rows), micro_batch_size=micro_batch, device="cpu")
     return our_step(backbone, "policy", root, lambda run, optimizer: learn(backbone, rows, spec, run, optimizer, 1e-4))
@@ -49,7 +51,7 @@ def our_sft(folder: Path, root: Path, rows: list[Rendered], micro_batch: int) ->
 @pytest.mark.parametrize(("ours", "theirs"), [(5, 5), (2, 3)])
 def test_loss_and_gradients_agree_however_the_step_is_cut(folder, tmp_path, ours, theirs):
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    rows = [render(tokenizer, p, c, "chat") for p, c in ROWS]
+    rows = [example(tokenizer, Demonstration(p, c), "chat") for p, c in ROWS]
     assert_agree(
         our_sft(folder, tmp_path, rows, micro_batch=ours),
         their_step(trainer(folder, tmp_path, CHAT, micro_batch=theirs)),
