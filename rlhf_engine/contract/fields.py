@@ -88,7 +88,8 @@ def value_type(spec_type: type[Any], name: str) -> tuple[type[Any], bool]:
 
 
 def check(spec: Any) -> None:
-    """Raise SpecError for the first field of `spec` that has the wrong type or is outside its declared range."""
+    """Raise SpecError for the first field of `spec` that has the wrong type or is outside its declared range, and then
+    for fields that contradict each other, where the spec has a `check_together` that says so."""
     for f in fields(spec):
         param_ = about(f)
         if param_ is None:
@@ -105,6 +106,9 @@ def check(spec: Any) -> None:
         low, high = param_.between
         if low is not None and not low <= value <= high:
             raise SpecError(f.name, f"{param_.label} is {value}, but must be between {low} and {high}.")
+    together = getattr(spec, "check_together", None)
+    if together is not None:
+        together()
 
 
 def _typed(spec: Any, name: str, value: Any, kind: type[Any], param_: Param) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from rlhf_engine.contract.fields import param
+from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.contract.fields import about, param
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,15 @@ class TrainingFields:
         "Same seed, same data and same machine give the same run, bit for bit on a CPU.",
         between=(0, 2**31 - 1),
     )
+    trained: str = param(
+        "adapter",
+        "Trained",
+        "adapter: a small LoRA beside the frozen base. all weights: a copy of the whole model, for small ones. That "
+        "takes 16 bytes per parameter, and wants about a tenth of an adapter's learning rate.",
+        choices=("adapter", "all weights"),
+        group="Adapter",
+        advanced=True,
+    )
     lora_rank: int = param(
         16, "LoRA rank", "Width of the adapter: more can learn more.", between=(1, 1024), group="Adapter", advanced=True
     )
@@ -139,6 +149,16 @@ class TrainingFields:
         group="Adapter",
         advanced=True,
         source="Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); Liu et al. 2024, arXiv:2402.09353 (DoRA)",
+    )
+    lora_init: str = param(
+        "default",
+        "LoRA start",
+        "default starts with no change. pissa and olora start from the largest parts of each weight and train those: "
+        "the model is the same at first, learns faster, and its file has twice the rank.",
+        choices=("default", "pissa", "olora"),
+        group="Adapter",
+        advanced=True,
+        source="Meng et al. 2024, arXiv:2404.02948 (PiSSA); Büyükakyüz 2024, arXiv:2406.01775 (OLoRA)",
     )
     lora_plus_ratio: float = param(
         1.0,
@@ -165,6 +185,35 @@ class TrainingFields:
         group="Adapter",
         advanced=True,
     )
+
+    def check_together(self) -> None:
+        """Raise SpecError for settings of the adapter that contradict each other."""
+        if self.trained == "all weights":
+            self._check_whole()
+        if self.lora_variant == "dora" and self.lora_init != "default":
+            raise SpecError(
+                "lora_init",
+                f"LoRA start is {self.lora_init}, but a dora adapter has one start only.",
+                "Choose default, or another variant.",
+            )
+        if not [name for name in self.lora_targets.split(",") if name.strip()]:
+            raise SpecError("lora_targets", "LoRA targets are empty.", "Choose all-linear, or names of layers.")
+
+    def _check_whole(self) -> None:
+        """Where all weights are trained there is no adapter, and a setting of it would mean nothing."""
+        usual = {f.name: f.default for f in fields(TrainingFields)}
+        for name in ("lora_variant", "lora_init", "lora_plus_ratio", "lora_dropout"):
+            if getattr(self, name) != usual[name]:
+                raise SpecError(
+                    name,
+                    f'{_label(name)} is {getattr(self, name)}, but with "all weights" there is no adapter.',
+                    f"Set it to {usual[name]}, or train an adapter.",
+                )
+
+
+def _label(name: str) -> str:
+    (found,) = (about(f) for f in fields(TrainingFields) if f.name == name)
+    return found.label if found is not None else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

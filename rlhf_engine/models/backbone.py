@@ -7,39 +7,40 @@ with backbone.acting_as("reference"):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft import LoraConfig
 from torch import Tensor, nn
 
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.data.batches import right_pad
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import LoadedBase
+from rlhf_engine.models.lora import LoraAdapters
+from rlhf_engine.models.lora import lora as lora
+from rlhf_engine.models.whole import WholeWeights
 from rlhf_engine.tensors import last_index, position_ids, segment_position_ids
 
 PLAIN = ""  # the role of the base without any adapter
 
 
 class Backbone:
-    """A base with named adapters and scalar heads. Only names given as trainable ever require gradients.
+    """A base with named roles and scalar heads. Only roles given as trainable ever require gradients.
 
-    PEFT's own `set_adapter` makes whatever it activates trainable; here activation and training are separate things.
+    A role is an adapter, a copy of all weights, or the base itself under another name.
     """
 
     def __init__(self, base: LoadedBase) -> None:
         self.base = base
+        self.dtype: torch.dtype = base.model.dtype
         self.heads = nn.ModuleDict()
-        self._peft: PeftModel | None = None
-        self._configs: dict[str, LoraConfig] = {}
-        self._layers: list[BaseTunerLayer] = []
-        self._lora: list[tuple[nn.Parameter, bool]] = []  # every adapter's weights, and whether they are trained
-        self._trainable: set[str] = set()
-        self._acting = PLAIN
+        self.adapters = LoraAdapters(base.model)
+        self.wholes = WholeWeights(base.model)
+        self._bare = {PLAIN}
+        self.acting = PLAIN  # the active role
         self._refuse_unusual_output()
 
     @property
@@ -50,86 +51,81 @@ class Backbone:
     def hidden_size(self) -> int:
         return int(self.base.model.get_output_embeddings().weight.shape[1])
 
-    # Adapters -----------------------------------------------------------------------------------------------------
+    # Roles --------------------------------------------------------------------------------------------------------
 
-    def add(self, name: str, config: LoraConfig, trainable: bool = False) -> None:
-        """A new adapter: its B matrices are zero, so at first it changes nothing.
+    def add(self, name: str, config: LoraConfig | None, trainable: bool = False, frozen_rank: int = 0) -> None:
+        """A new role that answers as the base does: an adapter, or for None a copy of all weights.
+
+        `frozen_rank` is of the file of an adapter that started from its base's own weights.
 
         Raises:
-            ModelError: the config names layers that this model does not have.
+            ModelError: the config names layers that this model does not have, or the base is quantised.
         """
-        try:
-            if self._peft is None:
-                self._peft = get_peft_model(self.base.model, config, adapter_name=name)
+        with self.acting_as(PLAIN):
+            if config is not None:
+                self.adapters.add(name, config, trainable, frozen_rank)
+                self.adapters.activate(PLAIN)  # PEFT lets a new adapter speak at once
             else:
-                self._peft.add_adapter(name, config)
-        except ValueError as error:
-            raise ModelError(
-                f"The adapter's target layers ({config.target_modules}) are not in this model.",
-                "Choose all-linear, or names such as q_proj,v_proj.",
-            ) from error
-        self._peft.eval()
-        self._configs[name] = config
-        self._layers = [m for m in self._peft.modules() if isinstance(m, BaseTunerLayer)]
-        if trainable:
-            self._trainable.add(name)
-        named = [(key, p) for key, p in self._peft.named_parameters() if ".lora_" in key]
-        self._lora = [(p, any(f".{kept}." in key for kept in self._trainable)) for key, p in named]
-        self._activate(self._acting if self._acting in self._configs else PLAIN)
+                self._require_whole_base()
+                self.wholes.add(name, trainable)
+
+    def add_bare(self, name: str) -> None:
+        """The base itself under another name, so that it can have a head."""
+        self._bare.add(name)
 
     def copy(self, source: str, target: str, trainable: bool = False) -> None:
-        """A new adapter with the weights of another."""
-        self.add(target, self._configs[source], trainable)
-        self.load_state(target, self.state(source))
+        """A new role of the same kind with the weights of another. A base is copied only where it is to be trained."""
+        if source in self.adapters:
+            config = replace(self.adapters.config(source))
+            self.add(target, config, trainable, self.frozen_rank(source))
+            self.load_state(target, self.state(source))
+        elif source in self.wholes:
+            self.wholes.add(target, trainable, source)
+        elif trainable:
+            self.add(target, None, trainable)
+        else:
+            self.add_bare(target)
+
+    def copy_whole(self, source: str, target: str, trainable: bool = False) -> None:
+        """A copy of all weights with those of an adapter added in."""
+        self.add(target, None, trainable)
+        with self.acting_as(target):
+            self.adapters.merge_into_base(source)
 
     def config(self, name: str) -> LoraConfig:
-        return self._configs[name]
+        return self.adapters.config(name)
+
+    def frozen_rank(self, name: str) -> int:
+        """How much of an adapter's rank is a counterweight that is never trained; 0 for any other role."""
+        return self.adapters.frozen_rank(name) if name in self.adapters else 0
 
     def has(self, name: str) -> bool:
-        return name in self._configs
+        return name in self._bare or name in self.adapters or name in self.wholes
 
     def parameters_of(self, name: str) -> list[nn.Parameter]:
-        """The adapter's own parameters, then those of the head of the same name if there is one."""
-        own = [p for _, p in sorted(self._named(name).items())]
+        """What is trained of a role: its own parameters, then those of the head of the same name if there is one."""
+        own = [] if name in self._bare else [p for _, p in sorted(self._kind(name).parameters(name).items())]
         return own + (list(self.heads[name].parameters()) if name in self.heads else [])
 
     def b_matrices_of(self, name: str) -> list[nn.Parameter]:
         """The second factor of each of the adapter's products, which starts at zero and learns faster in LoRA+."""
-        return [p for key, p in sorted(self._named(name).items()) if ".lora_B." in key]
+        if name not in self.adapters:
+            return []
+        return [p for key, p in self.adapters.parameters(name).items() if ".lora_B." in key]
 
     def state(self, name: str) -> dict[str, Tensor]:
-        """The adapter's weights under PEFT's file names."""
-        return {key: p.detach().clone() for key, p in self._named(name).items()}
+        """A role's weights under the names they have on disk: PEFT's for an adapter, else the model's own."""
+        return {} if name in self._bare else self._kind(name).state(name)
 
     def load_state(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Put weights into an adapter. Raises ModelError unless names and shapes are exactly the adapter's."""
-        mine = self._named(name)
-        wrong = sorted(mine.keys() ^ tensors.keys()) or [k for k in mine if mine[k].shape != tensors[k].shape]
-        if wrong:
-            raise ModelError(
-                f"The adapter does not fit this base: {len(wrong)} of {len(mine)} tensors differ, first {wrong[0]}.",
-                "Load it on the base it was trained on.",
-            )
-        with torch.no_grad():
-            for key, parameter in mine.items():
-                parameter.copy_(tensors[key])
-
-    def _named(self, name: str) -> dict[str, nn.Parameter]:
-        if self._peft is None or name not in self._configs:
-            raise KeyError(name)
-        marker, magnitude = f".{name}.", f".lora_magnitude_vector.{name}.weight"
-        return {
-            (key.removesuffix(f".{name}.weight") if key.endswith(magnitude) else key.replace(marker, ".")): p
-            for key, p in self._peft.named_parameters()
-            if marker in key and ".lora_" in key
-        }
-
-    # Roles --------------------------------------------------------------------------------------------------------
+        """Put weights into a role. Raises ModelError unless names and shapes are exactly the role's."""
+        if name not in self._bare:
+            self._kind(name).load_state(name, tensors)
 
     @contextmanager
     def acting_as(self, name: str) -> Iterator[Backbone]:
-        """Answer as this adapter (or as the plain base) until the block ends."""
-        before = self._acting
+        """Answer as this role (or as the plain base) until the block ends."""
+        before = self.acting
         self._activate(name)
         try:
             yield self
@@ -137,20 +133,27 @@ class Backbone:
             self._activate(before)
 
     def _activate(self, name: str) -> None:
-        if name != PLAIN and name not in self._configs:
+        if name == self.acting:
+            return
+        if not self.has(name):
             raise KeyError(name)
-        self._acting = name
-        for layer in self._layers:
-            layer.enable_adapters(name != PLAIN)
-            if name != PLAIN:
-                layer.set_adapter([name], inference_mode=True)
-        for parameter, trained in self._lora:
-            parameter.requires_grad_(trained)
+        self.acting = name
+        self.wholes.activate(name if name in self.wholes else PLAIN)
+        self.adapters.activate(name if name in self.adapters else PLAIN)
+
+    def _kind(self, name: str) -> LoraAdapters | WholeWeights:
+        return self.wholes if name in self.wholes else self.adapters
+
+    def _require_whole_base(self) -> None:
+        if getattr(self.base.model, "is_quantized", False):
+            raise ModelError(
+                f"The weights of {self.base.ref} were loaded in 4 bits, and those cannot be trained themselves.",
+                "Train an adapter, or load the base in bf16 or fp32.",
+            )
 
     def train(self, training: bool) -> None:
-        """Switch LoRA dropout on or off. The base has no say: it is frozen."""
-        for layer in self._layers:
-            cast(nn.Module, layer).train(training)
+        """Switch LoRA dropout on or off. The base has no say: its own dropout stays off."""
+        self.adapters.train(training)
 
     # Forward ------------------------------------------------------------------------------------------------------
 
@@ -166,20 +169,32 @@ class Backbone:
             # Without a mask, transformers reads from positions that begin again where one example ends, and joins that
             # to the causal and the sliding windows; a 4-D mask of our own would take the place of the windows.
             positions, attends = segment_position_ids(segments), None
-        out = self._trunk()(input_ids=ids, attention_mask=attends, position_ids=positions, use_cache=False)
+        with self._precision():
+            out = self._trunk()(input_ids=ids, attention_mask=attends, position_ids=positions, use_cache=False)
         states: Tensor = out.last_hidden_state
         return states
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits in fp32. (..., H) -> (..., V)."""
-        return self._finish(self.base.model.get_output_embeddings()(hidden)).float()
+        with self._precision():
+            return self._finish(self.base.model.get_output_embeddings()(hidden)).float()
 
     def decode(self, ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """One step of generation with a key-value cache: hidden states (B, T, H) of the new tokens, and the cache."""
-        out = self._trunk()(
-            input_ids=ids, attention_mask=attention_mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )
+        with self._precision():
+            out = self._trunk()(
+                input_ids=ids,
+                attention_mask=attention_mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            )
         return out.last_hidden_state, out.past_key_values
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """A copy of all weights is fp32; where the base is not, each product is rounded to what the base is in."""
+        rounded = self.acting in self.wholes and self.dtype != torch.float32
+        return torch.autocast(self.device.type, self.dtype) if rounded else nullcontext()
 
     def _trunk(self) -> nn.Module:
         """The model below its output layer. LoRA layers are put inside it in place, so it is always the adapted one."""
@@ -250,31 +265,3 @@ class Backbone:
                 rows = torch.arange(len(ids), device=self.device)
                 parts.append(head.each(self.hidden(ids, mask.long())[rows, last_index(mask)]))
         return torch.cat(parts)
-
-
-def lora(rank: int, alpha: float, dropout: float, targets: str, variant: str = "lora") -> LoraConfig:
-    """A LoRA configuration from a spec's settings of those names; `variant` is lora, rslora or dora."""
-    modules: str | list[str] = (
-        targets if targets == "all-linear" else [t.strip() for t in targets.split(",") if t.strip()]
-    )
-    return LoraConfig(
-        r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]  # PEFT divides by the rank: a fraction is as good
-        lora_dropout=dropout,
-        target_modules=modules,
-        use_rslora=variant == "rslora",
-        use_dora=variant == "dora",
-        task_type="CAUSAL_LM",
-    )
-
-
-def open_folder(path: Path) -> LoraConfig:
-    """The LoRA configuration of a saved adapter. Raises ModelError when it is missing or damaged."""
-    try:
-        config = LoraConfig.from_pretrained(str(path))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is not an adapter: adapter_config.json cannot be read.") from error
-    if not isinstance(config, LoraConfig):
-        raise ModelError(f"{path} holds a {config.peft_type} adapter; only LoRA is supported.")
-    config.inference_mode = False
-    return config

@@ -26,16 +26,23 @@ from rlhf_engine.models.hub import download
 transformers_logging.disable_progress_bar()
 
 Progress = Callable[[str, int, int], None]
+WHOLE = "whole"  # in a result's model.json: its folder holds a complete model, not an adapter
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """What a reference stands for. `adapter` is None for a base model; `about` is the adapter's own description."""
+    """What a reference stands for. `adapter` is None for a base model, and for a result of which all weights were
+    trained: that is a base of its own. `about` is a result's own description, empty for a model from elsewhere."""
 
     ref: str
     base: str
     adapter: Path | None
     about: dict[str, Any]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a result lies, with its model.json and its head if it has one; None for a model from elsewhere."""
+        return self.adapter or (Path(self.base) if self.about else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ def resolve(ref: str, project_root: Path) -> ModelSource:
     """What `ref` stands for.
 
     Raises:
-        ModelError: a run that made no adapter, or a folder that is not there.
+        ModelError: a run that made nothing yet, or a folder that is not there or damaged.
     """
     if ref.startswith("run:"):
         adapter = project_root / "runs" / ref[4:] / "adapter"
@@ -81,11 +88,19 @@ def resolve(ref: str, project_root: Path) -> ModelSource:
         ) from error
     try:
         about = json.loads(text)
-        return ModelSource(ref, str(about["base"]), adapter, about)
-    except (ValueError, KeyError, TypeError) as error:
+        base, whole = str(about["base"]), about.get("weights") == WHOLE
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{adapter / 'model.json'} is damaged.", "Copy the adapter again, or train it again."
         ) from error
+    if whole:
+        return ModelSource(ref, str(adapter), None, about)
+    if base.startswith("run:"):
+        under = project_root / "runs" / base[4:] / "adapter"
+        if not under.is_dir():
+            raise ModelError(f"{ref} stands on {base}, whose result is gone.", "Put that run back, or train again.")
+        base = str(under)
+    return ModelSource(ref, base, adapter, about)
 
 
 def folder_of(base: str, progress: Progress | None = None) -> Path:

@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,19 +104,27 @@ def require_same(saved: dict[str, str], now: dict[str, str]) -> None:
 
 def write_folder(final: Path, files: dict[str, bytes | dict[str, Tensor]]) -> None:
     """Write a whole folder at once: readers see the old one or the new one, never half of either."""
-    for leftover in final.parent.glob(f".tmp-{final.name}-*"):  # of a process that was killed while it wrote
-        shutil.rmtree(leftover, ignore_errors=True)
-    aside = final.with_name(f".tmp-{final.name}-{os.getpid()}")
-    aside.mkdir(parents=True)
-    try:
+    with written_aside(final) as aside:
         for name, content in files.items():
             if isinstance(content, bytes):
                 (aside / name).write_bytes(content)
             else:
                 save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, aside / name)
-            _sync_file(aside / name)
+
+
+@contextmanager
+def written_aside(final: Path) -> Iterator[Path]:
+    """An empty folder to fill. It takes the place of `final` when the block ends, and is gone if the block fails."""
+    for leftover in final.parent.glob(f".tmp-{final.name}-*"):  # of a process that was killed while it wrote
+        shutil.rmtree(leftover, ignore_errors=True)
+    aside = final.with_name(f".tmp-{final.name}-{os.getpid()}")
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        for path in aside.iterdir():
+            _sync_file(path)
         _sync_folder(aside)
-    except (OSError, SafetensorError):  # a full disk is not to be filled further
+    except BaseException:  # a full disk is not to be filled further
         shutil.rmtree(aside, ignore_errors=True)
         raise
     if final.exists():
