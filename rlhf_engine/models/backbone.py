@@ -122,6 +122,11 @@ class Backbone:
         if name not in self._bare:
             self._kind(name).load_state(name, tensors)
 
+    def as_now(self) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        """For torch's checkpoint: what is computed again in the backward pass is computed as the role that is active
+        now, whichever is active then."""
+        return nullcontext(), self.acting_as(self.acting)
+
     @contextmanager
     def acting_as(self, name: str) -> Iterator[Backbone]:
         """Answer as this role (or as the plain base) until the block ends."""

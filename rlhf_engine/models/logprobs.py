@@ -43,7 +43,8 @@ def token_logprobs(
 def logprobs_of_hidden(
     backbone: Backbone, hidden: Tensor, ids: Tensor, mask: Tensor, temperature: float = 1.0
 ) -> TokenLogprobs:
-    """The same from last hidden states (B, T, H), for whoever needs them for something else too."""
+    """The same from last hidden states (B, T, H), for whoever needs them for something else too. The role whose states
+    they are must still be active: its output layer may be its own."""
     wanted = mask[:, 1:]
     rows, targets = hidden[:, :-1][wanted], ids[:, 1:][wanted]
     size = max(1, CHUNK // int(backbone.base.model.config.vocab_size))
@@ -51,7 +52,9 @@ def logprobs_of_hidden(
     for start in range(0, len(targets), size):
         chunk = (backbone, rows[start : start + size], targets[start : start + size], temperature)
         again = len(targets) > size and torch.is_grad_enabled()
-        parts.append(checkpoint(_measure, *chunk, use_reentrant=False) if again else _measure(*chunk))
+        parts.append(
+            checkpoint(_measure, *chunk, use_reentrant=False, context_fn=backbone.as_now) if again else _measure(*chunk)
+        )
     flat = [torch.cat(column) for column in zip(*parts, strict=True)] if parts else [rows.new_zeros(0).float()] * 3
     full = [torch.zeros(ids.shape, dtype=column.dtype, device=ids.device) for column in flat]
     out = [whole.masked_scatter(mask, column) for whole, column in zip(full, flat, strict=True)]

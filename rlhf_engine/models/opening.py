@@ -12,6 +12,7 @@ from rlhf_engine.contract.spec import Spec, spec_body
 from rlhf_engine.contract.training import TrainingFields
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import ModelSource, fingerprint, load_base, resolve
+from rlhf_engine.models.recomputing import forget_activations
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.runtime.device import choose_dtype
 
@@ -23,7 +24,10 @@ def open_backbone(ref: str, run: RunContext, spec: TrainingFields) -> tuple[Back
     base = load_base(source.base, run.device, choose_dtype(spec.dtype, run.device), run.stage)
     if base.endings.note:
         run.emit(Alert("warning", base.endings.note, base.endings.hint))
-    return Backbone(base), source
+    backbone = Backbone(base)
+    if spec.activation_checkpointing:
+        forget_activations(base.model, backbone.as_now)
+    return backbone, source
 
 
 def settings_fingerprint(spec: Spec) -> str:

@@ -40,15 +40,15 @@ class Actors:
         with self.backbone.acting_as(role):
             return self.backbone.hidden(batch.ids, batch.attention)
 
-    def logprobs_of(self, hidden: Tensor, batch: Batch, temperature: float) -> TokenLogprobs:
-        """Of the answers' tokens, from hidden states of the whole batch; every field (B, R)."""
-        measured = logprobs_of_hidden(self.backbone, hidden, batch.ids, batch.mask, temperature)
+    def logprobs_of(self, role: str, hidden: Tensor, batch: Batch, temperature: float) -> TokenLogprobs:
+        """Of the answers' tokens, from a role's hidden states of the whole batch; every field (B, R)."""
+        with self.backbone.acting_as(role):
+            measured = logprobs_of_hidden(self.backbone, hidden, batch.ids, batch.mask, temperature)
         return TokenLogprobs(*(column[:, batch.prompt_width :] for column in measured))
 
     def logprobs(self, role: str, batch: Batch, temperature: float) -> TokenLogprobs:
         """Of the answers' tokens under a role; every field (B, R)."""
-        with self.backbone.acting_as(role):
-            return self.logprobs_of(self.hidden(role, batch), batch, temperature)
+        return self.logprobs_of(role, self.hidden(role, batch), batch, temperature)
 
     @torch.no_grad()
     def refresh_reference(self, share: float) -> None:

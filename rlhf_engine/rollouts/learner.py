@@ -118,7 +118,7 @@ class Learner:
         for part in mine.split(spec.micro_batch_size):
             batch, mask = found.batch.rows(part), found.mask[part]
             hidden = actors.hidden(POLICY, batch)
-            now = actors.logprobs_of(hidden, batch, spec.temperature)
+            now = actors.logprobs_of(POLICY, hidden, batch, spec.temperature)
             policy = policy_loss(
                 now.logp,
                 found.logp[part],
