@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from rlhf_engine.cli import data, project, runs, talk
+from rlhf_engine.cli import about, data, project, runs, talk
 
 app = typer.Typer(
     name="rlhf",
@@ -23,6 +23,7 @@ for word, what in runs.SWITCHES.items():
 app.command("chat")(talk.chat)
 app.command("import")(data.import_file)
 app.command("export")(data.export)
+app.command("presets")(about.presets)
 app.command("doctor")(project.doctor)
 app.command("demo")(project.demo)
 app.add_typer(project.app, name="project")

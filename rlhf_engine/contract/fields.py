@@ -6,6 +6,7 @@ so none of them can disagree.
 
 from __future__ import annotations
 
+import inspect
 import math
 import types
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -74,6 +75,22 @@ def inputs(spec_type: type[Any]) -> list[Param]:
     told = [said for said in map(about, fields(spec_type)) if said is not None]
     inner = [one for said in told for kind in said.entries for one in inputs(kind.type)]
     return [said for said in told if said.picks] + inner
+
+
+def reading_order(spec_type: type[Any]) -> list[Field[Any]]:
+    """Inputs first, then what the spec declares itself, then what it inherits, nearest first: as a reader expects."""
+    rank = {"Inputs": 0, "Basics": 1}
+    owner: dict[str, int] = {}
+    for far, kind in enumerate(spec_type.__mro__):
+        for name in inspect.get_annotations(kind):
+            owner.setdefault(name, far)
+
+    def place(f: Field[Any]) -> tuple[int, int]:
+        said = about(f)
+        of = rank.get(said.group, 2) if said is not None else 3
+        return of, owner[f.name] if of else 0
+
+    return sorted(fields(spec_type), key=place)
 
 
 def value_type(spec_type: type[Any], name: str) -> tuple[type[Any], bool]:

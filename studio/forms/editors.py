@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from rlhf_engine.contract.changes import number
 from rlhf_engine.contract.fields import Param
 from studio.engine_words import word
 from studio.theme.tokens import S2
@@ -163,14 +164,6 @@ def mark_wrong(widget: QWidget, yes: bool) -> None:
     widget.setProperty("wrong", "true" if yes else "false")
     widget.style().unpolish(widget)
     widget.style().polish(widget)
-
-
-def number(value: float, sci_below: float = 1e-4) -> str:
-    """0.05, 32, 2e-4, 1.5e-5: as people write hyperparameters."""
-    if value and (abs(value) < sci_below or abs(value) >= 1e7):
-        mantissa, _, exponent = f"{value:.6e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return f"{value:.10g}"
 
 
 class IntEditor(Editor):

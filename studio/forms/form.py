@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.entries import plain_entries
 from rlhf_engine.contract.errors import SpecError
-from rlhf_engine.contract.fields import Param, about, inputs, value_type
+from rlhf_engine.contract.fields import Param, about, inputs, reading_order, value_type
 from studio.background import Failed
 from studio.engine_words import word
 from studio.forms.editors import Editor, LongTextEditor, editor_for, mark_wrong
@@ -164,7 +163,7 @@ class SpecForm(QWidget):
         self.fold = Fold(self.tr("Advanced"))
         folded = Card()
         folded.add(self.fold)
-        for f in own_fields_first(spec_type):
+        for f in reading_order(spec_type):
             said = about(f)
             if said is None or f.name in hide:
                 continue
@@ -351,15 +350,3 @@ class SpecForm(QWidget):
     def _count_changed(self) -> None:
         advanced = [row for row in self._rows.values() if row.said.advanced]
         self.fold.count(len(advanced), sum(row.changed_from_default() for row in advanced))
-
-
-def own_fields_first(spec_type: type[Any]) -> list[Field[Any]]:
-    """Inputs, then what the spec declares itself, then what it inherits: the order a reader of the spec expects."""
-    own = list(inspect.get_annotations(spec_type))
-    order = {"Inputs": 0, "Basics": 1}
-
-    def place(f: Field[Any]) -> tuple[int, int]:
-        said = about(f)
-        return (order.get(said.group, 2) if said else 3, own.index(f.name) if f.name in own else len(own))
-
-    return sorted(fields(spec_type), key=place)

@@ -296,6 +296,21 @@ def test_show_lists_the_newest_of_each_curve(project, capsys):
     assert "heldout/reliability: agreed by said" in capsys.readouterr().out
 
 
+def test_presets_are_listed_with_what_they_change(capsys):
+    assert main(["presets", "ppo"]) == 0
+    out = capsys.readouterr().out
+    assert "ppo instructgpt" in out and "KL penalty 0.05 → 0.02" in out and "arXiv:2203.02155" in out
+    assert main(["presets", "sft", "gentle"]) == 0
+    assert "epochs" in (lines := capsys.readouterr().out) and "cosine" in lines
+    assert main(["presets", "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {body["task"] for body in told} == {key for key, task in TASKS.items() if task.trains}
+    gentle = next(body for body in told if (body["task"], body["key"]) == ("sft", "gentle"))
+    assert {c["name"]: (c["before"], c["after"]) for c in gentle["changes"]}["epochs"] == (3.0, 2.0)
+    assert main(["presets", "dance"]) == 2 and main(["presets", "sft", "nothing"]) == 2
+    assert "It has: default, " in capsys.readouterr().err
+
+
 def test_settings_are_read_as_the_type_of_their_field():
     body = json.loads(
         with_settings(

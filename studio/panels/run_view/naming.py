@@ -13,7 +13,6 @@ from rlhf_engine.contract.entries import plain_entries
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
 from studio.engine_words import task_title, word
-from studio.forms.editors import number
 
 if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunRow
@@ -119,17 +118,3 @@ def short(ref: str, known: dict[str, str]) -> str:
     if kind in ("dataset", "run"):
         return rest[:8]
     return PurePath(ref).name if "/" in ref else ref
-
-
-def plain(value: Any) -> str:
-    """A setting's value on one line."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return number(value, 1e-3)
-    if isinstance(value, dict):  # an entry of a list
-        rest = ", ".join(f"{name.replace('_', ' ')} {plain(inner)}" for name, inner in value.items() if name != "kind")
-        return f"{value.get('kind', '')} ({rest})" if rest else str(value.get("kind", ""))
-    if isinstance(value, list | tuple) and any(isinstance(inner, dict) for inner in value):
-        return "; ".join(map(plain, value))
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

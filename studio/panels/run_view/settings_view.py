@@ -6,7 +6,8 @@ from typing import Any
 
 from PySide6.QtWidgets import QWidget
 
-from studio.panels.run_view.naming import Setting, plain, settings_of
+from rlhf_engine.contract.changes import written
+from studio.panels.run_view.naming import Setting, settings_of
 from studio.widgets import Column, RecordTable
 
 
@@ -27,12 +28,12 @@ class SettingsView(RecordTable):
 
 
 def _row(setting: Setting, number: int, known: dict[str, str]) -> dict[str, Any]:
-    value = plain(setting.value)
+    value = written(setting.value)
     return {
         "id": number,
         "label": setting.label,
         "value": f"{known[value]}  ({value})" if value in known and known[value] != value else value,
-        "default": plain(setting.default) if setting.changed else "",
+        "default": written(setting.default) if setting.changed else "",
         "group": setting.group,
         "changed": setting.changed or setting.group == "Inputs",
     }

@@ -11,12 +11,13 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QTabWidget, QToolButton, QVBoxLayout, QWidget
 
+from rlhf_engine.contract.changes import written
 from rlhf_engine.contract.events import Sample
 from rlhf_engine.tasks import TASKS
 from studio.charts import ChartGrid
 from studio.forms import Combo
 from studio.panels.run_view.curves import CurveFeed
-from studio.panels.run_view.naming import plain, settings_of, short, state_word, title_of, titles
+from studio.panels.run_view.naming import settings_of, short, state_word, title_of, titles
 from studio.theme import colors, set_icon, theme
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import Column, EmptyState, PlainLabel, PlainText, RecordTable, icon_button, set_tooltip
@@ -64,7 +65,7 @@ def differences(rows: Sequence[RunRow], known: dict[str, str]) -> list[dict[str,
         values = [settings[row.id][name].value if name in settings[row.id] else None for row in rows]
         if any(value != values[0] for value in values):
             shown = [
-                "—" if value is None else short(value, known) if isinstance(value, str) else plain(value)
+                "—" if value is None else short(value, known) if isinstance(value, str) else written(value)
                 for value in values
             ]
             made.append({"id": name, "label": label, **dict(zip((row.id for row in rows), shown, strict=True))})

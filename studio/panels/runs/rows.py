@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rlhf_engine.contract.changes import written
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.metric_help import about_metric
-from studio.panels.run_view.naming import method_of, model_of, plain, short, state_word, title_of, values_of
+from studio.panels.run_view.naming import method_of, model_of, short, state_word, title_of, values_of
 
 if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunRow
@@ -103,7 +104,7 @@ def _compare(value: Any, relation: str, wanted: str) -> bool:
             case "<=":
                 return number <= limit
         return number >= limit
-    inside = wanted.casefold() in plain(value).casefold()
+    inside = wanted.casefold() in written(value).casefold()
     return inside if relation == "=" else not inside if relation == "!=" else False
 
 

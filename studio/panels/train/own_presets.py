@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from rlhf_engine.contract.changes import Change, changes, defaults
 from rlhf_engine.contract.entries import without_places
 from rlhf_engine.contract.fields import about
 from rlhf_engine.tasks import TASKS
@@ -52,12 +53,16 @@ def settings_only(task: str, values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def differs(task: str, preset: Preset, changed: dict[str, Any]) -> bool:
-    """Whether settings that differ from their defaults are others than the preset's."""
-    defaults = settings_only(task, {f.name: f.default for f in fields(TASKS[task].spec)})
+def changed_by(task: str, preset: Preset) -> list[Change]:
+    """What a preset sets, against the defaults."""
+    return changes(TASKS[task].spec, settings_only(task, preset.values))
+
+
+def changed_since(task: str, preset: Preset, changed: dict[str, Any]) -> list[Change]:
+    """How a form differs from its preset. `changed` are the settings that differ from their defaults."""
     wanted = settings_only(task, preset.values)
-    wanted = {name: value for name, value in wanted.items() if value != defaults.get(name)}
-    return wanted != settings_only(task, changed)
+    now = defaults(TASKS[task].spec) | settings_only(task, changed)
+    return changes(TASKS[task].spec, now, wanted)
 
 
 def _place(task: str) -> str:

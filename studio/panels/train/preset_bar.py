@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QWidget
 
+from rlhf_engine.contract.changes import Change
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.presets import Preset
 from studio.engine_words import word
 from studio.forms import Combo, SpecForm
-from studio.panels.train.own_presets import OWN, all_presets, differs, remove_preset, save_preset
+from studio.panels.train.own_presets import OWN, all_presets, changed_by, changed_since, remove_preset, save_preset
+from studio.panels.train.preset_about import PresetAbout, lines
 from studio.theme.tokens import S2
-from studio.widgets import PlainLabel, button, icon_button
+from studio.widgets import PlainLabel, button, icon_button, tooltip
 
 if TYPE_CHECKING:
     from studio.session import Session
 
 
 class PresetBar(QWidget):
-    """Sets the form that `show_form` gave it. `about` is a line on method and preset, for the panel to place."""
+    """Sets the form that `show_form` gave it. `about` says what method and preset are for and what the preset changes;
+    it is the panel's to place.
+    """
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,7 +37,7 @@ class PresetBar(QWidget):
         self.presets.setAccessibleName(self.tr("Preset"))
         self.presets.activated.connect(lambda _: self.use())
         self.remove = icon_button("trash-can-outline", self.tr("Remove this preset"), self.drop)
-        self.about = PlainLabel(tone="muted", wrap=True)
+        self.about = PresetAbout()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(S2)
@@ -93,18 +98,23 @@ class PresetBar(QWidget):
             return
         found = self.preset()
         words = [word(TASKS[self._task].summary)]
+        sets: list[Change] = []
+        since: list[Change] = []
         if found is None:
             words.append(self._origin)
         else:
             words += [word(found.summary), found.source]
-            if differs(self._task, found, self._form.changed_fields()):
-                words.append(self.tr("(changed since)"))
-        self.about.setText("  ".join(word for word in words if word))
+            sets = changed_by(self._task, found)
+            since = changed_since(self._task, found, self._form.changed_fields())
+        self.about.tell("  ".join(word for word in words if word), sets, since)
         self.remove.setVisible(found is not None and found.key.startswith(OWN))
 
     def _offer(self, key: str = "") -> None:
         self.presets.clear()
         for found in all_presets(self._session, self._task):
             self.presets.addItem(word(found.title), found.key)
+            told = [word(found.summary), found.source, *lines(changed_by(self._task, found))]
+            tip = tooltip("\n".join(filter(None, told)))
+            self.presets.setItemData(self.presets.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.presets.setCurrentIndex(max(0, self.presets.findData(key)))
         self.refresh()

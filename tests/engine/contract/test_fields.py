@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_engine.contract.errors import SpecError
-from rlhf_engine.contract.fields import EntryKind, about, check, choose, param, value_type
+from rlhf_engine.contract.fields import EntryKind, about, check, choose, param, reading_order, value_type
 from rlhf_engine.contract.spec import build_spec, spec_body
 from rlhf_engine.tasks import TASKS, spec_from_json, spec_to_json, task_of
 
@@ -141,6 +141,14 @@ def test_the_task_table_is_read_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_fields_are_read_inputs_first_and_then_from_near_to_far():
+    names = [f.name for f in reading_order(TASKS["ppo"].spec)]
+    assert names[:3] == ["policy", "reward_model", "dataset"]
+    assert names.index("updates") < names.index("seed"), "of PPO's kin before what every training has"
+    assert names.index("gamma") < names.index("clip") < names.index("warmup")
+    assert sorted(names) == sorted(f.name for f in fields(TASKS["ppo"].spec))
 
 
 # Lists of entries -----------------------------------------------------------------------------------------------------

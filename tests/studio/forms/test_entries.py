@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 
+from rlhf_engine.contract.changes import written
 from rlhf_engine.contract.entries import plain_entries, without_places
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.fields import EntryKind, about, check, choose, param
 from rlhf_engine.contract.spec import build_spec, spec_body
 from studio.forms import LABELS, SpecForm
 from studio.forms.entries import EntriesEditor
-from studio.panels.run_view.naming import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,4 +233,4 @@ def test_plain_entries_are_complete_and_can_leave_out_what_one_project_only_has(
         {"kind": "judge", "model": "run:abc", "names": ["a", "b"]},
     )
     assert without_places(said, mixed)[1] == {"kind": "judge", "names": ["a", "b"]}
-    assert plain(list(plain_entries(said, mixed[:1]))) == "rule (words 3, way near, weight 1)"
+    assert written(list(plain_entries(said, mixed[:1]))) == "rule (words 3, way near, weight 1)"

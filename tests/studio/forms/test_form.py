@@ -10,6 +10,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QHBoxLayout, QStyle, QStyleOptionComboBox, QWidget
 
+from rlhf_engine.contract.changes import number
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.fields import about, check, choose, param
 from rlhf_engine.data.datasets import freeze
@@ -18,7 +19,7 @@ from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from studio.forms import LABELS, Combo, DatasetPicker, SpecForm
-from studio.forms.editors import FloatEditor, number
+from studio.forms.editors import FloatEditor
 from studio.theme import theme
 
 

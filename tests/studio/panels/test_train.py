@@ -10,10 +10,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QPushButton
 
+from rlhf_engine.contract.changes import defaults
 from rlhf_engine.contract.events import Metrics, RunFinished, RunStarted
 from rlhf_engine.data.datasets import freeze, open_dataset
 from rlhf_engine.data.records import Comparison, Demonstration
 from rlhf_engine.tasks import spec_from_json
+from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.presets import presets_of
 from studio.panels.train import TrainPanel
 from studio.panels.train.forecast import ModelSize, Size, memory, model_size, pace, steps
@@ -116,9 +118,38 @@ def test_a_preset_sets_what_it_says_and_tells_when_something_else_was_changed(pa
         values = panel.setup.form.values()
         assert {name: values[name] for name in preset.values} == preset.values
         assert preset.summary in panel.setup.bar.about.text()
-        assert "(changed since)" not in panel.setup.bar.about.text()
+        assert "Changed since" not in panel.setup.bar.about.text()
     panel.setup.form.set_value("updates", 33)
-    qtbot.waitUntil(lambda: "(changed since)" in panel.setup.bar.about.text())
+    qtbot.waitUntil(lambda: "Changed since: Updates 100 → 33" in panel.setup.bar.about.text())
+
+
+def test_a_preset_says_what_it_changes_before_and_after_it_is_used(panel, session):
+    panel.setup.choose("sft")
+    bar = panel.setup.bar
+    at = bar.presets.findData("gentle")
+    before = bar.presets.itemData(at, Qt.ItemDataRole.ToolTipRole)
+    assert "Epochs 3 → 2" in before and "Schedule linear → cosine" in before and "Learning rate 2e-4 → 5e-5" in before
+    bar.presets.setCurrentIndex(at)
+    bar.use()
+    assert not bar.about.sets.isHidden() and bar.about.since.isHidden()
+    for change in ("Epochs 3 → 2", "Schedule linear → cosine", "Learning rate 2e-4 → 5e-5"):
+        assert change in bar.about.sets.label.text()
+    bar.presets.setCurrentIndex(bar.presets.findData("default"))
+    bar.use()
+    assert bar.about.sets.isHidden()
+
+
+def test_of_many_changes_the_first_are_shown_and_all_on_request(panel):
+    panel.setup.choose("ppo")
+    bar, default = panel.setup.bar, defaults(PPOSpec)
+    bar.presets.setCurrentIndex(bar.presets.findData("instructgpt"))
+    bar.use()
+    values, line = presets_of("ppo")[3].values, bar.about.sets
+    all_of_them = sum(value != default[name] for name, value in values.items())
+    assert line.label.text().count("→") == 3 and line.more.text() == f"and {all_of_them - 3} more"
+    line.more.click()
+    assert line.label.text().count("→") == all_of_them and line.more.text() == "fewer"
+    assert "Value warm-up 2 → 0 updates" in line.label.text()
 
 
 def test_a_preset_keeps_model_and_data(panel):
@@ -152,7 +183,7 @@ def test_settings_of_an_unfinished_form_are_there_again(panel, session, qtbot):
     again = TrainPanel(session)
     qtbot.addWidget(again)
     assert again.setup.form.values()["epochs"] == 7.0
-    assert "(changed since)" in again.setup.bar.about.text()
+    assert "Changed since: " in again.setup.bar.about.text()
 
 
 def test_the_command_names_a_spec_that_gives_the_same_run(panel, session, qtbot):

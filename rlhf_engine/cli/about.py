@@ -1,0 +1,62 @@
+"""`rlhf presets`: recipes to start from, and what each of them changes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlhf_engine.cli.place import AsJson
+from rlhf_engine.contract.changes import changes
+from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks.presets import Preset, presets_of
+
+METHODS = [key for key, task in TASKS.items() if task.trains]
+
+
+def presets(
+    task: Annotated[str, typer.Argument(metavar="[METHOD]", help="Such as ppo; without one, of all methods.")] = "",
+    key: Annotated[str, typer.Argument(metavar="[PRESET]", help="One of them, with all that it changes.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Settings to start from: published recipes, and what each changes in the defaults."""
+    if task and task not in METHODS:
+        raise SpecError("task", f"There is no training method {task!r}.", f"Methods: {', '.join(METHODS)}.")
+    found = [(method, preset) for method in ([task] if task else METHODS) for preset in presets_of(method)]
+    if key:
+        known = ", ".join(preset.key for _, preset in found)
+        found = [(method, preset) for method, preset in found if preset.key == key]
+        if not found:
+            raise SpecError("preset", f"{task} has no preset {key!r}.", f"It has: {known}.")
+    console = Console(highlight=False)
+    if as_json:
+        for method, preset in found:
+            console.out(json.dumps(_body(method, preset), ensure_ascii=False), highlight=False)
+        return 0
+    for method, preset in found:
+        told = changes(TASKS[method].spec, preset.values)
+        head = Text.assemble((f"{method} {preset.key}", "bold"), f"  {preset.title}. {preset.summary} {preset.source}")
+        console.print(head, soft_wrap=True)
+        if not key:
+            line = ", ".join(change.text() for change in told)
+            console.print(Text(f"  {line or 'All settings at their defaults.'}", "dim"), soft_wrap=True)
+            continue
+        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+        for title in ("setting", "", "default", "this preset"):
+            table.add_column(title)
+        for change in told:
+            before, _, after = change.text().removeprefix(f"{change.label} ").partition(" → ")
+            table.add_row(change.name, change.label, before, after)
+        console.print(table)
+    return 0
+
+
+def _body(method: str, preset: Preset) -> dict[str, Any]:
+    told = [asdict(change) for change in changes(TASKS[method].spec, preset.values)]
+    return {"task": method, **asdict(preset), "changes": told}
