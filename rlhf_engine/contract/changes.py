@@ -9,6 +9,8 @@ from typing import Any
 from rlhf_engine.contract.entries import plain_entries
 from rlhf_engine.contract.fields import Param, about, reading_order
 
+SOME, LONG = 3, 60  # members of a list, characters of a text, before they are shortened
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -22,7 +24,7 @@ class Change:
 
     def text(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
-        return f"{self.label} {written(self.before)} → {written(self.after)}{unit}"
+        return f"{self.label} {brief(self.before)} → {brief(self.after)}{unit}"
 
 
 def defaults(spec_type: type[Any]) -> dict[str, Any]:
@@ -66,11 +68,21 @@ def written(value: Any) -> str:
         case "" | None | [] | ():
             return "none"
         case dict():  # an entry of a list
-            rest = ", ".join(f"{name.replace('_', ' ')} {written(v)}" for name, v in value.items() if name != "kind")
+            rest = ", ".join(f"{name.replace('_', ' ')} {brief(v)}" for name, v in value.items() if name != "kind")
             return f"{value.get('kind', '')} ({rest})" if rest else str(value.get("kind", ""))
         case list() | tuple():
             return ("; " if any(isinstance(one, dict) for one in value) else ", ").join(map(written, value))
     return str(value)
+
+
+def brief(value: Any) -> str:
+    """`written` in few words: of a list its first members or the kinds of its entries, of a long text the beginning."""
+    if isinstance(value, list | tuple) and any(isinstance(one, dict) for one in value):
+        return ", ".join(str(one.get("kind", "")) for one in value)
+    if isinstance(value, list | tuple) and len(value) > SOME:
+        return f"{written(value[:SOME])}, … ({len(value)})"
+    text = written(value)
+    return text if len(text) <= LONG else text[: LONG - 1] + "…"
 
 
 def number(value: float, sci_below: float = 1e-4) -> str:

@@ -247,7 +247,7 @@ class ChartGrid(QWidget):
         inside.setContentsMargins(S2, S2, S2, S1)
         inside.addWidget(plot)
         about = icon_button("help-circle-outline", self.tr("What is this?"), lambda: self.asked.emit(name))
-        about.setFixedSize(24, 24)
+        about.setProperty("small", "true")
         plot.head.addWidget(about)
         self._cards[name] = card
         self._later.start()

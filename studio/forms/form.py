@@ -221,6 +221,10 @@ class SpecForm(QWidget):
         """The editors of the spec's own fields, in the order shown."""
         return [row.editor for row in self._rows.values()]
 
+    def names(self, field: str, editor: Editor) -> bool:
+        """Whether a field of the spec is edited by this editor."""
+        return field in self._rows and self._rows[field].editor is editor
+
     def changed_fields(self) -> dict[str, Any]:
         """The settings that differ from their defaults. Lists of entries are plain JSON values."""
         return {name: row.editor.value() for name, row in self._rows.items() if row.changed_from_default()}
@@ -281,18 +285,19 @@ class SpecForm(QWidget):
 
     def blockers(self) -> list[str]:
         """Why a run cannot start yet, in sentences; empty when it can."""
-        missing = [
-            self.tr("{0}: nothing has been chosen.").format(word(row.said.label))
-            for row in self._rows.values()
-            if row.default is MISSING and row.editor.missing()
-        ]
+        missing = [row.said.label for row in self._rows.values() if row.default is MISSING and row.editor.missing()]
         if missing:
-            return missing
+            return [self.tr("{0}: nothing has been chosen.").format(word(label)) for label in missing]
+        wrong = self.contradiction()
+        return [str(wrong)] if wrong is not None else []
+
+    def contradiction(self) -> SpecError | None:
+        """What does not hold, None when all does."""
         try:
             self.read()
         except SpecError as error:
-            return [str(error)]
-        return []
+            return error
+        return None
 
     # --- drawing -------------------------------------------------------------------------------------------------
 

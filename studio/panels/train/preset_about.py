@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.changes import Change
 from studio.engine_words import word
@@ -47,33 +47,44 @@ class ChangeLine(QWidget):
         super().__init__()
         self._title = title
         self._changes: list[str] = []
-        self.label = PlainLabel(tone=tone, wrap=True, size=0.92)
+        self.brief = PlainLabel(tone=tone, elide=Qt.TextElideMode.ElideRight, size=0.92)
+        self.brief.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)  # as wide as it is
+        self.whole = PlainLabel(tone=tone, wrap=True, size=0.92)
         self.more = ghost_button("")
         self.more.setCheckable(True)
         self.more.toggled.connect(lambda _: self._draw())
+        self.more.setProperty("small", "true")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(S2)
-        row.addWidget(self.label)
+        row.addWidget(self.brief)
+        row.addWidget(self.whole, 1)
         row.addWidget(self.more, 0, Qt.AlignmentFlag.AlignTop)
-        row.addStretch(1)
+        row.addStretch()
 
     def show_changes(self, changes: Sequence[Change]) -> None:
         shown = lines(changes)
         if shown != self._changes:
             self._changes = shown
             self.more.setChecked(False)
-            set_tooltip(self.label, "\n".join(shown))
+            set_tooltip(self.brief, "\n".join(shown))
         self._draw()
+
+    def text(self) -> str:
+        """What can be read now."""
+        return self.brief.text() if self.whole.isHidden() else self.whole.text()
 
     def told(self) -> str:
         return f"{self._title}: {', '.join(self._changes)}" if self._changes else ""
 
     def _draw(self) -> None:
         rest = len(self._changes) - BRIEF
-        brief = rest > 1 and not self.more.isChecked()
-        self.label.setText(f"{self._title}: {',  '.join(self._changes[:BRIEF] if brief else self._changes)}")
-        self.more.setText(self.tr("and {0} more").format(rest) if brief else self.tr("fewer"))
+        short = rest > 1 and not self.more.isChecked()
+        self.brief.setText(f"{self._title}: {',  '.join(self._changes[:BRIEF] if rest > 1 else self._changes)}")
+        self.whole.setText(f"{self._title}: {',  '.join(self._changes)}")
+        self.brief.setVisible(short or rest <= 1)
+        self.whole.setVisible(not short and rest > 1)
+        self.more.setText(self.tr("and {0} more").format(rest) if short else self.tr("fewer"))
         self.more.setVisible(rest > 1)
         self.setVisible(bool(self._changes))
 

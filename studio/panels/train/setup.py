@@ -337,10 +337,13 @@ class SetupView(QWidget):
         if self._session.project is None:
             return []
         ways: dict[str, Callable[[], object]] = {}
+        wrong = self.form.contradiction()
         for editor in self.form.editors():
-            if isinstance(editor, RewardModelPicker) and editor.missing() and not editor.entries():
+            named = wrong is not None and self.form.names(wrong.field, editor)
+            wanted = named or not getattr(editor, "optional", True)
+            if isinstance(editor, RewardModelPicker) and editor.missing() and wanted:
                 ways[self.tr("Train a reward model")] = partial(self.choose_for, family=REWARD)
-            if isinstance(editor, DatasetPicker) and editor.missing() and not editor.optional:
+            if isinstance(editor, DatasetPicker) and editor.missing() and wanted:
                 ways[self.tr("Add {0} in Data").format(editor.kind)] = partial(
                     self._session.go, "data", kind=editor.kind
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlhf_engine.contract.changes import changes, defaults, number, written
+from rlhf_engine.contract.changes import brief, changes, defaults, number, written
 from tests.engine.contract.test_fields import Bulb, Lamp, Room
 
 
@@ -22,7 +22,7 @@ def test_changes_against_another_set_of_settings():
 def test_entries_are_compared_as_plain_values():
     assert changes(Room, {"lights": [{"kind": "bulb"}]}, {"lights": (Bulb(),)}) == []
     (change,) = changes(Room, {"lights": (Bulb(watts=7),)})
-    assert change.text() == "Lights none → bulb (watts 7)"
+    assert change.text() == "Lights none → bulb"
 
 
 def test_defaults_are_the_settings_that_have_one():
@@ -33,3 +33,6 @@ def test_values_are_written_as_people_do():
     said = [written(value) for value in (True, 0.0003, 12, "linear", "", None, (), ("a", "b"), 0.05)]
     assert said == ["yes", "3e-4", "12", "linear", "none", "none", "none", "a, b", "0.05"]
     assert number(1.5e-5) == "1.5e-5"
+    assert written([{"kind": "bulb", "watts": 7}, {"kind": "sun"}]) == "bulb (watts 7); sun"
+    assert brief(list("abcdefg")) == "a, b, c, … (7)"
+    assert brief("x" * 100) == "x" * 59 + "…"

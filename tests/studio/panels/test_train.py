@@ -133,7 +133,7 @@ def test_a_preset_says_what_it_changes_before_and_after_it_is_used(panel, sessio
     bar.use()
     assert not bar.about.sets.isHidden() and bar.about.since.isHidden()
     for change in ("Epochs 3 → 2", "Schedule linear → cosine", "Learning rate 2e-4 → 5e-5"):
-        assert change in bar.about.sets.label.text()
+        assert change in bar.about.sets.text()
     bar.presets.setCurrentIndex(bar.presets.findData("default"))
     bar.use()
     assert bar.about.sets.isHidden()
@@ -146,10 +146,10 @@ def test_of_many_changes_the_first_are_shown_and_all_on_request(panel):
     bar.use()
     values, line = presets_of("ppo")[3].values, bar.about.sets
     all_of_them = sum(value != default[name] for name, value in values.items())
-    assert line.label.text().count("→") == 3 and line.more.text() == f"and {all_of_them - 3} more"
+    assert line.text().count("→") == 3 and line.more.text() == f"and {all_of_them - 3} more"
     line.more.click()
-    assert line.label.text().count("→") == all_of_them and line.more.text() == "fewer"
-    assert "Value warm-up 2 → 0 updates" in line.label.text()
+    assert line.text().count("→") == all_of_them and line.more.text() == "fewer"
+    assert "Value warm-up 2 → 0 updates" in line.text()
 
 
 def test_a_preset_keeps_model_and_data(panel):
