@@ -72,17 +72,16 @@ def added(*steps: Step) -> Step:
     return Step(sum(s.loss for s in steps), {n: sum(s.gradients[n] for s in steps) for n in steps[0].gradients})  # type: ignore[misc]
 
 
-def assert_agree(ours: Step, theirs: Step, loss: bool = True) -> None:
+def assert_agree(ours: Step, theirs: Step, close: float = CLOSE) -> None:
     """Loss and every gradient to 1e-5, relative to the loss and to the largest gradient, which must not be tiny."""
     assert ours.gradients.keys() == theirs.gradients.keys()
     largest = max(float(g.abs().max()) for g in theirs.gradients.values())
     assert largest > 1e-3, f"nothing to compare: the largest gradient is {largest:.2g}"
     worst = {name: float((g - theirs.gradients[name]).abs().max()) / largest for name, g in ours.gradients.items()}
     name = max(worst, key=lambda n: worst[n])
-    assert worst[name] <= CLOSE, f"{name} differs by {worst[name]:.2g} of the largest gradient, {largest:.3g}"
-    if loss:
-        difference = abs(ours.loss - theirs.loss)
-        assert difference <= CLOSE * max(1.0, abs(theirs.loss)), f"loss {ours.loss:.7f}, theirs {theirs.loss:.7f}"
+    assert worst[name] <= close, f"{name} differs by {worst[name]:.2g} of the largest gradient, {largest:.3g}"
+    difference = abs(ours.loss - theirs.loss)
+    assert difference <= close * max(1.0, abs(theirs.loss)), f"loss {ours.loss:.7f}, theirs {theirs.loss:.7f}"
 
 
 def differ(ours: Step, theirs: Step) -> bool:

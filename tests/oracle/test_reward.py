@@ -21,16 +21,9 @@ from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.tasks.reward.spec import RewardSpec
 from rlhf_engine.tasks.reward.train import Pair, learn
 from tests.oracle.ours import Step, added, assert_agree, differ, open_ours, our_step, scaled
+from tests.oracle.texts import COMPARISONS, as_chats
 from tests.oracle.theirs import adapted, settings, their_step
 
-ROWS = (
-    ("What colour is the sky?", "Blue, most of the time.", "No.", 3),
-    ("Where is the lamp?", "On the table.", "I do not know, but we can find out together.", 1),
-    ("Write about the harbour.", "The old harbour is quiet.", "A heron stood in the shallow water.", 2),
-    ("1 + 2", "3", "9, and 4 + 5 = 9.", 1),
-    ("Who knows?", "We can find out together.", "Question: who?", 3),
-    ("What is on the table?", "The lamp is on the table.", "The lamp", 2),
-)
 MARGIN = 0.5
 
 
@@ -45,7 +38,7 @@ def start(folder: Path) -> Backbone:
     return backbone
 
 
-def our_reward(folder: Path, root: Path, rows: tuple = ROWS, micro_batch: int = 2, **loss: Any) -> Step:
+def our_reward(folder: Path, root: Path, rows: tuple = COMPARISONS, micro_batch: int = 2, **loss: Any) -> Step:
     backbone = start(folder)
     tokenizer = backbone.base.tokenizer
     pairs = [
@@ -63,22 +56,16 @@ def our_reward(folder: Path, root: Path, rows: tuple = ROWS, micro_batch: int = 
 
 
 def trainer(
-    folder: Path, out: Path, rows: tuple = ROWS, micro_batch: int = 2, margin: bool = False, **more: Any
+    folder: Path, out: Path, rows: tuple = COMPARISONS, micro_batch: int = 2, margin: bool = False, **more: Any
 ) -> Any:
     ours = start(folder)
     base = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
     with torch.no_grad():
         base.score.weight.copy_(ours.heads["reward"].linear.weight)
     model = adapted(base, ours.state("reward"), task_type="SEQ_CLS", modules_to_save=["score"])
-    examples = [
-        {
-            "prompt": [{"role": "user", "content": p}],
-            "chosen": [{"role": "assistant", "content": c}],
-            "rejected": [{"role": "assistant", "content": r}],
-            **({"margin": MARGIN * (s - 1)} if margin else {}),
-        }
-        for p, c, r, s in rows
-    ]
+    examples = as_chats(rows)
+    if margin:
+        examples = [{**e, "margin": MARGIN * (row[3] - 1)} for e, row in zip(examples, rows, strict=True)]
     return RewardTrainer(
         model=model,
         args=RewardConfig(**settings(out, len(rows), micro_batch, **more)),
@@ -122,7 +109,7 @@ def test_pairs_of_a_short_last_micro_batch_weigh_more_there(folder, tmp_path):
 
     Ours weighs every pair alike however the step is cut, which is what a batch size of five says.
     """
-    rows = ROWS[:5]
+    rows = COMPARISONS[:5]
     theirs = their_reward(folder, tmp_path, rows, center_rewards_coefficient=0.05)
     ours = without_bias(our_reward(folder, tmp_path, rows, centering=0.05))
     cut = [without_bias(our_reward(folder, tmp_path, rows[i : i + 2], centering=0.05)) for i in (0, 2, 4)]
@@ -132,7 +119,7 @@ def test_pairs_of_a_short_last_micro_batch_weigh_more_there(folder, tmp_path):
 
 def test_a_comparison_becomes_the_same_tokens(folder, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    for (prompt, chosen, rejected, _), row in zip(ROWS, trainer(folder, tmp_path).train_dataset, strict=True):
+    for (prompt, chosen, rejected, _), row in zip(COMPARISONS, trainer(folder, tmp_path).train_dataset, strict=True):
         assert render(tokenizer, prompt, chosen, "chat").ids == row["chosen_ids"]
         assert render(tokenizer, prompt, rejected, "chat").ids == row["rejected_ids"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,11 @@ from trl import SFTConfig, SFTTrainer
 
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.records import Demonstration
-from rlhf_engine.data.turns import Example, example
+from rlhf_engine.data.turns import ALL, TURNS, Example, example
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from rlhf_engine.tasks.sft.train import learn
 from tests.oracle.ours import Step, assert_agree, open_ours, our_step
+from tests.oracle.texts import said
 from tests.oracle.theirs import open_theirs, settings, their_step
 
 ROWS = (
@@ -27,9 +29,7 @@ ROWS = (
     ("1 + 2", "3"),
     ("Who knows?", "I do not know, but we can find out together."),
 )
-CHAT = [
-    {"prompt": [{"role": "user", "content": p}], "completion": [{"role": "assistant", "content": c}]} for p, c in ROWS
-]
+CHAT = [{"prompt": said("user", p), "completion": said("assistant", c)} for p, c in ROWS]
 
 
 def trainer(folder: Path, out: Path, rows: list[dict], micro_batch: int, tokenizer=None, **more) -> SFTTrainer:
@@ -42,9 +42,10 @@ def trainer(folder: Path, out: Path, rows: list[dict], micro_batch: int, tokeniz
     )
 
 
-def our_sft(folder: Path, root: Path, rows: list[Example], micro_batch: int) -> Step:
+def our_sft(folder: Path, root: Path, rows: list[Example], micro_batch: int, **changed: Any) -> Step:
     backbone = open_ours(folder, "policy")
-    spec = SFTSpec(model="m", dataset="d", batch_size=len(rows), micro_batch_size=micro_batch, device="cpu")
+    about = {"batch_size": len(rows), "micro_batch_size": micro_batch, "device": "cpu", **changed}
+    spec = SFTSpec(model="m", dataset="d", **about)
     return our_step(backbone, "policy", root, lambda run, optimizer: learn(backbone, rows, spec, run, optimizer, 1e-4))
 
 
@@ -113,3 +114,46 @@ def test_a_template_without_an_end_token_teaches_to_stop_only_here(folder, tmp_p
     theirs = trainer(folder, tmp_path, CHAT, 5, tokenizer=tokenizer).train_dataset
     for (prompt, answer), row in zip(ROWS, theirs, strict=True):
         assert [*row["input_ids"], tokenizer.eos_token_id] == render(tokenizer, prompt, answer, "chat").ids
+
+
+def test_packed_rows_agree(folder, tmp_path):
+    """Both lay examples end to end where none sees another: ours by a mask, theirs by positions that begin again."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [example(tokenizer, Demonstration(p, c), "chat") for p, c in ROWS]
+    theirs = trainer(folder, tmp_path, CHAT, 1, packing=True, max_length=80)
+    assert 1 < len(theirs.train_dataset) < len(ROWS)
+    assert_agree(our_sft(folder, tmp_path, rows, 1, packing=True, max_tokens=80), their_step(theirs))
+
+
+def test_training_on_all_tokens_agrees(folder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [example(tokenizer, Demonstration(p, c), "chat", ALL) for p, c in ROWS]
+    theirs = their_step(trainer(folder, tmp_path, CHAT, 2, completion_only_loss=False))
+    assert_agree(our_sft(folder, tmp_path, rows, 2), theirs)
+
+
+MARKED = (
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}<|assistant|>{% generation %}"
+    "{{ message['content'] }}<|end|>{% endgeneration %}"
+    "{% else %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def test_every_turn_of_the_assistant_is_trained_by_both(folder, tmp_path):
+    """TRL asks the template where they are; we read it off the ids, so that no template need be marked."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    turns = [
+        [*said("system", "Be brief."), *said("user", "Who?"), *said("assistant", "Me."), *said("user", "Where?")],
+        [*said("user", ROWS[0][0]), *said("assistant", ROWS[0][1]), *said("user", ROWS[1][0])],
+    ]
+    answers = ["On the table.", ROWS[1][1]]
+    rows = [example(tokenizer, Demonstration(t, a), "chat", TURNS) for t, a in zip(turns, answers, strict=True)]
+    whole = [{"messages": [*t, *said("assistant", a)]} for t, a in zip(turns, answers, strict=True)]
+    marked = AutoTokenizer.from_pretrained(folder)
+    marked.chat_template = MARKED
+    made = trainer(folder, tmp_path, whole, 2, tokenizer=marked, assistant_only_loss=True)
+    for ours, theirs in zip(rows, made.train_dataset, strict=True):
+        assert ours.ids == theirs["input_ids"]
+        assert [i if on else -100 for i, on in zip(ours.ids, ours.trained, strict=True)] == theirs["labels"]
+    assert_agree(our_sft(folder, tmp_path, rows, 1), their_step(made))

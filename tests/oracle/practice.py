@@ -1,0 +1,89 @@
+"""Given answers to given prompts with given rewards, so that nothing is left to chance; and our side of learning from
+them: the roles "policy" (as it is now), "old" (as it was when it wrote them) and "reference".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_engine.contract.online import GroupFields
+from rlhf_engine.data.chat import render
+from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.rollouts.actors import Actors
+from rlhf_engine.rollouts.batch import Batch
+from rlhf_engine.rollouts.learner import Learner
+from rlhf_engine.rollouts.rollout import Rollout
+from tests.oracle.ours import Step, open_ours, our_step
+
+GROUP, LONGEST, TEMPERATURE = 3, 24, 0.7
+PROMPTS = ("What colour is the sky?", "Where?")
+ANSWERS = (  # three to each prompt; one was cut off
+    ("Blue.", True),
+    ("Blue, most of the time.", True),
+    ("The lamp is on the tab", False),
+    ("On the table, or in the old harbour.", True),
+    ("I do not know.", True),
+    ("Here", True),
+)
+Apart = tuple[float, float]  # the noise in which the weights of "old" and of "reference" differ from the policy's
+NEAR = (0.01, 0.03)  # some ratios are clipped, others are not
+FAR = (0.01, 0.2)
+ON_POLICY = (0.0, 0.03)
+REWARDS = (1.0, 0.25, -1.5, 2.0, -0.5, 0.75)
+
+
+def prompt_ids(backbone: Backbone) -> list[list[int]]:
+    """One per answer."""
+    ids = [render(backbone.base.tokenizer, prompt, template="chat").ids for prompt in PROMPTS]
+    return [row for row in ids for _ in range(GROUP)]
+
+
+def answer_ids(tokenizer: Any) -> list[list[int]]:
+    return [tokenizer(text).input_ids + [tokenizer.eos_token_id] * ended for text, ended in ANSWERS]
+
+
+def open_practice(folder: Path, apart: Apart = NEAR) -> Backbone:
+    backbone = open_ours(folder, "policy", "old", "reference")
+    for role, noise in zip(("old", "reference"), apart, strict=True):
+        chance = torch.Generator().manual_seed(len(role))
+        state = sorted(backbone.state("policy").items())
+        backbone.load_state(role, {k: v + noise * torch.randn(v.shape, generator=chance) for k, v in state})
+    return backbone
+
+
+@torch.no_grad()
+def our_rollout(backbone: Backbone, temperature: float = TEMPERATURE) -> Rollout:
+    actors = Actors(backbone, None, None)  # type: ignore[arg-type]
+    batch = Batch.of(backbone, prompt_ids(backbone), answer_ids(backbone.base.tokenizer))
+    old, reference = (actors.logprobs(role, batch, temperature) for role in ("old", "reference"))
+    scores = torch.tensor(REWARDS)
+    ended = torch.tensor([ended for _, ended in ANSWERS])
+    return Rollout(batch, old.logp, reference.logp, old.entropy, scores, scores, ended, batch.answer_mask)
+
+
+def our_update(
+    folder: Path, root: Path, advantages: Tensor, how: str, level: str = "token", apart: Apart = NEAR, **changed: Any
+) -> Step:
+    """One optimiser step over all answers, in micro-batches of two. `advantages` (B,) hold for every token."""
+    backbone = open_practice(folder, apart)
+    count = len(ANSWERS)
+    spec = GroupFields(
+        policy="p", reward_model="r", dataset="d", device="cpu", **{
+            "batch_size": count, "minibatch_size": count, "micro_batch_size": 2, "group_size": GROUP, "epochs": 1,
+            "response_tokens": LONGEST, "temperature": TEMPERATURE, "kl_coef": 0.0, **changed,
+        }
+    )  # fmt: skip
+    found = our_rollout(backbone, spec.temperature)
+    weights = advantages.unsqueeze(1).expand_as(found.logp)
+
+    def learn(run: Any, _: Any) -> dict[str, float]:
+        learner = Learner(spec, run, Actors(backbone, None, None), how=how, level=level)  # type: ignore[arg-type]
+        said = learner.learn(1, found, weights, spec.kl_coef)
+        loss = said["policy/loss"] - spec.entropy_coef * said["policy/entropy"]
+        return {"train/loss": loss + spec.kl_coef * said.get("policy/kl_loss", 0.0)}
+
+    return our_step(backbone, "policy", root, learn)
