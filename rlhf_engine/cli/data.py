@@ -99,10 +99,11 @@ def _show_dataset(console: Console, dataset: Produced) -> None:
     rows, total, name = facts.get("rows", 0), facts.get("total", 0), facts.get("name", "")
     split = f"{facts.get('train', 0):,} to train on, {facts.get('heldout', 0):,} held out"
     used = ", ".join(f"{ours} from {theirs!r}" for ours, theirs in facts.get("columns", {}).items())
-    told = "".join(f" {facts[what]:,} are {what}." for what in ("ties", "liked") if what in facts)
+    told = "".join(f" {what.capitalize()}: {facts[what]:,}." for what in ("ties", "liked") if what in facts)
     what = facts.get("kind", "records")
     console.print(Text(f"{rows:,} of {total:,} rows are {what}: {split}.{told}"), soft_wrap=True)
-    console.print(Text(f"Read as {facts.get('layout')}{f': {used}' if used else ''}."), soft_wrap=True)
+    read = "The first file was read as" if "files" in facts else "Read as"
+    console.print(Text(f"{read} {facts.get('layout')}{f': {used}' if used else ''}."), soft_wrap=True)
     if facts.get("known"):
         console.print(Text(f"The project already had exactly these records, as {name!r}."), soft_wrap=True)
     rejected = facts.get("rejected_rows", [])

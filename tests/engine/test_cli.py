@@ -402,6 +402,27 @@ def test_import_prints_the_dataset_and_the_first_rejected_rows(stand_ins, capsys
     assert main(["import", str(tmp_path / "people.jsonl"), "--column", "prompt"]) == 2
 
 
+def test_import_reads_several_files_and_ratings_and_names_the_file_of_a_row_left_out(tmp_path, capsys):
+    root = tmp_path / "mine"
+    assert main(["project", "create", str(root)]) == 0
+    paths = []
+    for name, stars in (("a", (5, 1)), ("b", (3, 2))):
+        paths.append(tmp_path / f"{name}.csv")
+        rows = "".join(f"Hi,{name}{number},{number}\n" for number in stars)
+        paths[-1].write_text(f"prompt,completion,rating\n{rows}")
+
+    def told(*asked):  # a process of its own: the runtime is a stand-in in this one
+        command = [sys.executable, "-m", "rlhf_engine", "import", *map(str, asked), "--project", str(root)]
+        return subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+
+    out = told(*paths).stdout
+    assert "3 of 4 rows are ratings" in out and "Liked: 1." in out
+    assert "The first file was read as native" in out
+    assert "  b.csv, line 2, rating: is 3 of 5, which is undecided" in out
+    refused = told(paths[0], "--examples", "9")
+    assert refused.returncode == 2 and "must be between 0 and 4" in refused.stderr
+
+
 def test_project_create_and_check(tmp_path, capsys):
     assert main(["project", "create", str(tmp_path / "new"), "--name", "Mine", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "Mine"

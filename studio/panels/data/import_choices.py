@@ -142,11 +142,11 @@ class ImportChoices(QWidget):
         asked = list(_ASKED[layout])
         if layout == "native":
             asked += [field for field in self._preview.mapping if field in ("a", "b", "winner") and field in FIELDS]
-        if layout in _ALWAYS or not kind:
-            return asked
-        told = self._preview.mapping
-        absent = _OFTEN_ABSENT - told.keys() - ({"liked", "rating"} if kind == "ratings" else set())
-        return [field for field in asked if field not in _NOT_ASKED[kind] | absent]
+        needed = {"liked", "rating"} if kind in ("ratings", "") else set()
+        left_out = _OFTEN_ABSENT - self._preview.mapping.keys() - needed
+        if layout not in _ALWAYS and kind:
+            left_out |= _NOT_ASKED[kind]
+        return [field for field in asked if field not in left_out]
 
     def _show_columns(self, mapping: dict[str, str]) -> None:
         assert self._preview is not None

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from rlhf_engine.data.writing import guarded
 from studio.panels.data.adding import AddToProject
 from studio.panels.data.files import ask_where, open_folder
-from studio.panels.data.words import COLUMNS, LAYOUTS, counted, place, word
+from studio.panels.data.words import COLUMNS, LAYOUTS, counted, why, word
 from studio.session import Session
 from studio.theme.tokens import S2, S3
 from studio.widgets import Card, Column, EmptyState, Pill, PlainLabel, RecordTable, button, ghost_button
@@ -137,7 +137,7 @@ def read_report(path: Path) -> list[Row]:
             if number == MOST:
                 break
             row = json.loads(line)
-            rows.append({"id": number, **row, "line": place(row["line"], row.get("file", ""))})
+            rows.append({"id": number, **row, "reason": why(row["reason"], row.get("file", ""))})
     return rows
 
 
@@ -148,8 +148,9 @@ def save_report(report: Path, path: Path) -> None:
         return
     with report.open(encoding="utf-8") as lines, path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
-        writer.writerow(("line", "field", "reason"))
-        for line in lines:
+        for number, line in enumerate(lines):
             row = json.loads(line)
-            where = row["line"] if "file" not in row else guarded(f"{row['file']}, {row['line']}")
-            writer.writerow((where, guarded(row["field"]), guarded(row["reason"])))
+            names = [name for name in ("file", "line", "field", "reason") if name in row]  # a file where there are more
+            if not number:
+                writer.writerow(names)
+            writer.writerow([guarded(str(row[name])) for name in names])

@@ -18,7 +18,7 @@ from studio.background import Errand
 from studio.panels.data.import_choices import ImportChoices
 from studio.panels.data.looking import LOOKED_AT, Look, look
 from studio.panels.data.record_detail import RecordDetail
-from studio.panels.data.words import COLUMNS, FIELDS, KINDS, LAYOUTS, cell, counted, place, word
+from studio.panels.data.words import COLUMNS, FIELDS, KINDS, LAYOUTS, cell, counted, why, word
 from studio.session import Session
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import Column, EmptyState, PlainLabel, RecordTable, primary_button
@@ -78,7 +78,7 @@ class LookStep(QWidget):
             return
         self.look = seen
         rows = [
-            {"id": number, "line": place(row.line, row.file), "field": row.field, "reason": row.reason}
+            {"id": number, "line": row.line, "field": row.field, "reason": why(row.reason, row.file)}
             for number, row in enumerate(seen.rejected)
         ]
         self.issues.set_rows(rows)

@@ -155,9 +155,9 @@ class RecordEditor(QWidget):
         layout = QVBoxLayout(block)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S1)
-        layout.addWidget(PlainLabel(self.tr("Is it a good answer"), tone="muted"))
+        layout.addWidget(PlainLabel(self.tr("Verdict"), tone="muted"))
         layout.addWidget(self.liked, 0, Qt.AlignmentFlag.AlignLeft)
-        self.liked.setAccessibleName(self.tr("Is it a good answer"))
+        self.liked.setAccessibleName(self.tr("Verdict"))
         return block
 
     def _verdict_row(self) -> QWidget:

@@ -39,11 +39,11 @@ FIELDS: dict[str, str] = {
     "rejected": str(QT_TRANSLATE_NOOP("Data", "Worse answer")),
     "a": str(QT_TRANSLATE_NOOP("Data", "Answer A")),
     "b": str(QT_TRANSLATE_NOOP("Data", "Answer B")),
-    "winner": str(QT_TRANSLATE_NOOP("Data", "Winner (a, b or tie)")),
-    "strength": str(QT_TRANSLATE_NOOP("Data", "Strength (1 to 3, 0 a tie)")),
+    "winner": str(QT_TRANSLATE_NOOP("Data", "Winner (a/b/tie)")),
+    "strength": str(QT_TRANSLATE_NOOP("Data", "Strength (0 to 3)")),
     "messages": str(QT_TRANSLATE_NOOP("Data", "Messages")),
     "conversations": str(QT_TRANSLATE_NOOP("Data", "Conversations")),
-    "label": str(QT_TRANSLATE_NOOP("Data", "Liked (true or false)")),
+    "label": str(QT_TRANSLATE_NOOP("Data", "Liked or not")),
     "liked": str(QT_TRANSLATE_NOOP("Data", "Liked (yes or no)")),
     "rating": str(QT_TRANSLATE_NOOP("Data", "Rating (1 to 5)")),
     "instruction": str(QT_TRANSLATE_NOOP("Data", "Instruction")),
@@ -147,9 +147,9 @@ def liked_word(liked: Any) -> str:
     return word(LIKED[bool(liked)])
 
 
-def place(line: Any, file: str) -> Any:
-    """The line of a row; with its file where there are several."""
-    return f"{file}, {line}" if file else line
+def why(reason: str, file: str) -> str:
+    """Why a row was left out, with its file where there are several."""
+    return QCoreApplication.translate("Data", "In {0}: {1}").format(file, reason) if file else reason
 
 
 def cell(value: Any) -> str:

@@ -499,7 +499,8 @@ def test_tasks_of_a_folder_show_their_examples_and_become_one_dataset(session, s
     looking = page.looking
     assert (looking.look.kind, looking.look.layout, looking.look.good) == ("demonstrations", "task", 2)
     assert looking.choices.examples.isVisible() and looking.look.records[0].prompt.count("Example") == 2
-    assert looking.issues.model.row(0)["line"] == "task2_more.json, 2"
+    issue = looking.issues.model.row(0)
+    assert (issue["line"], issue["reason"]) == (2, "In task2_more.json: is missing")
     looking.choices.examples.setCurrentIndex(looking.choices.examples.findData(3))
     qtbot.waitUntil(lambda: looking.look.records[0].prompt.count("Example") == 3, timeout=5000)
     page.start()
