@@ -182,9 +182,9 @@ class SurrogateFields(RolloutFields):
     target_kl: float = param(
         0.0,
         "Stop epochs at KL",
-        "Ends an update early once the policy moved this many nats per token within it. 0 is off.",
+        "No further pass over the answers once the policy moved 1.5 times as far within the update. 0 is off.",
         between=(0.0, 100.0),
-        unit="nats",
+        unit="nats per token",
         group=_P,
         advanced=True,
     )
@@ -218,16 +218,16 @@ class SurrogateFields(RolloutFields):
     kl_target: float = param(
         6.0,
         "KL target",
-        "Wanted drift of a whole answer.",
+        "Wanted drift of a whole answer, summed over its tokens, not per token.",
         between=(0.01, 1000.0),
-        unit="nats",
+        unit="nats per answer",
         group=_K,
         advanced=True,
     )
     kl_horizon: int = param(
         10_000,
         "KL horizon",
-        "Episodes over which beta reacts.",
+        "How slowly beta reacts: it changes by at most a fifth while so many answers are written.",
         between=(1, 10_000_000),
         unit="episodes",
         group=_K,

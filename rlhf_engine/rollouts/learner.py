@@ -90,7 +90,7 @@ class Learner:
         return {
             "policy/grad_norm": 0.0,  # where every minibatch was skipped
             **means.result(),
-            "policy/ratio_max": peak.item(),
+            "policy/ratio_max": run.world.gather(peak.unsqueeze(0)).max().item(),
             "train/learning_rate": rates[0],
             "policy/epochs": float(epoch + 1),
         }
@@ -208,13 +208,14 @@ class Learner:
                 told = {"ids": found.batch.ids, "mask": found.batch.mask, "old_logp": found.logp, "weights": weights}
                 told |= {"ref_logp": found.ref_logp, "scores": found.scores}
                 save_file({name: tensor[rows].contiguous().cpu() for name, tensor in told.items()}, file)
+            kept = f"The minibatch is kept in {file.relative_to(run.project_root)}."
             if self._spec.not_finite == "stop":
-                raise
+                raise NotFinite(f"{error} {kept}") from error
             pauses = self._spec.not_finite == "pause"
             run.alert(
                 "finite",
                 "danger",
-                f"{error} The minibatch was skipped; it is kept in {file.relative_to(run.project_root)}.",
+                f"{error} It was not used. {kept}",
                 "The run is paused: lower the learning rate, then go on." if pauses else "Lower the learning rate.",
                 update,
                 again_after=1,

@@ -15,6 +15,7 @@ from rlhf_engine.contract.online import RolloutFields
 from rlhf_engine.contract.rewards import AnswerReward, PythonReward
 from rlhf_engine.contract.spec import spec_body
 from rlhf_engine.data.datasets import Dataset
+from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.questions import Question, questions_in
 from rlhf_engine.data.records import text_of
 from rlhf_engine.models.adapters import KeptAdapter, save_adapter
@@ -81,6 +82,7 @@ class Practice:
         self._asked: list[Question] = []
         sampler = Sampler(spec.response_tokens, spec.temperature)
         self._previews = Previews(actors.backbone, POLICY, sampler, run.seed, self._explain)
+        self._references = {repr(q.prompt): q.reference for q in heldout}
         self._previews.choose([q.prompt for q in heldout], [], spec.template)
         self._about = self._describe()
         run.emit(Alert("info", f"Reward: {actors.rewards.describe()} = {pipeline_of(spec, then)}."))
@@ -201,6 +203,8 @@ class Practice:
             name = "reward" if judge is rewards.main else f"reward {number}"
             inputs[f"{name} model"] = judge.backbone.base.fingerprint
             inputs |= adapters_of(**{f"{name} adapter": judge.source})
+        if mixed_in := getattr(self._spec, "ptx_dataset", ""):
+            inputs["demonstrations"] = open_dataset(self._run.project_root, mixed_in, "demonstrations").info.hash
         for number, part in enumerate(self._spec.rewards, 1):
             if isinstance(part, PythonReward):
                 inputs[f"code of component {number}"] = sha256_of(part.file)[:16]
@@ -218,7 +222,7 @@ class Practice:
     ) -> list[tuple[float | None, dict[str, tuple[float, ...]]]]:
         """Score of each preview and, per token, its log-probability, its log-ratio to the reference, and `columns`."""
         spec, actors = self._spec, self._actors
-        questions = [Question(fixed.prompt, fixed.ids) for fixed in asked]
+        questions = [Question(f.prompt, f.ids, self._references[repr(f.prompt)]) for f in asked]
         batch = Batch.of(actors.backbone, [q.ids for q in questions], [a.tokens for a in answers])
         policy = actors.logprobs(POLICY, batch, spec.temperature).logp
         reference = actors.logprobs(REFERENCE, batch, spec.temperature).logp

@@ -191,8 +191,9 @@ class RunContext:
             raise RunCancelled
 
     def pause(self) -> None:
-        """Wait at the next safe point until somebody lets the run go on."""
-        self._control.pause()
+        """Wait at the next safe point until somebody lets the run go on. The leader waits, and the others for it."""
+        if self.world.leads:
+            self._control.pause()
 
     def stage(self, text: str, done: int = 0, total: int = 0) -> None:
         self.emit(Stage(text, done, total))
