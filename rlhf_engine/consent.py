@@ -28,12 +28,27 @@ def register() -> Path:
     return platformdirs.PlatformDirs("rlhf-studio", appauthor=False).user_config_path / "agreed_code.json"
 
 
-def sha256_of(path: Path | str) -> str:
-    """Hash of a file's content. Raises DataError when it cannot be read."""
+def read(path: Path | str) -> tuple[bytes, str]:
+    """A file's content, and the SHA-256 of exactly this content. Raises DataError when it cannot be read."""
     try:
-        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+        content = Path(path).expanduser().read_bytes()
     except OSError as error:
         raise DataError(f"The code file {path} cannot be read: {error.strerror or error}.") from error
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def sha256_of(path: Path | str) -> str:
+    """Hash of a file's content. Raises DataError when it cannot be read."""
+    return read(path)[1]
+
+
+def not_agreed(path: Path | str, sha256: str) -> SpecError:
+    """What is raised where code would be run that nobody has agreed to."""
+    return SpecError(
+        "rewards",
+        f"{path} has not been agreed to be run here (SHA-256 {sha256[:16]}…).",
+        f"Read it, then start again from the window and agree, or type: rlhf allow {path}",
+    )
 
 
 def agreed(sha256: str) -> bool:

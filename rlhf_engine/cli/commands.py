@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from rlhf_engine.cli import about, data, project, runs, talk
+from rlhf_engine.cli import about, allow, data, project, runs, talk
 
 app = typer.Typer(
     name="rlhf",
@@ -24,6 +24,7 @@ app.command("chat")(talk.chat)
 app.command("import")(data.import_file)
 app.command("export")(data.export)
 app.command("presets")(about.presets)
+app.command("allow")(allow.allow)
 app.command("doctor")(project.doctor)
 app.command("demo")(project.demo)
 app.add_typer(project.app, name="project")

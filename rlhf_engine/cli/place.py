@@ -70,17 +70,21 @@ def find_run(reader: RunsReader, run_id: str) -> RunRow:
 
 def settled(root: Path, spec: Any) -> Any:
     """`spec` with everything it names made independent of where the command was given: a run by its whole id, a folder
-    or file of this machine by its whole path. Hub ids and datasets of the project stay as they are.
+    or file of this machine by its whole path, also in the entries of its lists. Hub ids and datasets of the project
+    stay as they are.
 
     Raises:
         StoreError: it names a run that the project does not have.
     """
-    named = {f.name: getattr(spec, f.name) for f in fields(spec) if (param := about(f)) is not None and param.picks}
-    whole = {
-        name: tuple(_whole(root, one) for one in value) if isinstance(value, tuple) else _whole(root, value)
-        for name, value in named.items()
-    }
-    return replace(spec, **{name: value for name, value in whole.items() if value != named[name]})
+    whole: dict[str, Any] = {}
+    for f in fields(spec):
+        said, value = about(f), getattr(spec, f.name)
+        if said is not None and said.entries:
+            whole[f.name] = tuple(settled(root, entry) for entry in value)
+        elif said is not None and said.picks:
+            named = isinstance(value, tuple)
+            whole[f.name] = tuple(_whole(root, one) for one in value) if named else _whole(root, value)
+    return replace(spec, **{name: value for name, value in whole.items() if value != getattr(spec, name)})
 
 
 def _whole(root: Path, named: Any) -> Any:

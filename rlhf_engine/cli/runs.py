@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rlhf_engine.cli.allow import ask_about_code
 from rlhf_engine.cli.here import do_run
 from rlhf_engine.cli.place import AsJson, InProject, find_run, project_root, settled
 from rlhf_engine.contract.errors import SpecError, StoreError
@@ -55,6 +56,7 @@ def run(
     except SpecError as error:
         where = f"{spec_file}, {error.field}" if error.field else str(spec_file)
         raise SpecError(error.field, f"{where}: {error}", error.hint) from error
+    ask_about_code(spec, as_json)
     return do_run(root, new_run_id(), spec, name, as_json=as_json, samples=samples)
 
 
@@ -66,7 +68,9 @@ def resume(run_id: RunId, project: InProject = None, as_json: AsJson = False) ->
         found = find_run(reader, run_id).id
     finally:
         reader.close()
-    return do_run(root, found, require_resumable(root, found), resume=True, as_json=as_json)
+    spec = require_resumable(root, found)
+    ask_about_code(spec, as_json)
+    return do_run(root, found, spec, resume=True, as_json=as_json)
 
 
 def list_runs(project: InProject = None, as_json: AsJson = False) -> int:

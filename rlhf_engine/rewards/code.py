@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from importlib.abc import SourceLoader
@@ -10,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rlhf_engine.consent import agreed, sha256_of
+from rlhf_engine.consent import agreed, not_agreed, read
 from rlhf_engine.contract.errors import DataError, SpecError
 
 Function = Callable[[str, str, str | None], float]
@@ -24,14 +23,10 @@ def load_function(path: str, name: str) -> Function:
         DataError: the file cannot be read; or, when called, the function failed or gave no finite number.
     """
     file = Path(path).expanduser()
-    digest = sha256_of(file)
+    source, digest = read(file)
     if not agreed(digest):
-        raise SpecError(
-            "rewards",
-            f"{file} has not been agreed to be run here (SHA-256 {digest[:16]}…).",
-            f"Read it, then start again from the window and agree, or type: rlhf allow {file}",
-        )
-    module = _run(file, digest)
+        raise not_agreed(file, digest)
+    module = _run(file, source)
     found = getattr(module, name, None)
     if not callable(found):
         known = ", ".join(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
@@ -52,10 +47,7 @@ class _Agreed(SourceLoader):
         return self._source
 
 
-def _run(file: Path, digest: str) -> ModuleType:
-    source = file.read_bytes()
-    if hashlib.sha256(source).hexdigest() != digest:
-        raise SpecError("rewards", f"{file} was changed while it was being opened.", "Start the run again.")
+def _run(file: Path, source: bytes) -> ModuleType:
     module = ModuleType("reward_file")
     module.__file__ = str(file)
     try:
