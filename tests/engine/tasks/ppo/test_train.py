@@ -18,20 +18,18 @@ from rlhf_engine.models.load import load_base
 from rlhf_engine.models.sampling import Answer
 from rlhf_engine.rewards.mix import REWARD, Rewards, Scores
 from rlhf_engine.rollouts.actors import POLICY, REFERENCE, Actors
-from rlhf_engine.rollouts.batch import Batch, micro_batches
+from rlhf_engine.rollouts.batch import Batch
 from rlhf_engine.rollouts.learner import Learner
 from rlhf_engine.rollouts.loss import policy_loss
-from rlhf_engine.rollouts.rollout import require_identities, rollout
-from rlhf_engine.runtime.context import Clock, Means
+from rlhf_engine.rollouts.rollout import require_identities
 from rlhf_engine.tasks.ppo import train as ppo
 from rlhf_engine.tasks.ppo.critic import VALUE, Critic
 from rlhf_engine.tasks.ppo.loss import value_loss
 from rlhf_engine.tensors import masked_mean
 from tests.engine.small_project import curve, ended_well
-from tests.engine.tasks.conftest import equal_gradients
+from tests.engine.tasks.ppo.hand import RM, Hand
 from tests.engine.tiny import tiny_model
 
-RM = "run:rm"
 QUIET = {"sample_every": 0, "checkpoint_every": 100}
 
 
@@ -64,24 +62,6 @@ def copies(actors):
 
 def moved(before, after):
     return {name for name in before if any(not torch.equal(v, after[name][k]) for k, v in before[name].items())}
-
-
-class Hand:
-    """A rollout in hand, of a policy that starts from an SFT result trained with dropout."""
-
-    def __init__(self, small, inside, **changed):
-        self.spec = small.ppo(RM, **{"policy": "run:sft", "response_tokens": 8, **changed})
-        self.hand = inside(self.spec)
-        self.run = self.hand.run
-        self.actors = Actors.load(self.spec, self.run)
-        self.critic = Critic(self.spec, self.actors)
-        self.rows = micro_batches(self.spec.batch_size, self.spec.minibatch_size, self.spec.micro_batch_size)
-        tokenizer = self.actors.backbone.base.tokenizer
-        asked = [f"What is {i}?" + " And then?" * (i % 3) for i in range(self.spec.batch_size)]
-        self.questions = [Question(prompt, render(tokenizer, prompt).ids) for prompt in asked]
-
-    def roll(self):
-        return rollout(self.actors, self.spec, self.run, self.questions, self.rows, Clock())
 
 
 # Identities ---------------------------------------------------------------------------------------------------------
@@ -195,28 +175,6 @@ def test_refreshing_makes_the_drift_begin_anew_and_is_said(small):
 
 
 # Gradients ----------------------------------------------------------------------------------------------------------
-
-
-def test_eight_by_one_learns_what_one_by_eight_learns(small, inside):
-    hand = Hand(small, inside, minibatch_size=8, micro_batch_size=8, response_tokens=10)
-    found = hand.roll()
-    # answers of different lengths, and values and weights that pull in both directions
-    torch.manual_seed(1)
-    lengths = torch.tensor([1, 10, 3, 7, 2, 10, 5, 9])[:, None]
-    mask = found.mask & (torch.arange(found.mask.shape[1]) < lengths)
-    found.batch.mask[:, found.batch.prompt_width :] = mask
-    found = dataclasses.replace(found, mask=mask, logp=found.logp - 0.3 * torch.rand_like(found.logp))
-    weights, returns = torch.randn_like(found.logp), torch.randn_like(found.logp)
-    values, _ = hand.critic.measure(found, hand.rows, hand.run)
-    hand.hand.keep_gradients()
-    for micro in (8, 1, 3):
-        spec = dataclasses.replace(hand.spec, micro_batch_size=micro, entropy_coef=0.01)
-        hand.critic.teach(values, returns)
-        learner = Learner(spec, hand.run, hand.actors, hand.critic)
-        learner._minibatch(5, torch.arange(8), found, weights, 0.0, [1e-3, 1e-3], Means())
-    whole, cut, uneven = (hand.hand.gradients[i : i + 2] for i in (0, 2, 4))  # policy, value
-    for i in (0, 1):
-        assert equal_gradients(whole[i], cut[i]) and equal_gradients(whole[i], uneven[i])
 
 
 def learned(hand, logp, **changed):
