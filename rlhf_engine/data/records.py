@@ -114,6 +114,15 @@ def split_of(prompt: Prompt, heldout: int = 10) -> str:
     return "heldout" if int.from_bytes(digest[:8], "big") % 100 < heldout else "train"
 
 
+def half_of(prompt: Prompt) -> str:
+    """ "first" or "second", for about half of all prompts each, whichever split they are in.
+
+    Models trained on different halves have no prompt in common, whatever datasets they were given.
+    """
+    digest = hashlib.sha256(b"half\n" + canonical(prompt).encode("utf-8")).digest()
+    return "second" if digest[0] & 1 else "first"
+
+
 def content_of(record: Record) -> str:
     """One line of JSON with all that a record says, its id left out: equal lines are equal records."""
     body = asdict(record)

@@ -97,10 +97,28 @@ class ScalarHead(nn.Module):
         raw: Tensor = self.linear(hidden.float())
         return raw
 
+    def together(self, each: Tensor) -> Tensor:
+        """What the heads say as one, before normalising. (..., K) -> (...)."""
+        return each.squeeze(-1) if self.count == 1 else aggregate(each.movedim(-1, 0), *self.ensemble)
+
     def combine(self, each: Tensor) -> Tensor:
         """(..., K) -> (...), normalised."""
-        raw = each.squeeze(-1) if self.count == 1 else aggregate(each.movedim(-1, 0), *self.ensemble)
-        return (raw - self.mean) / self.std
+        return (self.together(each) - self.mean) / self.std
+
+    @torch.no_grad()
+    def normalise(self, each: Tensor) -> Tensor:
+        """Give what the heads say of N answers mean 0 and deviation 1, from (N, K); what they now say of them, (N,).
+
+        The heads of an ensemble are first put on one level: a score's zero is arbitrary, and each learned its own. Its
+        unit is not: a difference of scores is a log-odds.
+        """
+        if self.count > 1:
+            self.linear.bias.sub_(each.mean(0))
+            each = each - each.mean(0)
+        raw = self.together(each)
+        self.mean.copy_(raw.mean())
+        self.std.copy_(raw.std().clamp(min=1e-6))
+        return self.combine(each)
 
     @torch.no_grad()
     def mean_of(self, other: ScalarHead) -> None:

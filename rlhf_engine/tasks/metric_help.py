@@ -102,6 +102,12 @@ METRICS = {
         "It rises, more slowly than the accuracy: whoever writes answers goes by this one.",
         better="up",
     ),
+    "train/tie_theta": MetricHelp(
+        "Tie threshold",
+        "How easily two answers are called equal: answers of equal score tie with probability "
+        "(theta - 1) / (theta + 1).",
+        "It settles. At 1 nothing ties, at 3 every second pair of equally good answers does.",
+    ),
     "heldout/loss": MetricHelp(
         "Held-out loss",
         "The same loss on prompts that are never trained on.",
@@ -130,7 +136,8 @@ METRICS = {
     ),
     "heldout/margin": MetricHelp(
         "Held-out margin",
-        "How much higher the chosen answer scores on held-out pairs; for KTO, the liked than the disliked ones.",
+        "How much higher the chosen answer scores on held-out pairs, before a reward model is normalised; for KTO, "
+        "the liked than the disliked ones.",
         "Above zero and rising.",
     ),
     "heldout/chosen_reward": MetricHelp(
@@ -169,6 +176,82 @@ METRICS = {
         "Longer wins",
         "The accuracy that 'the longer answer is better' would reach on the held-out pairs.",
         "A reward model that is no better than this has only learned to count.",
+    ),
+    "heldout/first_wins": MetricHelp(
+        "First wins",
+        "The accuracy that 'the first answer is better' would reach on the held-out pairs. Datasets do not say on "
+        "which side people saw an answer, so the sides are drawn, once and for all, from the comparison itself.",
+        "Close to a half: how far it is from there is how far chance alone gets on so few pairs.",
+    ),
+    "heldout/accuracy_first": MetricHelp(
+        "Accuracy, chosen first",
+        "Held-out accuracy on the pairs whose chosen answer is on the first side.",
+        "That of the second side, but for chance: an answer is scored by itself, so sides cannot matter.",
+    ),
+    "heldout/accuracy_second": MetricHelp(
+        "Accuracy, chosen second",
+        "Held-out accuracy on the pairs whose chosen answer is on the second side.",
+        "That of the first side, but for chance.",
+    ),
+    "heldout/accuracy_slight": MetricHelp(
+        "Accuracy, slightly better",
+        "Held-out accuracy on the pairs in which people found one answer slightly better.",
+        "Above a half, and the lowest of the three: people themselves agree least here.",
+        better="up",
+    ),
+    "heldout/accuracy_clear": MetricHelp(
+        "Accuracy, better", "Held-out accuracy on the pairs in which one answer is clearly better.", better="up"
+    ),
+    "heldout/accuracy_much": MetricHelp(
+        "Accuracy, much better",
+        "Held-out accuracy on the pairs in which one answer is much better.",
+        "The highest of the three. If it is not, strengths were given at random or the model learned something else.",
+        better="up",
+    ),
+    "heldout/accuracy_longer": MetricHelp(
+        "Accuracy, chosen longer",
+        "Held-out accuracy on the pairs whose chosen answer is the longer one.",
+        "Close to that on the shorter ones. Far above it, the model rewards length.",
+    ),
+    "heldout/accuracy_shorter": MetricHelp(
+        "Accuracy, chosen shorter",
+        "Held-out accuracy on the pairs whose chosen answer is the shorter one.",
+        "Above a half. Below it, the model prefers the longer answer whatever people say.",
+    ),
+    "heldout/accuracy_same_length": MetricHelp(
+        "Accuracy, equally long",
+        "Held-out accuracy on the pairs whose answers have as many tokens.",
+        "Above a half: here length cannot help.",
+    ),
+    "heldout/confidence": MetricHelp(
+        "Confidence",
+        "How far apart the two scores of a held-out pair are, whichever is higher: the mean size of the logit.",
+        "It grows with the accuracy. Growing alone, it is overconfidence.",
+        "nats",
+    ),
+    "heldout/calibration_error": MetricHelp(
+        "Calibration error",
+        "How far the probability that the model gives its own choice is from how often the choice is right, averaged "
+        "over ten bins of held-out pairs (ECE).",
+        "Below 0.05 on several hundred pairs. On a few dozen, chance alone makes 0.1 of it.",
+        better="down",
+    ),
+    "heldout/length_correlation": MetricHelp(
+        "Score and length",
+        "Correlation of an answer's score with its length in tokens, over all held-out answers.",
+        "That of people's own taste, mostly between -0.3 and 0.3. Near 1 or -1 the model counts tokens.",
+    ),
+    "heldout/tie_margin": MetricHelp(
+        "Margin of ties",
+        "How far apart the two scores are on held-out pairs that people called equal.",
+        "Well below the confidence on all pairs.",
+        "nats",
+    ),
+    "heldout/disagreement": MetricHelp(
+        "Disagreement",
+        "Standard deviation of the heads' margins on a held-out pair, averaged over pairs.",
+        "Small against the confidence. It grows where answers leave what the model was trained on.",
+        "nats",
     ),
     "objective/score": MetricHelp(
         "Score",
@@ -381,6 +464,11 @@ FACTS = {  # what a run says of its result besides the last values of metrics
     "normalised_on": MetricHelp("Normalised on", "Answers whose scores were given mean 0 and deviation 1."),
     "raw_mean": MetricHelp("Mean before that", "The mean of their scores before."),
     "raw_std": MetricHelp("Deviation before that", "The standard deviation of their scores before."),
+    "heldout_pairs": MetricHelp("Held-out pairs", "Held-out comparisons with a better answer that were measured."),
+    "heldout_ties": MetricHelp("Held-out ties", "Held-out comparisons that people called equal."),
+    "accuracy_low": MetricHelp("Accuracy, at least", "Lower end of the 95 % interval of the held-out accuracy."),
+    "accuracy_high": MetricHelp("Accuracy, at most", "Upper end of the 95 % interval of the held-out accuracy."),
+    "tie_theta": MetricHelp("Tie threshold", "The theta of Rao and Kupper: how easily two answers are called equal."),
     "p99": MetricHelp("Best hundredth from", "One answer of the starting model in a hundred scores higher."),
 }
 

@@ -79,9 +79,17 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset(
             "instructgpt",
             "InstructGPT",
-            "One pass in batches of 64 with a cosine schedule: more passes overfit, says the paper.",
-            {"epochs": 1.0, "batch_size": 64, "learning_rate": 9e-5, "schedule": "cosine", "centering": 0.0},
-            "Ouyang et al. 2022, arXiv:2203.02155, appendix C.2",
+            "One pass in batches of 64 prompts, each with all its comparisons as one example: spread over many steps, "
+            "pairs that share an answer overfit.",
+            {
+                "grouping": "prompts",
+                "epochs": 1.0,
+                "batch_size": 64,
+                "learning_rate": 9e-5,
+                "schedule": "cosine",
+                "centering": 0.0,
+            },
+            "Ouyang et al. 2022, arXiv:2203.02155, section 3.5 and appendix C.2",
         ),
         Preset(
             "margins",
@@ -89,6 +97,22 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
             "One pass in which a much better answer must also score much higher.",
             {"epochs": 1.0, "margin": 1.0, "centering": 0.0},
             "Touvron et al. 2023, arXiv:2307.09288, section 3.2.2",
+        ),
+        Preset(
+            "ensemble",
+            "Ensemble",
+            "Five heads on one adapter, scored by their mean less one deviation: where they disagree, the score is low "
+            "and a policy finds less to exploit.",
+            {"heads": 5, "ensemble_score": "lower", "ensemble_k": 1.0},
+            "Coste et al. 2023, arXiv:2310.02743; Eisenstein et al. 2023, arXiv:2312.09244",
+        ),
+        Preset(
+            "gold",
+            "Gold proxy",
+            "A judge for the judge: learns from the second half of the prompts alone. Train the reward model itself on "
+            "the first half, and see whether what it rewards is rewarded here too.",
+            {"prompts_from": "second half"},
+            "Gao et al. 2022, arXiv:2210.10760, section 2",
         ),
     ),
     "ppo": (
