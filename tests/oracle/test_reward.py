@@ -18,8 +18,10 @@ from rlhf_engine.data.chat import render
 from rlhf_engine.data.records import Comparison
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.runtime.context import RunContext
+from rlhf_engine.tasks.reward.groups import Pair, grouped
 from rlhf_engine.tasks.reward.spec import RewardSpec
-from rlhf_engine.tasks.reward.train import Pair, learn
+from rlhf_engine.tasks.reward.ties import TieThreshold
+from rlhf_engine.tasks.reward.train import learn
 from tests.oracle.ours import Step, added, assert_agree, differ, open_ours, our_step, scaled
 from tests.oracle.texts import COMPARISONS, as_chats
 from tests.oracle.theirs import adapted, settings, their_step
@@ -41,15 +43,14 @@ def start(folder: Path) -> Backbone:
 def our_reward(folder: Path, root: Path, rows: tuple = COMPARISONS, micro_batch: int = 2, **loss: Any) -> Step:
     backbone = start(folder)
     tokenizer = backbone.base.tokenizer
-    pairs = [
-        Pair(render(tokenizer, p, c, "chat").ids, render(tokenizer, p, r, "chat").ids, s, Comparison(p, c, r, s))
-        for p, c, r, s in rows
-    ]
+    sides = [(render(tokenizer, p, c, "chat"), render(tokenizer, p, r, "chat")) for p, c, r, _ in rows]
+    pairs = [Pair(c.ids, r.ids, c.prompt_length, Comparison(*row)) for (c, r), row in zip(sides, rows, strict=True)]
     spec = RewardSpec(model="m", dataset="d", batch_size=len(rows), micro_batch_size=micro_batch, device="cpu", **loss)
 
     def whole(run: RunContext, optimizer: torch.optim.Optimizer) -> dict[str, float]:
         """We plot the Bradley-Terry loss and the centre apart; what is minimised, and what TRL plots, is their sum."""
-        values = learn(backbone, pairs, spec, run, optimizer, 1e-4)
+        groups = grouped(pairs, "these", spec, run)
+        values = learn(backbone, groups, TieThreshold(), spec, run, optimizer, 1e-4)
         return {"train/loss": values["train/loss"] + spec.centering * values["train/centre"]}
 
     return our_step(backbone, "reward", root, whole)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import rlhf_engine.tasks
 from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks.curve_help import CURVES
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, about_metric
 
 ENGINE = Path(rlhf_engine.tasks.__file__).parents[1]
@@ -55,7 +56,17 @@ def test_every_metric_of_a_training_task_is_explained():
         if task.trains:
             found = emitted(task.key)
             assert len(found) > 5, task.key
-            assert found - METRICS.keys() == set(), task.key
+            assert found - METRICS.keys() - CURVES.keys() == set(), task.key
+
+
+def test_every_curve_is_explained():
+    drawn = set()
+    for file in ENGINE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Curve":
+                drawn |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+    assert "heldout/reliability" in drawn
+    assert drawn - CURVES.keys() == set()
 
 
 def test_every_metric_that_is_shown_first_is_measured():
