@@ -105,7 +105,9 @@ def test_hh_is_imported_with_its_nine_odd_rows_named_by_line(said, project):
     [
         ("llama-factory-demo/dpo_en_demo.json", "300 of 300 rows are comparisons", "sharegpt"),
         ("llama-factory-demo/dpo_zh_demo.json", "300 of 300 rows are comparisons", "sharegpt"),
-        ("llama-factory-demo/kto_en_demo.json", "150 of 300 rows are demonstrations", "kto"),
+        ("llama-factory-demo/kto_en_demo.json", "300 of 300 rows are ratings", "kto"),
+        ("natural-instructions/tasks", "8,433 of 8,433 rows are demonstrations", "task"),
+        ("bigbench/snarks/task.json", "181 of 181 rows are demonstrations", "task"),
         ("llama-factory-demo/alpaca_en_demo.json", "999 of 999 rows are demonstrations", "alpaca"),
         ("llama-factory-demo/glaive_toolcall_en_demo.json", "300 of 300 rows are demonstrations", "sharegpt"),
         ("raschka-preference/01_main-chapter-code/instruction-data.json", "1,100 of 1,100 rows are demo", "alpaca"),
