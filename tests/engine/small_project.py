@@ -36,6 +36,23 @@ class SmallProject:
         settings = {"epochs": 1.3, "learning_rate": 5e-3, "evaluate_every": 3, "sample_every": 3}
         return SFTSpec(**COMMON | inputs | settings | changed)
 
+    def sft_mixed(self, **changed: Any) -> SFTSpec:
+        """Two datasets, one of conversations, every turn trained, packed in rows, with noise on the embeddings."""
+        talks = [
+            Demonstration(
+                [
+                    {"role": "user", "content": f"What is {i}?"},
+                    {"role": "assistant", "content": f"It is {i}."},
+                    {"role": "user", "content": "And one more?"},
+                ],
+                f"It is {i + 1}.",
+            )
+            for i in range(40)
+        ]
+        further = {"kind": "dataset", "dataset": freeze(self.root, "demonstrations", talks, "talks", "test").ref}
+        more = {"trained_on": "assistant turns", "packing": True, "neftune_alpha": 5.0, "mixture": [further]}
+        return self.sft(**{"max_tokens": 120, "micro_batch_size": 2} | more | changed)
+
     def reward(self, **changed: Any) -> RewardSpec:
         settings = {"epochs": 1.3, "learning_rate": 5e-3, "evaluate_every": 3, "sample_every": 3, "response_tokens": 6}
         inputs = {"model": self.model, "dataset": self.comparisons}

@@ -52,7 +52,7 @@ def start(project, run_id, spec, *more):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("task", ["sft", "reward", "ppo"])
+@pytest.mark.parametrize("task", ["sft", "sft_mixed", "reward", "ppo"])
 def test_ten_steps_equal_a_kill_at_a_random_moment_and_a_resume(project, task):
     spec = spec_for(project, task)
     whole = project.run(f"{task}-whole", spec)
@@ -114,7 +114,7 @@ def test_every_step_said_twice_says_the_same(project):
         assert curve(said)[step] == curve(again)[step]
 
 
-@pytest.mark.parametrize("task", ["sft", "ppo"])
+@pytest.mark.parametrize("task", ["sft", "sft_mixed", "ppo"])
 def test_suspending_saves_at_once_and_goes_on_exactly(project, task):
     spec = spec_for(project, task)
     from rlhf_engine.launch.execute import execute
