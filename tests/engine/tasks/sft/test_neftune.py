@@ -113,3 +113,13 @@ def test_a_run_with_noise_is_the_same_every_time_and_another_without(small):
     )
     assert first == second
     assert first[1]["train/loss"] != calm[1]["train/loss"]
+
+
+def test_computing_activations_again_meets_the_same_noise(small):
+    settings = {"epochs": 0.3, "evaluate_every": 0, "sample_every": 0, "neftune_alpha": 20.0, "packing": True}
+    kept, again = (
+        curve(small.run(f"again-{on}", small.sft(activation_checkpointing=on, **settings))) for on in (False, True)
+    )
+    for step in kept:
+        assert again[step]["train/loss"] == pytest.approx(kept[step]["train/loss"], abs=1e-5)
+        assert again[step]["train/grad_norm"] == pytest.approx(kept[step]["train/grad_norm"], rel=1e-5)
