@@ -105,13 +105,6 @@ def test_ppo_has_the_published_recipes(key: str):
     assert preset.source and s.kl_in == "reward" and s.kl_estimator == "k1"
 
 
-def test_ppo_has_the_published_recipes():
-    values = {preset.key: preset.values for preset in presets_of("ppo")}
-    assert (values["instructgpt"]["kl_coef"], values["instructgpt"]["epochs"]) == (0.02, 1)
-    assert (values["n_plus"]["temperature"], values["n_plus"]["response_tokens"]) == (0.7, 53)
-    assert (values["ppo_max"]["score_clip"], values["ppo_max"]["reward_scaling"]) == (0.8, "norm")
-
-
 def test_sft_has_the_published_recipes():
     values = {preset.key: preset.values for preset in presets_of("sft")}
     assert (values["conversations"]["batch_size"], values["conversations"]["max_tokens"]) == (128, 4096)
