@@ -109,7 +109,9 @@ class Learner:
         divided by the minibatch's tokens or answers. Returns the approximate KL of this step, nats per token, and the
         largest ratio, ()."""
         spec, run, actors, critic = self._spec, self._run, self._actors, self._critic
-        whole = Whole(self._how, found.mask[rows].sum().clamp(min=1), len(rows), spec.response_tokens)
+        kept = found.mask[rows]
+        answers = max(1, int(kept.any(1).sum()))  # a method may leave answers out of what is learned from
+        whole = Whole(self._how, kept.sum().clamp(min=1), answers, spec.response_tokens)
         assert isinstance(whole.tokens, Tensor)
         learns_policy = critic is None or update > critic.warmup
         sums: dict[str, Tensor] = {}

@@ -49,9 +49,8 @@ class Practice:
             practice.report(update, found, scores, values)
         practice.produce()
 
-    `group` answers are written to each prompt, and stand side by side in the rollout. `minibatch` is how learning cuts
-    the batch. `then` ends the line in the log that says what the reward is; `columns` adds to the samples; `kept` is
-    what else a checkpoint must hold.
+    `group` answers are written to each prompt, and stand side by side in the rollout. `then` ends the line in the log
+    that says what the reward is; `columns` adds to the samples; `kept` is what else a checkpoint must hold.
     """
 
     def __init__(
@@ -61,10 +60,8 @@ class Practice:
         actors: Actors,
         dataset: Dataset,
         *,
-        group: int = 1,
-        minibatch: int,
-        beta: float,
         then: str,
+        group: int = 1,
         columns: Columns = lambda _: {},
         **kept: Any,
     ) -> None:
@@ -73,9 +70,9 @@ class Practice:
             raise SpecError("batch_size", text, f"Choose a multiple of {run.world.size * group}.")
         self._spec, self._run, self._actors, self._group = spec, run, actors, group
         self._questions, heldout = self._read(dataset)
-        self.rows = micro_batches(spec.batch_size, minibatch, spec.micro_batch_size)
+        self.rows = micro_batches(spec.batch_size, spec.minibatch_size, spec.micro_batch_size)
         self.order = Order(len(self._questions), spec.batch_size // group, run.rng)
-        self.moments, self.beta = Moments(), Beta(beta)
+        self.moments, self.beta = Moments(), Beta(spec.kl_coef)
         self._latest, self._watch = Latest(), Watch(spec.response_tokens)
         self.clock = Clock()
         self._columns = columns
@@ -144,7 +141,7 @@ class Practice:
         run.metrics(update, values)
         self._latest.facts = {name: values[name] for name in FACTS}
         self._watch.look(values, update, run)
-        if getattr(spec, "adaptive_kl", False):
+        if spec.adaptive_kl:
             self.beta.adapt(values["objective/kl_sequence"], spec)
         if spec.reference_refresh and update % spec.reference_refresh == 0:
             actors.refresh_reference(spec.reference_mix)
@@ -240,7 +237,7 @@ class Beta:
     def __init__(self, value: float) -> None:
         self.value = value
 
-    def adapt(self, drift: float, spec: Any) -> None:
+    def adapt(self, drift: float, spec: RolloutFields) -> None:
         self.value = adapt_kl_coef(self.value, drift, spec.kl_target, spec.kl_horizon, spec.batch_size)
 
     def state_dict(self) -> dict[str, float]:

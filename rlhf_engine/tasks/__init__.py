@@ -14,10 +14,13 @@ from rlhf_engine.tasks.download.spec import DownloadSpec
 from rlhf_engine.tasks.dpo.spec import DPOSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
 from rlhf_engine.tasks.generate.spec import GenerateSpec
+from rlhf_engine.tasks.grpo.spec import GRPOSpec
 from rlhf_engine.tasks.import_data.spec import ImportSpec
 from rlhf_engine.tasks.orpo.spec import ORPOSpec
 from rlhf_engine.tasks.ppo.spec import PPOSpec
+from rlhf_engine.tasks.reinforce.spec import ReinforceSpec
 from rlhf_engine.tasks.reward.spec import RewardSpec
+from rlhf_engine.tasks.rloo.spec import RLOOSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from rlhf_engine.tasks.simpo.spec import SimPOSpec
 
@@ -138,6 +141,39 @@ TASKS = {
             charts=("objective/score", "objective/kl_sequence", "policy/loss", "value/loss"),
             family=ONLINE,
             adapters=4,  # policy, reference, reward and value
+        ),
+        Task(
+            "rloo",
+            "RLOO",
+            "Several answers per prompt, each compared with the mean of the others: no value model.",
+            RLOOSpec,
+            "rlhf_engine.tasks.rloo.train:train",
+            trains=True,
+            charts=("objective/score", "objective/kl_sequence", "policy/loss", "groups/spread"),
+            family=ONLINE,
+            adapters=3,  # policy, reference and reward
+        ),
+        Task(
+            "grpo",
+            "GRPO",
+            "Groups of answers, each pushed by its distance from the group's mean. Also DAPO, Dr. GRPO and GSPO.",
+            GRPOSpec,
+            "rlhf_engine.tasks.grpo.train:train",
+            trains=True,
+            charts=("objective/score", "objective/kl_sequence", "policy/loss", "groups/zero_std"),
+            family=ONLINE,
+            adapters=3,
+        ),
+        Task(
+            "reinforce",
+            "REINFORCE++",
+            "The policy gradient itself, against a baseline, normalised over the update.",
+            ReinforceSpec,
+            "rlhf_engine.tasks.reinforce.train:train",
+            trains=True,
+            charts=("objective/score", "objective/kl_sequence", "policy/loss", "groups/spread"),
+            family=ONLINE,
+            adapters=3,
         ),
         Task(
             "generate",

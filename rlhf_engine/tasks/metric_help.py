@@ -405,6 +405,11 @@ METRICS = {
         "Below a half. Near 1 the prompts are too easy, too hard, or the reward too coarse.",
         better="down",
     ),
+    "groups/spread": MetricHelp(
+        "Spread within groups",
+        "Mean standard deviation of the scores of one prompt's answers.",
+        "Clearly above zero: it is what is learned from.",
+    ),
     "reward/p5": MetricHelp("Score, 5th percentile", "One answer in twenty scores lower.", "Rises with the median."),
     "reward/p50": MetricHelp("Score, median", "Half of the answers score higher.", "It rises."),
     "reward/p95": MetricHelp("Score, 95th percentile", "One answer in twenty scores higher.", "Rises with the median."),

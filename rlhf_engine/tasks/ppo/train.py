@@ -31,8 +31,6 @@ def train(spec: PPOSpec, run: RunContext) -> None:
         run,
         actors,
         dataset,
-        minibatch=spec.minibatch_size,
-        beta=spec.kl_coef,
         then=pipeline_end(spec),
         columns=lambda batch: {"value": critic.values(batch)[0]},
         value=critic.kept,

@@ -29,7 +29,7 @@ def project(tmp_path_factory):
 
 
 def spec_for(project, task):
-    return project.ppo("run:rm") if task == "ppo" else getattr(project, task)()
+    return getattr(project, task)() if task in ("sft", "reward") else project.online(task, "run:rm")
 
 
 def weights(project, run_id):
@@ -52,7 +52,7 @@ def start(project, run_id, spec, *more):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("task", ["sft", "sft_mixed", "reward", "ppo"])
+@pytest.mark.parametrize("task", ["sft", "sft_mixed", "reward", "ppo", "rloo", "grpo", "reinforce"])
 def test_ten_steps_equal_a_kill_at_a_random_moment_and_a_resume(project, task):
     spec = spec_for(project, task)
     whole = project.run(f"{task}-whole", spec)
@@ -79,7 +79,7 @@ def test_ten_steps_equal_a_kill_at_a_random_moment_and_a_resume(project, task):
     assert same(weights(project, f"{task}-whole"), weights(project, f"{task}-cut"))
 
 
-@pytest.mark.parametrize("task", ["sft", "reward", "ppo"])
+@pytest.mark.parametrize("task", ["sft", "reward", "ppo", "rloo", "grpo", "reinforce"])
 def test_a_run_killed_after_its_last_checkpoint_still_hands_over_its_result(project, task):
     spec = spec_for(project, task)
     whole = project.run(f"{task}-last", spec)
