@@ -5,6 +5,9 @@ Scores are (B,), the answers to one prompt side by side, `size` of them.
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -68,3 +71,42 @@ def returns_to_go(rewards: Tensor, mask: Tensor, gamma: float) -> Tensor:
         following = torch.where(mask[:, t], rewards[:, t] + gamma * following, following)
         found[:, t] = torch.where(mask[:, t], following, 0.0)
     return found
+
+
+class Picked(NamedTuple):
+    """Of each group, the rows of its best and its worst answer, and whether their scores differ. (G,) each."""
+
+    best: Tensor
+    worst: Tensor
+    differs: Tensor
+
+
+def best_and_worst(scores: Tensor, size: int) -> Picked:
+    """(B,) -> (G,) x 3. Of equal scores the first counts."""
+    groups = scores.view(-1, size)
+    start = torch.arange(len(groups), device=scores.device) * size
+    best, worst = groups.argmax(1), groups.argmin(1)
+    return Picked(start + best, start + worst, groups.amax(1) - groups.amin(1) >= FLAT)
+
+
+def expected_best(scores: Tensor, size: int) -> Tensor:
+    """The mean over groups of the expected best score of k answers, for k = 1 to n. (B,) -> (n,).
+
+    Without bias from the n answers that there are: the i-th smallest is the best of k in C(i - 1, k - 1) of C(n, k)
+    draws. Source: Chen et al. 2021 (pass@k), arXiv:2107.03374, section 2.1, for scores instead of passes.
+    """
+    ordered = scores.view(-1, size).sort(1).values.double().mean(0)
+    found = [
+        sum(math.comb(i, k - 1) * ordered[i].item() for i in range(k - 1, size)) / math.comb(size, k)
+        for k in range(1, size + 1)
+    ]
+    return torch.tensor(found)
+
+
+def best_of_n_kl(n: int) -> float:
+    """What taking the best of n costs in KL at most: ln n - (n - 1) / n, in nats per answer.
+
+    Source: Stiennon et al. 2020, arXiv:2009.01325, appendix G.3; that it is a bound: Beirami et al. 2024,
+    arXiv:2401.01879.
+    """
+    return math.log(n) - (n - 1) / n

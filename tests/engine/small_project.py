@@ -7,6 +7,7 @@ from typing import Any
 
 from rlhf_engine.contract.control import RunControl
 from rlhf_engine.contract.events import Envelope, Metrics, RunFinished
+from rlhf_engine.contract.online import PenalisedFields
 from rlhf_engine.data.datasets import freeze
 from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
 from rlhf_engine.launch.execute import execute
@@ -71,7 +72,8 @@ class SmallProject:
             return self.ppo(reward_model, **changed)
         settings = {"updates": 10, "learning_rate": 1e-3, "epochs": 2, "minibatch_size": 4, "response_tokens": 6}
         inputs = {"policy": self.model, "reward_model": reward_model, "dataset": self.prompts}
-        more = {"adaptive_kl": True, "reward_scaling": "norm", "group_size": 2, "sample_every": 3}
+        more = {"reward_scaling": "norm", "group_size": 2, "sample_every": 3}
+        more |= {"adaptive_kl": True} if issubclass(TASKS[task].spec, PenalisedFields) else {}
         return TASKS[task].spec(**COMMON | inputs | settings | more | changed)
 
     def run(self, run_id: str, spec: Any, control: RunControl | None = None, resume: bool = False) -> list[Envelope]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlhf_engine.contract.fields import check, param
-from rlhf_engine.contract.online import GroupFields, check_groups
+from rlhf_engine.contract.online import GroupFields, check_groups, check_surrogate
 
 _P = "Policy loss"
 
@@ -82,4 +82,5 @@ class GRPOSpec(GroupFields):
 
     def __post_init__(self) -> None:
         check(self)
-        check_groups(self)
+        check_surrogate(self)
+        check_groups(self, self.group_size)

@@ -31,7 +31,7 @@ def train(spec: PPOSpec, run: RunContext) -> None:
         run,
         actors,
         dataset,
-        then=pipeline_end(spec),
+        pipeline_end(spec),
         columns=lambda batch: {"value": critic.values(batch)[0]},
         value=critic.kept,
         policy_optimizer=learner.policy_optimizer,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.fields import check, param
-from rlhf_engine.contract.online import GroupFields, check_groups
+from rlhf_engine.contract.online import GroupFields, check_groups, check_surrogate
 
 _P = "Policy loss"
 
@@ -43,7 +43,8 @@ class ReinforceSpec(GroupFields):
 
     def __post_init__(self) -> None:
         check(self)
-        check_groups(self)
+        check_surrogate(self)
+        check_groups(self, self.group_size)
         if self.baseline == "group" and self.group_size < 2:
             raise SpecError(
                 "group_size",

@@ -24,8 +24,8 @@ def train(spec: ReinforceSpec, run: RunContext) -> None:
         run,
         actors,
         dataset,
+        pipeline_end(spec),
         group=spec.group_size,
-        then=pipeline_end(spec),
         policy_optimizer=learner.policy_optimizer,
         **learner.kept,
     )

@@ -95,6 +95,11 @@ EXAMPLES = {
     "dpo": {"model": "run:sft", "dataset": "dataset:1", "loss": "robust", "label_smoothing": 0.1},
     "orpo": {"model": "starter", "dataset": "dataset:1", "odds_weight": 0.2},
     "simpo": {"model": "run:sft", "dataset": "dataset:1", "gamma": 1.6},
+    "rloo": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "level": "token"},
+    "grpo": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "aggregation": "fixed"},
+    "reinforce": {"policy": "starter", "dataset": "p.jsonl", "rewards": [{"kind": "length", "target": 9}]},
+    "online_dpo": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "loss": "ipo"},
+    "best_of_n": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "group_size": 16},
     "generate": {"models": ["starter", "run:abc"], "prompts": ["Why?", [{"role": "user", "content": "Why?"}]]},
     "export": {"model": "run:abc"},
     "import_data": {"path": "people.jsonl"},
@@ -109,7 +114,8 @@ def test_every_tasks_spec_goes_to_json_and_back(key):
     again = spec_from_json(spec_to_json(spec))
     assert again == spec and spec_to_json(again) == spec_to_json(spec)
     for name, value in EXAMPLES[key].items():
-        assert json.loads(json.dumps(getattr(again, name))) == value
+        told = spec_body(again)[name]
+        assert told == value or all(entry.items() >= said.items() for entry, said in zip(told, value, strict=True))
     assert isinstance(spec.seed, int) and isinstance(spec.total_steps, int)
 
 

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from rlhf_engine.rollouts.groups import (
+    best_and_worst,
+    best_of_n_kl,
+    expected_best,
     flat_groups,
     group_advantages,
     group_metrics,
@@ -50,3 +53,21 @@ def test_what_is_still_to_come_carries_over_a_hole_and_leaves_padding_out():
     assert returns_to_go(rewards, mask, 0.5).tolist() == [[2.0, 0.0, 2.0, 0.0]]
     assert returns_to_go(rewards, mask, 1.0).tolist() == [[3.0, 0.0, 2.0, 0.0]]
     assert per_token(torch.tensor([3.0]), mask).tolist() == [[3.0, 0.0, 3.0, 0.0]]
+
+
+def test_the_best_and_the_worst_of_each_group():
+    picked = best_and_worst(torch.tensor([2.0, 1.0, 6.0, 3.0, 5.0, 5.0, 5.0, 5.0]), 4)
+    assert picked.best.tolist() == [2, 4] and picked.worst.tolist() == [1, 4]
+    assert picked.differs.tolist() == [True, False]
+
+
+def test_the_expected_best_of_k():
+    # of 1 2 3 6: one 12/4; pairs have the best 2 3 6 3 6 6, 26/6; triples 3 6 6 6, 21/4; all four 6
+    assert expected_best(SCORES[:4], 4).tolist() == pytest.approx([3.0, 26 / 6, 21 / 4, 6.0])
+    assert expected_best(SCORES, 4).tolist() == pytest.approx([4.0, (26 / 6 + 5) / 2, (21 / 4 + 5) / 2, 5.5])
+
+
+def test_what_best_of_n_costs_at_most():
+    assert best_of_n_kl(1) == 0.0
+    assert best_of_n_kl(2) == pytest.approx(0.693147 - 0.5, abs=1e-6)
+    assert best_of_n_kl(16) == pytest.approx(2.772589 - 15 / 16, abs=1e-6)
