@@ -98,6 +98,16 @@ class TrainingFields:
         group="Memory",
         advanced=True,
     )
+    quantise: str = param(
+        "none",
+        "Quantise base",
+        "4bit keeps the frozen base in a quarter of the memory of bf16, a little less exact. It needs an NVIDIA GPU "
+        "and bitsandbytes. The adapter is exported onto the base in full precision.",
+        choices=("none", "4bit"),
+        group="Memory",
+        advanced=True,
+        source="Dettmers et al. 2023, arXiv:2305.14314 (QLoRA)",
+    )
     device: str = param(
         "auto",
         "Device",
@@ -199,6 +209,12 @@ class TrainingFields:
         """Raise SpecError for settings of the adapter that contradict each other."""
         if self.trained == "all-weights":
             self._check_whole()
+        if self.quantise == "4bit" and self.device == "cpu":
+            raise SpecError(
+                "quantise",
+                "A base in 4 bits needs a CUDA GPU, but the device is cpu.",
+                "Set it to none, or the device.",
+            )
         if self.lora_variant == "dora" and self.lora_init != "default":
             raise SpecError(
                 "lora_init",
@@ -210,6 +226,12 @@ class TrainingFields:
 
     def _check_whole(self) -> None:
         """Where all weights are trained there is no adapter, and a setting of it would mean nothing."""
+        if self.quantise != "none":
+            raise SpecError(
+                "quantise",
+                f"The base is to be in {self.quantise.replace('bit', ' bits')}, and such weights cannot be trained.",
+                "Set it to none, or train an adapter.",
+            )
         usual = {f.name: f.default for f in fields(TrainingFields)}
         for name in ("lora_variant", "lora_init", "lora_plus_ratio", "lora_dropout"):
             if getattr(self, name) != usual[name]:

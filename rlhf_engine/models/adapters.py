@@ -36,6 +36,7 @@ def save_adapter(backbone: Backbone, name: str, folder: Path, about: dict[str, A
     about = {
         "base": _portable(backbone.base.ref, folder),
         "base_fingerprint": backbone.base.fingerprint,
+        **({"quantised": "4bit"} if getattr(backbone.base.model, "is_quantized", False) else {}),
         **({"weights": WHOLE} if name in backbone.wholes else {}),
         **({"frozen_rank": backbone.frozen_rank(name)} if backbone.frozen_rank(name) else {}),
         **about,

@@ -22,6 +22,7 @@ from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.models.endings import Endings, endings_of
 from rlhf_engine.models.folders import check_model
 from rlhf_engine.models.hub import download
+from rlhf_engine.models.quantised import four_bits
 
 transformers_logging.disable_progress_bar()
 
@@ -134,13 +135,19 @@ def load_tokenizer(folder: Path, name: str) -> Any:
         ) from error
 
 
-def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Progress | None = None) -> LoadedBase:
-    """Load a base model, frozen and in evaluation mode.
+def load_base(
+    base: str, device: torch.device, dtype: torch.dtype, progress: Progress | None = None, quantise: str = "none"
+) -> LoadedBase:
+    """Load a base model, frozen and in evaluation mode; with `quantise` 4bit, its linear layers in 4 bits.
 
     Raises:
-        ModelError: no such folder, no weights, damaged weights, no tokenizer, or no end-of-text token.
+        ModelError: no such folder, no weights, damaged weights, no tokenizer, no end-of-text token, or 4 bits where
+            that is not possible.
         HubError: see `folder_of`.
     """
+    more: dict[str, Any] = {}
+    if quantise == "4bit":  # first: it may be impossible, and that is known at once
+        more = {"quantization_config": four_bits(device, dtype), "device_map": {"": device}}
     folder = folder_of(base, progress)
     tokenizer = load_tokenizer(folder, base)
     try:
@@ -151,6 +158,7 @@ def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Pro
             dtype=dtype,
             low_cpu_mem_usage=True,
             output_loading_info=True,
+            **more,
         )
     except torch.OutOfMemoryError:
         raise
@@ -164,7 +172,8 @@ def load_base(base: str, device: torch.device, dtype: torch.dtype, progress: Pro
             f"The weights of {base} lack {len(missing)} of the tensors its config.json asks for, first {missing[0]}.",
             "Copy or download it again.",
         )
-    model.to(device)  # type: ignore[arg-type]  # its decorator hides that this is a method
+    if not more:
+        model.to(device)  # type: ignore[arg-type]  # its decorator hides that this is a method
     model.eval().requires_grad_(False)
     endings = endings_of(model, tokenizer)
     if not endings.ids:

@@ -21,7 +21,7 @@ def open_backbone(ref: str, run: RunContext, spec: TrainingFields) -> tuple[Back
     """The base under `ref` as a spec wants it in memory, frozen and without adapters, and what `ref` stands for."""
     source = resolve(ref, run.project_root)
     run.stage(f"Loading {source.base}")
-    base = load_base(source.base, run.device, choose_dtype(spec.dtype, run.device), run.stage)
+    base = load_base(source.base, run.device, choose_dtype(spec.dtype, run.device), run.stage, spec.quantise)
     if base.endings.note:
         run.emit(Alert("warning", base.endings.note, base.endings.hint))
     backbone = Backbone(base)
