@@ -236,7 +236,7 @@ class SpecForm(QWidget):
         """
         self.read()
         values = self.values()
-        waiting = [(place, name, editor.kind) for place, name, editor in self._labels_in(values)]
+        waiting = [(place, name, editor.labelled) for place, name, editor in self._labels_in(values)]
         frozen: dict[str, str] = {}
 
         def go_on(ref: str = "") -> None:

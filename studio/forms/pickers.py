@@ -144,14 +144,21 @@ class DatasetPicker(RefPicker):
     def entries(self) -> list[tuple[str, str, str]]:
         found = []
         if self._session.project is not None and self.kind:
-            count = self._session.labels.count(self.kind)
+            kind = self.labelled
+            count = self._session.labels.count(kind)
             if count:
-                title = self.tr("This project's {0} ({1})").format(self.kind, f"{count:,}")
+                title = self.tr("This project's {0} ({1})").format(kind, f"{count:,}")
                 found.append((LABELS, title, self.tr("Frozen into a dataset when the run starts")))
         able = [choice for choice in self._session.datasets() if not self.kind or self.kind in SERVES[choice.kind]]
         for choice in sorted(able, key=lambda choice: choice.kind != self.kind):  # what was made for it comes first
             found.append((choice.ref, f"{choice.title}  ·  {choice.detail}", choice.ref))
         return found
+
+    @property
+    def labelled(self) -> str:
+        """Which of the project's records it would freeze: the kind needed, or where there are none a richer one."""
+        richer = (kind for kind, serves in SERVES.items() if self.kind in serves and kind != self.kind)
+        return next((kind for kind in (self.kind, *richer) if self._session.labels.count(kind)), self.kind)
 
     def nothing(self) -> str:
         return self.tr("No {0} yet: add some in Data, or choose a file").format(self.kind or self.tr("records"))

@@ -264,7 +264,7 @@ class SetupView(QWidget):
         ref = str(values.get("dataset") or "")
         if ref == LABELS:
             editor = self.form.editor("dataset")
-            count = self._session.labels.count(editor.kind) if isinstance(editor, DatasetPicker) else 0
+            count = self._session.labels.count(editor.labelled) if isinstance(editor, DatasetPicker) else 0
             return Size(round(count * 0.9), round(count * 0.1), exact=False)
         return self._sizes.get(ref)
 

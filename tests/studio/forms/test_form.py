@@ -204,6 +204,16 @@ def test_a_dataset_is_offered_wherever_its_records_can_be_used(session: Any, qtb
     assert offered["prompts"][0] == plain and set(offered["prompts"]) == {plain, shown, pairs}
 
 
+def test_where_the_project_has_no_ratings_its_comparisons_are_offered_for_them(session: Any, qtbot: Any) -> None:
+    session.labels.add_many("comparisons", [Comparison("Why?", "So.", "No.")])
+    picker = DatasetPicker(session, False, "ratings")
+    qtbot.addWidget(picker)
+    assert picker.combo.itemText(0) == "This project's comparisons (1)" and picker.labelled == "comparisons"
+    session.labels.add_rating("Why?", "So.", True)
+    picker.refresh()
+    assert picker.combo.itemText(0) == "This project's ratings (1)" and picker.labelled == "ratings"
+
+
 def test_a_hidden_field_keeps_what_it_was_given(session: Any, qtbot: Any) -> None:
     form = SpecForm(ToySpec, session, hide=("seed",))
     qtbot.addWidget(form)
