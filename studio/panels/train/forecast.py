@@ -19,6 +19,7 @@ from studio.panels.run_view.naming import model_of, values_of
 from studio.widgets import duration
 
 if TYPE_CHECKING:
+    from rlhf_engine.data.datasets import DatasetInfo
     from rlhf_engine.store.runs import RunRow
 
 tr = QCoreApplication.translate
@@ -32,6 +33,17 @@ class Size:
     train: int
     heldout: int
     exact: bool = True
+
+
+def size_as(info: DatasetInfo, kind: str) -> Size:
+    """How large a dataset is when it is read as `kind`.
+
+    A comparison makes two ratings. Ties may be left out, and of records that are equal in the plainer kind one is kept:
+    how many that leaves is known once they are read.
+    """
+    times = 2 if (info.kind, kind) == ("comparisons", "ratings") else 1
+    exact = kind in ("", info.kind) and not info.facts.get("ties")
+    return Size(info.train * times, info.heldout * times, exact)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from rlhf_engine.tasks import REWARD, TASKS
 from studio.forms import LABELS, DatasetPicker, EntriesEditor, ModelPicker, RewardModelPicker, SpecForm
 from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
-from studio.panels.train.forecast import Size, memory_sentence, model_size, planned, steps, time_sentence
+from studio.panels.train.forecast import Size, memory_sentence, model_size, planned, size_as, steps, time_sentence
 from studio.panels.train.method_menu import MethodMenu
 from studio.panels.train.methods import METHODS, fitting
 from studio.panels.train.own_presets import settings_only
@@ -32,6 +32,7 @@ from studio.theme.tokens import S2, S3, S4
 from studio.widgets import Card, PlainLabel, ghost_button, primary_button
 
 if TYPE_CHECKING:
+    from rlhf_engine.data.datasets import DatasetInfo
     from studio.session import Session
 
 SIDE, NARROW_SIDE = 316, 236  # widths of the column at the right
@@ -47,7 +48,7 @@ class SetupView(QWidget):
         super().__init__(parent)
         self._session = session
         self._forms: dict[str, SpecForm] = {}
-        self._sizes: dict[str, Size] = {}
+        self._datasets: dict[str, DatasetInfo] = {}
         self._busy = ""
         self._ahead = ""  # the run that the page says one would have to wait for
         self.task = METHODS[0]
@@ -253,20 +254,21 @@ class SetupView(QWidget):
 
     def _refresh(self) -> None:
         """Ask again how large the datasets are."""
-        self._sizes = {}
+        self._datasets = {}
         if self._session.root is not None:
             from rlhf_engine.data.datasets import list_datasets
 
-            self._sizes = {info.ref: Size(info.train, info.heldout) for info in list_datasets(self._session.root)}
+            self._datasets = {info.ref: info for info in list_datasets(self._session.root)}
         self._soon.start()
 
     def _size(self, values: dict[str, Any]) -> Size | None:
         ref = str(values.get("dataset") or "")
+        editor = self.form.editor("dataset") if ref else None
         if ref == LABELS:
-            editor = self.form.editor("dataset")
             count = self._session.labels.count(editor.labelled) if isinstance(editor, DatasetPicker) else 0
             return Size(round(count * 0.9), round(count * 0.1), exact=False)
-        return self._sizes.get(ref)
+        kind = editor.kind if isinstance(editor, DatasetPicker) else ""
+        return size_as(self._datasets[ref], kind) if ref in self._datasets else None
 
     def _amount(self, values: dict[str, Any], size: Size | None, total: int) -> list[str]:
         if updates := planned(self.task, values):

@@ -18,7 +18,7 @@ from rlhf_engine.tasks import spec_from_json
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.presets import presets_of
 from studio.panels.train import TrainPanel
-from studio.panels.train.forecast import ModelSize, Size, memory, model_size, pace, steps
+from studio.panels.train.forecast import ModelSize, Size, memory, model_size, pace, size_as, steps
 from studio.panels.train.methods import METHODS
 from studio.session import Session
 from studio.settings import Settings
@@ -364,6 +364,16 @@ def test_steps_are_whole_batches_times_epochs():
     assert steps("sft", {**values, "epochs": 0.34}, Size(100, 10)) == 2
     assert steps("sft", values, None) == 0
     assert steps("ppo", {"updates": 40}, None) == 40
+
+
+def test_a_dataset_that_is_read_as_something_plainer_has_a_size_that_is_only_guessed(tmp_path):
+    pairs = [Comparison(f"q{n}", "a", "b") for n in range(40)]
+    info = freeze(tmp_path, "comparisons", pairs, "x", "y")
+    assert size_as(info, "comparisons") == Size(info.train, info.heldout, exact=True)
+    assert size_as(info, "demonstrations") == Size(info.train, info.heldout, exact=False)
+    assert size_as(info, "ratings") == Size(2 * info.train, 2 * info.heldout, exact=False)  # one of each answer
+    tied = freeze(tmp_path, "comparisons", [*pairs, Comparison("why", "a", "b", 0)], "x", "y")
+    assert not size_as(tied, "comparisons").exact
 
 
 def test_the_pace_comes_from_the_last_run_of_the_same_kind(session):
