@@ -4,8 +4,12 @@ them: the roles "policy" (as it is now), "old" (as it was when it wrote them) an
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -13,9 +17,9 @@ from torch import Tensor
 from rlhf_engine.contract.online import GroupFields
 from rlhf_engine.data.chat import render
 from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.rewards.shaping import Moments, Shaped, shaped
 from rlhf_engine.rollouts.actors import Actors
 from rlhf_engine.rollouts.batch import Batch
-from rlhf_engine.rollouts.learner import Learner
 from rlhf_engine.rollouts.rollout import Rollout
 from tests.oracle.ours import Step, open_ours, our_step
 
@@ -65,25 +69,57 @@ def our_rollout(backbone: Backbone, temperature: float = TEMPERATURE) -> Rollout
     return Rollout(batch, old.logp, reference.logp, old.entropy, scores, scores, ended, batch.answer_mask)
 
 
-def our_update(
-    folder: Path, root: Path, advantages: Tensor, how: str, level: str = "token", apart: Apart = NEAR, **changed: Any
-) -> Step:
-    """One optimiser step over all answers, in micro-batches of two. `advantages` (B,) hold for every token."""
-    backbone = open_practice(folder, apart)
+def spec_of(kind: type[GroupFields], **changed: Any) -> Any:
+    """One optimiser step over all answers, in micro-batches of two; a score is left as it is."""
     count = len(ANSWERS)
-    spec = GroupFields(
-        policy="p", reward_model="r", dataset="d", device="cpu", **{
-            "batch_size": count, "minibatch_size": count, "micro_batch_size": 2, "group_size": GROUP, "epochs": 1,
-            "response_tokens": LONGEST, "temperature": TEMPERATURE, "kl_coef": 0.0, **changed,
-        }
-    )  # fmt: skip
-    found = our_rollout(backbone, spec.temperature)
-    weights = advantages.unsqueeze(1).expand_as(found.logp)
+    about = {"batch_size": count, "minibatch_size": count, "micro_batch_size": 2, "group_size": GROUP, "epochs": 1}
+    about |= {"response_tokens": LONGEST, "temperature": TEMPERATURE, "kl_coef": 0.0, "device": "cpu"}
+    return kind(policy="p", reward_model="r", dataset="d", **about | changed)
+
+
+class Taken(NamedTuple):
+    step: Step
+    advantages: Tensor  # (B,): what each answer's tokens were pushed by
+
+
+def our_task(
+    task: ModuleType, spec: Any, folder: Path, root: Path, rewards: Any = REWARDS, apart: Apart = NEAR
+) -> Taken:
+    """A task's own `train`, with one round of the given answers in place of sampling and scoring."""
+    backbone = open_practice(folder, apart)
+    found = replace(our_rollout(backbone, spec.temperature), scores=torch.tensor(rewards))
+    said: dict[str, Any] = {}
+
+    class Given:
+        """Stands where `Practice` stands in the loop."""
+
+        beta = SimpleNamespace(value=spec.kl_coef)
+
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def updates(self) -> Any:
+            yield 1, found
+
+        def shape(self, found: Rollout) -> Shaped:
+            return shaped(found.scores, Moments(), spec)
+
+        def clock(self, _: str) -> Any:
+            return nullcontext()
+
+        def report(self, _update: int, _found: Rollout, _scores: Any, values: dict[str, float], columns: Any) -> None:
+            said.update(values, advantages=columns["advantage"][:, 0])
+
+        def produce(self) -> None: ...
 
     def learn(run: Any, _: Any) -> dict[str, float]:
-        learner = Learner(spec, run, Actors(backbone, None, None), how=how, level=level)  # type: ignore[arg-type]
-        said = learner.learn(1, found, weights, spec.kl_coef)
+        with (
+            patch.object(task, "open_dataset", lambda *_: None),
+            patch.object(task, "Practice", Given),
+            patch.object(task.Actors, "load", lambda *_: Actors(backbone, None, None)),  # type: ignore[arg-type]
+        ):
+            task.train(spec, run)
         loss = said["policy/loss"] - spec.entropy_coef * said["policy/entropy"]
         return {"train/loss": loss + spec.kl_coef * said.get("policy/kl_loss", 0.0)}
 
-    return our_step(backbone, "policy", root, learn)
+    step = our_step(backbone, "policy", root, learn)
+    return Taken(step, said["advantages"])
