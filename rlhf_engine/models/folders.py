@@ -47,12 +47,9 @@ class FolderFacts:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFacts:
-    """The result of a run as its files describe it. `about` is its model.json: base, parent, task, run and what else
-    was kept.
+    """An adapter as its files describe it. `about` is its model.json: base, parent, task, run and what else was kept.
 
-    It is an adapter, or `whole`: a complete model of which all weights were trained. `rank` and `parameters` count what
-    was trained; an adapter that started from its base's own weights has a frozen part beside it. `head` tells a reward
-    model. `fault` says why it cannot be used; "" when it can.
+    `head` tells a reward model. `fault` says why it cannot be used; "" when it can.
     """
 
     folder: Path
@@ -63,7 +60,6 @@ class AdapterFacts:
     parameters: int = 0
     bytes: int = 0
     dtypes: tuple[str, ...] = ()
-    whole: bool = False
     head: bool = False
     fault: str = ""
 
@@ -99,46 +95,26 @@ def folder_facts(folder: Path, name: str = "") -> FolderFacts:
 
 
 def adapter_facts(folder: Path) -> AdapterFacts:
-    """Everything that can be said about a result without loading it. Never raises for what the folder holds."""
+    """Everything that can be said about an adapter without loading it. Never raises for what the folder holds."""
     about, config = _json(folder / _ABOUT), _json(folder / _CONFIG)
-    whole = about.get("weights") == "whole"
-    found = sorted(folder.glob("*.safetensors")) if whole else [folder / _WEIGHTS, folder / _HEAD]
-    weights = [path for path in found if path.is_file()]
+    weights = [path for path in (folder / _WEIGHTS, folder / _HEAD) if path.is_file()]
     tensors = [tensor for path in weights for tensor in _tensors_in(path).values()]
-    rank, frozen = _whole(config.get("r")), _whole(about.get("frozen_rank"))
-    counted = sum(math.prod(shape) for _, shape in tensors)
-    if 0 < frozen < rank:
-        counted -= (
-            sum(math.prod(s) for n, (_, s) in _tensors_in(folder / _WEIGHTS).items() if "lora_" in n) * frozen // rank
-        )
-    targets, alpha = config.get("target_modules"), config.get("lora_alpha")
+    missing = [name for name in (_WEIGHTS, _CONFIG, _ABOUT) if not (folder / name).is_file()]
+    damaged = fault_in_weights(folder)
+    fault = f"{missing[0]} is missing." if missing else f"{damaged[0].name} {damaged[1]}." if damaged else ""
+    targets = config.get("target_modules")
     return AdapterFacts(
         folder=folder,
         about=about,
-        rank=rank - frozen,
-        alpha=float(alpha) if isinstance(alpha, int | float) else 0.0,
+        rank=_whole(config.get("r")),
+        alpha=float(config["lora_alpha"]) if isinstance(config.get("lora_alpha"), int | float) else 0.0,
         targets=tuple(map(str, targets)) if isinstance(targets, list) else (str(targets),) if targets else (),
-        parameters=counted,
+        parameters=sum(math.prod(shape) for _, shape in tensors),
         bytes=sum(_size(path) for path in weights),
         dtypes=tuple(dict.fromkeys(_DTYPES.get(dtype, dtype.lower()) for dtype, _ in tensors)),
-        whole=whole,
         head=(folder / _HEAD).is_file(),
-        fault=_fault_in_result(folder, whole),
+        fault=fault,
     )
-
-
-def _fault_in_result(folder: Path, whole: bool) -> str:
-    for name in (_ABOUT,) if whole else (_WEIGHTS, _CONFIG, _ABOUT):
-        if not (folder / name).is_file():
-            return f"{name} is missing."
-    if damaged := fault_in_weights(folder):
-        return f"{damaged[0].name} {damaged[1]}."
-    try:
-        if whole:
-            check_model(folder, "It")
-    except ModelError as error:
-        return str(error)
-    return ""
 
 
 def folder_on_disk(base: str) -> Path | None:

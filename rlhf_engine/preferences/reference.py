@@ -17,7 +17,10 @@ from torch import Tensor
 
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.contract.events import Alert
+from rlhf_engine.contract.preference import ReferenceFields
 from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.load import ModelSource
+from rlhf_engine.models.opening import adapters_of, settings_fingerprint
 from rlhf_engine.preferences.answers import GivenAnswer, answer_logprobs
 from rlhf_engine.runtime.checkpoints import write_folder
 from rlhf_engine.runtime.context import RunContext
@@ -28,19 +31,26 @@ FOLDER, NUMBERS, MADE_OF = "reference", "logprobs.safetensors", "made_of.json"
 Parts = Sequence[Sequence[GivenAnswer]]  # answers in the rectangles in which they are measured
 
 
-def hold_reference(backbone: Backbone, train: Parts, heldout: Parts, precompute: bool, run: RunContext) -> None:
+def hold_reference(
+    backbone: Backbone, source: ModelSource, train: Parts, heldout: Parts, spec: ReferenceFields, run: RunContext
+) -> None:
     """Make `reference_logprobs` answer. To be called while the policy is still what it starts as, also in a resumed
     run: before its checkpoint is loaded.
 
-    What is held out is measured over and over, so it is always measured here once. `precompute` does the same with
-    what is trained on and keeps the numbers in the run's folder; otherwise the adapter is copied.
+    What is held out is measured over and over, so it is always measured here once. `precompute_reference` does the
+    same with what is trained on and keeps the numbers in the run's folder; otherwise the policy is copied.
     """
-    if not precompute:
+    if not spec.precompute_reference:
         backbone.copy(POLICY, REFERENCE)
         _fill(heldout, _measured(backbone, heldout, run))
         return
     parts = [*train, *heldout]
-    made_of = {"base": backbone.base.fingerprint, "policy": _of_policy(backbone), "answers": _of_answers(parts)}
+    made_of = {
+        "base": backbone.base.fingerprint,
+        "settings": settings_fingerprint(spec),
+        "answers": _of_answers(parts),
+        **adapters_of(starting_adapter=source),
+    }
     count = sum(map(len, parts))
     numbers = _read(run.folder / FOLDER, made_of, count, run) if run.world.leads else None
     if run.world.agree(numbers is not None):
@@ -110,7 +120,7 @@ def _fill(parts: Parts, numbers: Tensor) -> None:
 
 
 def _read(folder: Path, made_of: dict[str, str], count: int, run: RunContext) -> Tensor | None:
-    """The numbers kept in `folder`; None where there are none, or none of this base, policy and answers."""
+    """The numbers kept in `folder`; None where there are none, or none made of the same."""
     try:
         if json.loads((folder / MADE_OF).read_text(encoding="utf-8")) != made_of:
             return None
@@ -123,16 +133,6 @@ def _read(folder: Path, made_of: dict[str, str], count: int, run: RunContext) ->
         )
         return None
     return numbers if numbers.shape == (count,) and bool(torch.isfinite(numbers).all()) else None
-
-
-def _of_policy(backbone: Backbone) -> str:
-    config = backbone.config(POLICY)
-    shape = (config.r, config.lora_alpha, config.use_rslora, config.use_dora)
-    digest = hashlib.sha256(repr(shape).encode())
-    for name, tensor in sorted(backbone.state(POLICY).items()):
-        digest.update(name.encode())
-        digest.update(tensor.float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _of_answers(parts: Parts) -> str:

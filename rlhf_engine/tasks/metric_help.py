@@ -108,6 +108,13 @@ METRICS = {
         "(theta - 1) / (theta + 1).",
         "It settles. At 1 nothing ties, at 3 every second pair of equally good answers does.",
     ),
+    "train/baseline": MetricHelp(
+        "Baseline",
+        "How much likelier the policy finds answers to other prompts than at the start, summed over an answer, and at "
+        "least 0: KTO measures answers from here. An estimate of the drift.",
+        "Exactly 0 at the start, then small. A climb means that all answers become likelier, good or bad.",
+        "nats",
+    ),
     "heldout/loss": MetricHelp(
         "Held-out loss",
         "The same loss on prompts that are never trained on.",
@@ -171,6 +178,9 @@ METRICS = {
         "Share of held-out comparisons whose chosen answer the policy itself finds likelier per token.",
         "Above where it began, at step 0. It is how the policy would choose, whatever it is compared with.",
         better="up",
+    ),
+    "heldout/baseline": MetricHelp(
+        "Held-out baseline", "The same baseline on held-out prompts.", "Close to the training one.", "nats"
     ),
     "heldout/longer_wins": MetricHelp(
         "Longer wins",
@@ -404,49 +414,6 @@ METRICS = {
         "Share of the prompts whose answers all score the same; they teach nothing.",
         "Below a half. Near 1 the prompts are too easy, too hard, or the reward too coarse.",
         better="down",
-    ),
-    "groups/spread": MetricHelp(
-        "Spread within groups",
-        "Mean standard deviation of the scores of one prompt's answers.",
-        "Clearly above zero: it is what is learned from.",
-    ),
-    "groups/best": MetricHelp(
-        "Best of n",
-        "Mean score of the best of each prompt's answers: what best of n is worth without any training.",
-        "Above the mean score. The mean score catches up with it as the policy learns.",
-        better="up",
-    ),
-    "groups/best_kl": MetricHelp(
-        "Best of n, cost at most",
-        "The largest KL that choosing the best of n can amount to: ln n - (n - 1) / n.",
-        "A constant to compare the drift with.",
-        "nats",
-    ),
-    "groups/kept": MetricHelp(
-        "Answers kept", "Share of the prompts whose best answer stood out enough to be kept.", "High.", better="up"
-    ),
-    "pairs/accuracy": MetricHelp(
-        "Pairs in order",
-        "Share of the pairs just learned from whose better answer has moved further towards it than the worse.",
-        "It rises above a half from the second minibatch on.",
-        better="up",
-    ),
-    "pairs/best": MetricHelp(
-        "Implicit reward of the best",
-        "Beta times the log-ratio to the reference of the better answers.",
-        "It rises. Where it falls, the policy only learns what not to write.",
-        "nats",
-    ),
-    "pairs/worst": MetricHelp(
-        "Implicit reward of the worst",
-        "Beta times the log-ratio to the reference of the worse answers.",
-        "It falls.",
-        "nats",
-    ),
-    "pairs/margin": MetricHelp(
-        "Margin of the best",
-        "How far the score of the best answer is above what it is compared with: the worst, or the mean of its prompt.",
-        "Clearly above zero: it is what is learned from.",
     ),
     "reward/p5": MetricHelp("Score, 5th percentile", "One answer in twenty scores lower.", "Rises with the median."),
     "reward/p50": MetricHelp("Score, median", "Half of the answers score higher.", "It rises."),

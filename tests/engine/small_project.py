@@ -7,14 +7,16 @@ from typing import Any
 
 from rlhf_engine.contract.control import RunControl
 from rlhf_engine.contract.events import Envelope, Metrics, RunFinished
-from rlhf_engine.contract.online import PenalisedFields
 from rlhf_engine.data.datasets import freeze
 from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
 from rlhf_engine.launch.execute import execute
-from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks.dpo.spec import DPOSpec
+from rlhf_engine.tasks.kto.spec import KTOSpec
+from rlhf_engine.tasks.orpo.spec import ORPOSpec
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.reward.spec import RewardSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
+from rlhf_engine.tasks.simpo.spec import SimPOSpec
 from tests.engine.tiny import tiny_model
 
 CLOCKED = ("time/", "memory/", "answers/tokens_per_second")  # what may differ between two equal runs
@@ -60,21 +62,28 @@ class SmallProject:
         inputs = {"model": self.model, "dataset": self.comparisons}
         return RewardSpec(**COMMON | inputs | settings | changed)
 
+    def dpo(self, **changed: Any) -> DPOSpec:
+        return DPOSpec(**self._preferences(changed))
+
+    def kto(self, **changed: Any) -> KTOSpec:
+        return KTOSpec(**self._preferences({"epochs": 0.65, "precompute_reference": True} | changed))
+
+    def orpo(self, **changed: Any) -> ORPOSpec:
+        return ORPOSpec(**self._preferences(changed))
+
+    def simpo(self, **changed: Any) -> SimPOSpec:
+        return SimPOSpec(**self._preferences(changed))
+
+    def _preferences(self, changed: dict[str, Any]) -> dict[str, Any]:
+        inputs = {"model": self.model, "dataset": self.comparisons}
+        settings = {"epochs": 1.3, "learning_rate": 5e-3, "evaluate_every": 3, "sample_every": 3}
+        return COMMON | inputs | settings | changed
+
     def ppo(self, reward_model: str, **changed: Any) -> PPOSpec:
         settings = {"updates": 10, "learning_rate": 1e-3, "epochs": 2, "minibatch_size": 4, "response_tokens": 6}
         inputs = {"policy": self.model, "reward_model": reward_model, "dataset": self.prompts}
         more = {"adaptive_kl": True, "reward_scaling": "norm", "value_warmup": 1, "sample_every": 3}
         return PPOSpec(**COMMON | inputs | settings | more | changed)
-
-    def online(self, task: str, reward_model: str, **changed: Any) -> Any:
-        """A spec of one of the methods that compare the answers to a prompt with each other, or of PPO."""
-        if task == "ppo":
-            return self.ppo(reward_model, **changed)
-        settings = {"updates": 10, "learning_rate": 1e-3, "epochs": 2, "minibatch_size": 4, "response_tokens": 6}
-        inputs = {"policy": self.model, "reward_model": reward_model, "dataset": self.prompts}
-        more = {"reward_scaling": "norm", "group_size": 2, "sample_every": 3}
-        more |= {"adaptive_kl": True} if issubclass(TASKS[task].spec, PenalisedFields) else {}
-        return TASKS[task].spec(**COMMON | inputs | settings | more | changed)
 
     def run(self, run_id: str, spec: Any, control: RunControl | None = None, resume: bool = False) -> list[Envelope]:
         said: list[Envelope] = []

@@ -32,7 +32,7 @@ def train(spec: DPOSpec, run: RunContext) -> None:
     start_adapter(backbone, POLICY, source, new_lora(spec))
     pairs, heldout = read_pairs(backbone, dataset, spec, run)
     heldout, size = heldout[:EVALUATED], spec.micro_batch_size
-    hold_reference(backbone, in_parts(pairs, size), in_parts(heldout, size), spec.precompute_reference, run)
+    hold_reference(backbone, source, in_parts(pairs, size), in_parts(heldout, size), spec, run)
 
     def measured(part: Sequence[Pair], per_token: float) -> tuple[Tensor, Tensor]:
         return losses(backbone, part, spec, per_token)

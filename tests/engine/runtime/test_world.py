@@ -112,3 +112,28 @@ def test_two_processes_train_as_one_does(project):
     assert first.values["objective/kl_sequence"] == 0.0
     assert first.values["policy/ratio_mean"] == pytest.approx(1.0, abs=0.1)
     assert second.values["objective/kl_sequence"] != 0.0
+
+
+@pytest.mark.slow
+def test_two_processes_learn_preferences_as_one_does(project):
+    """Means over pairs, tokens and classes, the baseline, and the reference's numbers, which they measure together."""
+    odd = {"batch_size": 5, "micro_batch_size": 2, "checkpoint_every": 1, "evaluate_every": 1, "sample_every": 0}
+    specs = {
+        "dpo-2": project.dpo(epochs=0.2, nll_coef=0.3, **odd),
+        "kto-2": project.kto(epochs=0.1, desirable_weight=2.0, precompute_reference=True, **odd),
+    }
+    leader, other = in_two_processes(project, specs)
+    assert other == []
+    for run_id, spec in specs.items():
+        alone = project.run(run_id.replace("2", "1"), spec)
+        told, told_alone = metrics(leader, run_id), metrics(alone, run_id.replace("2", "1"))
+        assert [m.step for m in told] == [m.step for m in told_alone] and len(told) > 2
+        for a, b in zip(told, told_alone, strict=True):
+            certain = {name for name in b.values if not name.endswith("accuracy") or a.step > 1}
+            assert {n: a.values[n] for n in certain} == pytest.approx(
+                {n: b.values[n] for n in certain}, abs=2e-4, rel=2e-4
+            ), (run_id, a.step)
+    numbers = [
+        load_file(project.root / "runs" / r / "reference" / "logprobs.safetensors")["total"] for r in ("kto-2", "kto-1")
+    ]
+    assert torch.allclose(*numbers, atol=1e-4)

@@ -28,11 +28,8 @@ def project(tmp_path_factory):
     return project
 
 
-ONLINE = ["ppo", "rloo", "grpo", "reinforce", "online_dpo", "best_of_n"]
-
-
 def spec_for(project, task):
-    return project.online(task, "run:rm") if task in ONLINE else getattr(project, task)()
+    return project.ppo("run:rm") if task == "ppo" else getattr(project, task)()
 
 
 def weights(project, run_id):
@@ -55,7 +52,7 @@ def start(project, run_id, spec, *more):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("task", ["sft", "sft_mixed", "reward", *ONLINE])
+@pytest.mark.parametrize("task", ["sft", "sft_mixed", "reward", "ppo", "dpo", "kto", "orpo", "simpo"])
 def test_ten_steps_equal_a_kill_at_a_random_moment_and_a_resume(project, task):
     spec = spec_for(project, task)
     whole = project.run(f"{task}-whole", spec)
@@ -82,7 +79,7 @@ def test_ten_steps_equal_a_kill_at_a_random_moment_and_a_resume(project, task):
     assert same(weights(project, f"{task}-whole"), weights(project, f"{task}-cut"))
 
 
-@pytest.mark.parametrize("task", ["sft", "reward", *ONLINE])
+@pytest.mark.parametrize("task", ["sft", "reward", "ppo", "dpo", "kto"])
 def test_a_run_killed_after_its_last_checkpoint_still_hands_over_its_result(project, task):
     spec = spec_for(project, task)
     whole = project.run(f"{task}-last", spec)
@@ -94,7 +91,7 @@ def test_a_run_killed_after_its_last_checkpoint_still_hands_over_its_result(proj
 
 
 def produced(said):
-    (facts,) = [e.event.facts for e in said if isinstance(e.event, Produced) and e.event.what != "dataset"]
+    (facts,) = [e.event.facts for e in said if isinstance(e.event, Produced)]
     return facts
 
 
@@ -151,6 +148,24 @@ def test_observers_are_free(project):
     timer.join()
     assert curve(a) == curve(b)
     assert same(weights(project, "seen"), weights(project, "blind"))
+
+
+@pytest.mark.parametrize("task", ["dpo", "kto"])
+def test_observers_of_a_course_are_free(project, task):
+    """Evaluations too, and the measuring of the point from which they start."""
+    often, never = {"evaluate_every": 1, "sample_every": 1}, {"evaluate_every": 0, "sample_every": 0}
+    seen, blind = (
+        project.run(f"{task}-{n}", getattr(project, task)(epochs=0.4, checkpoint_every=every, **watched))
+        for n, (every, watched) in enumerate([(1, often), (100, never)])
+    )
+
+    def learned(said):
+        return {
+            step: {k: v for k, v in values.items() if k.startswith("train/")} for step, values in curve(said).items()
+        }
+
+    assert ended_well(seen) and learned(seen) == learned(blind)
+    assert same(weights(project, f"{task}-0"), weights(project, f"{task}-1"))
 
 
 def test_a_checkpoint_made_with_other_data_is_refused(project):
