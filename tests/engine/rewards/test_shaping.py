@@ -3,13 +3,17 @@
 import pytest
 import torch
 
+from rlhf_engine.contract.rewards import LengthReward
 from rlhf_engine.rewards.shaping import (
     Moments,
     overlong_penalty,
+    penalised,
     repetition_penalty,
+    shaped,
     token_rewards,
     without_end,
 )
+from rlhf_engine.tasks.ppo.spec import PPOSpec
 
 
 def test_an_answer_without_end_loses_or_is_replaced():
@@ -59,3 +63,28 @@ def test_equal_scores_do_not_divide_by_zero():
 def test_an_answer_without_any_token_gets_no_reward():
     mask = torch.tensor([[True, False], [False, False]])
     assert token_rewards(torch.tensor([1.0, 5.0]), torch.zeros(2, 2), mask, 0.1).tolist() == [[1.0, 0.0], [0.0, 0.0]]
+
+
+def test_the_stages_follow_each_other_in_their_fixed_order():
+    stages = {"overlong_buffer": 2, "repetition_penalty": 0.4, "missing_eos": "replace", "missing_eos_penalty": 3.0}
+    stages |= {"reward_scaling": "scale", "score_clip": 1.0, "response_tokens": 6}
+    inputs = {"policy": "a", "dataset": "b", "rewards": (LengthReward(),), "value_init": "zero"}
+    spec = PPOSpec(**inputs, **stages)
+    answers = [[1, 2, 1, 2, 1], [1, 2, 3, 4, 5, 6], [1, 2, 3]]
+    ended = torch.tensor([True, False, True])
+    scores = penalised(torch.tensor([2.0, 5.0, 1.0]), answers, ended, spec)
+    # half of the buffer, and one of three trigrams again; replaced, whatever it was; nothing
+    by_hand = torch.tensor([2.0 - 0.5 - 0.4 / 3, -3.0, 1.0])
+    torch.testing.assert_close(scores, by_hand)
+    found = shaped(scores, Moments(), spec)
+    scaled = by_hand / by_hand.std()
+    torch.testing.assert_close(found.scaled, scaled)
+    torch.testing.assert_close(found.final, scaled.clamp(-1.0, 1.0))
+    assert scaled.tolist() != found.final.tolist()
+    mask = torch.tensor([[True] * 5 + [False], [True] * 6, [True] * 3 + [False] * 3])
+    drift = torch.full((3, 6), 0.2)
+    rewards = token_rewards(found.final, drift, mask, beta=0.5)
+    torch.testing.assert_close(
+        rewards.sum(1), found.final - 0.5 * 0.2 * mask.sum(1)
+    )  # KL is neither scaled nor clipped
+    assert [row.nonzero().max().item() for row in rewards] == [4, 5, 2]

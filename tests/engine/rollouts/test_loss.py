@@ -72,6 +72,12 @@ def test_beta_follows_the_drift():
     assert third == pytest.approx(0.200421413, abs=1e-9)
 
 
+def test_beta_is_held_within_bounds():
+    assert adapt_kl_coef(9.9, kl=90, target=6, horizon=100, episodes=256) == 10.0
+    assert adapt_kl_coef(2e-4, kl=0, target=6, horizon=100, episodes=256) == pytest.approx(1e-4)
+    assert adapt_kl_coef(0.1, kl=-50, target=6, horizon=100, episodes=10) == pytest.approx(0.098)  # KL may come out < 0
+
+
 def test_the_order_of_answers_changes_nothing():
     flipped = [1, 0]
     a = policy_loss(NEW, LOGP, torch.tensor(WHITE), MASK, clip=0.2).loss
