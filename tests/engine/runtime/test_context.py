@@ -15,6 +15,7 @@ from rlhf_engine.contract.errors import CheckpointError, NotFinite, RunCancelled
 from rlhf_engine.contract.events import Alert, CheckpointSaved, KnobChanged, Metrics, RunPaused, RunResumed, RunStarted
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.runtime.context import Means, RunContext, adamw, scheduled
+from rlhf_engine.runtime.world import World
 
 
 class Walk:
@@ -93,6 +94,14 @@ def test_pausing_waits_and_says_so_in_order(tmp_path):
     walk.steps(3, at)
     assert walk.kinds(Metrics, RunPaused, RunResumed) == ["Metrics", "Metrics", "RunPaused", "RunResumed", "Metrics"]
     assert seen["to"] - seen["from"] >= 0.29
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_run_that_pauses_itself_waits_only_where_somebody_can_let_it_go_on(tmp_path, rank):
+    walk = Walk(tmp_path)
+    walk.run.world = World(rank, 2, walk.run.device)
+    walk.run.pause()
+    assert walk.control.paused == (rank == 0)  # the others wait for the leader, and have no switch of their own
 
 
 def test_a_paused_run_can_be_cancelled(tmp_path):
