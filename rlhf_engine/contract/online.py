@@ -40,6 +40,7 @@ class RolloutFields(TrainingFields):
     batch_size: int = param(
         64, "Answers per update", "Answers written before each round of learning.", between=(2, 65_536)
     )
+    minibatch_size: int = param(32, "Minibatch size", "Answers per optimiser step.", between=(1, 65_536))
     response_tokens: int = param(64, "Response length", "Longest answer.", between=(1, 8192), unit="tokens")
     learning_rate: float = param(
         1e-4, "Learning rate", "AdamW step size for the policy's adapter.", between=(1e-8, 1e-1), log_scale=True
@@ -133,13 +134,43 @@ class RolloutFields(TrainingFields):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SurrogateFields(RolloutFields):
-    """How a policy learns from answers with advantages: passes, clipping, and where the KL penalty goes."""
+class PenalisedFields(RolloutFields):
+    """What holds a policy near the model it started as."""
 
-    minibatch_size: int = param(32, "Minibatch size", "Answers per optimiser step.", between=(1, 65_536))
     kl_coef: float = param(
         0.05, "KL penalty", "Beta: reward lost per nat of drift from the starting model.", between=(0.0, 10.0)
     )
+    adaptive_kl: bool = param(
+        False,
+        "Adaptive KL",
+        "Move beta so that the drift per answer settles at the target.",
+        group=_K,
+        advanced=True,
+        source="Ziegler et al. 2019, section 2.2",
+    )
+    kl_target: float = param(
+        6.0,
+        "KL target",
+        "Wanted drift of a whole answer, summed over its tokens, not per token.",
+        between=(0.01, 1000.0),
+        unit="nats per answer",
+        group=_K,
+        advanced=True,
+    )
+    kl_horizon: int = param(
+        10_000,
+        "KL horizon",
+        "How slowly beta reacts: it changes by at most a fifth while so many answers are written.",
+        between=(1, 10_000_000),
+        unit="episodes",
+        group=_K,
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurrogateFields(PenalisedFields):
+    """How a policy learns from answers with advantages: passes, clipping, and where the KL penalty goes."""
 
     epochs: int = param(4, "Epochs per update", "Passes over each batch of answers.", between=(1, 50), group=_P)
     clip: float = param(
@@ -207,33 +238,6 @@ class SurrogateFields(RolloutFields):
         advanced=True,
         source="Schulman 2020, joschu.net/blog/kl-approx",
     )
-    adaptive_kl: bool = param(
-        False,
-        "Adaptive KL",
-        "Move beta so that the drift per answer settles at the target.",
-        group=_K,
-        advanced=True,
-        source="Ziegler et al. 2019, section 2.2",
-    )
-    kl_target: float = param(
-        6.0,
-        "KL target",
-        "Wanted drift of a whole answer, summed over its tokens, not per token.",
-        between=(0.01, 1000.0),
-        unit="nats per answer",
-        group=_K,
-        advanced=True,
-    )
-    kl_horizon: int = param(
-        10_000,
-        "KL horizon",
-        "How slowly beta reacts: it changes by at most a fifth while so many answers are written.",
-        between=(1, 10_000_000),
-        unit="episodes",
-        group=_K,
-        advanced=True,
-    )
-
     ptx_coef: float = param(
         0.0,
         "Demonstrations mixed in",
@@ -266,6 +270,12 @@ def check_rollout(spec: RolloutFields) -> None:
         raise SpecError(
             "reward_model", "No reward has been chosen.", "Choose a reward model, or add a component to the rewards."
         )
+    if spec.batch_size % spec.minibatch_size:
+        raise SpecError(
+            "minibatch_size",
+            f"{spec.batch_size} answers per update do not divide into minibatches of {spec.minibatch_size}.",
+            f"Choose a divisor of {spec.batch_size}.",
+        )
     if spec.lora_dropout:
         raise SpecError(
             "lora_dropout",
@@ -283,12 +293,6 @@ def check_rollout(spec: RolloutFields) -> None:
 def check_surrogate(spec: SurrogateFields) -> None:
     """Raise SpecError where settings of the passes over a rollout contradict each other."""
     check_rollout(spec)
-    if spec.batch_size % spec.minibatch_size:
-        raise SpecError(
-            "minibatch_size",
-            f"{spec.batch_size} answers per update do not divide into minibatches of {spec.minibatch_size}.",
-            f"Choose a divisor of {spec.batch_size}.",
-        )
     if spec.kl_in == "loss" and spec.kl_estimator == "k1":
         raise SpecError(
             "kl_estimator",
@@ -307,12 +311,23 @@ def check_surrogate(spec: SurrogateFields) -> None:
         )
 
 
-def check_groups(spec: GroupFields) -> None:
-    """Raise SpecError where answers cannot be compared in groups."""
-    check_surrogate(spec)
-    if spec.batch_size % spec.group_size:
+def check_groups(spec: RolloutFields, size: int) -> None:
+    """Raise SpecError where the answers of an update do not divide into groups of `size`."""
+    if spec.batch_size % size:
         raise SpecError(
             "group_size",
-            f"{spec.batch_size} answers per update do not divide into groups of {spec.group_size}.",
+            f"{spec.batch_size} answers per update do not divide into groups of {size}.",
             f"Choose a divisor of {spec.batch_size}.",
+        )
+
+
+def check_picked(spec: RolloutFields, size: int) -> None:
+    """Raise SpecError where a minibatch would cut through the answers of one prompt, of which some are picked."""
+    check_rollout(spec)
+    check_groups(spec, size)
+    if spec.minibatch_size % size:
+        raise SpecError(
+            "minibatch_size",
+            f"Minibatches of {spec.minibatch_size} written answers would cut through groups of {size}.",
+            f"Choose a multiple of {size}.",
         )

@@ -142,9 +142,9 @@ class TrainingFields:
     trained: str = param(
         "adapter",
         "Trained",
-        "adapter: a small LoRA beside the frozen base. all weights: a copy of the whole model, for small ones. That "
+        "adapter: a small LoRA beside the frozen base. all-weights: a copy of the whole model, for small ones. That "
         "takes 16 bytes per parameter, and wants about a tenth of an adapter's learning rate.",
-        choices=("adapter", "all weights"),
+        choices=("adapter", "all-weights"),
         group="Adapter",
         advanced=True,
     )
@@ -207,7 +207,7 @@ class TrainingFields:
 
     def check_together(self) -> None:
         """Raise SpecError for settings of the adapter that contradict each other."""
-        if self.trained == "all weights":
+        if self.trained == "all-weights":
             self._check_whole()
         if self.quantise == "4bit" and self.device == "cpu":
             raise SpecError(
@@ -237,7 +237,7 @@ class TrainingFields:
             if getattr(self, name) != usual[name]:
                 raise SpecError(
                     name,
-                    f'{_label(name)} is {getattr(self, name)}, but with "all weights" there is no adapter.',
+                    f"{_label(name)} is {getattr(self, name)}, but with all-weights there is no adapter.",
                     f"Set it to {usual[name]}, or train an adapter.",
                 )
 

@@ -38,6 +38,11 @@ def shuffled(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     yield from torch.randperm(n, generator=generator).split(size)
 
 
+def parts(rows: Tensor, size: int) -> tuple[Tensor, ...]:
+    """`rows` cut into pieces of at most `size`; none of nothing, where `split` would give an empty one."""
+    return rows.split(size) if len(rows) else ()
+
+
 def _blank(rows: Sequence[Sequence[int]], pad: int, width: int) -> tuple[Tensor, Tensor]:
     wide = max([width, *(len(row) for row in rows)])
     return torch.full((len(rows), wide), pad, dtype=torch.int64), torch.zeros((len(rows), wide), dtype=torch.bool)

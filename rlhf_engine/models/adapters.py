@@ -154,7 +154,7 @@ def start_adapter(
 
 def new_lora(spec: TrainingFields) -> LoraConfig | None:
     """The adapter that a spec asks for; None where all weights are trained."""
-    if spec.trained == "all weights":
+    if spec.trained == "all-weights":
         return None
     return lora(
         spec.lora_rank, spec.lora_alpha, spec.lora_dropout, spec.lora_targets, spec.lora_variant, spec.lora_init

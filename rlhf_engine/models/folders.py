@@ -47,9 +47,12 @@ class FolderFacts:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFacts:
-    """An adapter as its files describe it. `about` is its model.json: base, parent, task, run and what else was kept.
+    """The result of a run as its files describe it. `about` is its model.json: base, parent, task, run and what else
+    was kept.
 
-    `head` tells a reward model. `fault` says why it cannot be used; "" when it can.
+    It is an adapter, or `whole`: a complete model of which all weights were trained. `rank` and `parameters` count what
+    was trained; an adapter that started from its base's own weights has a frozen part beside it. `head` tells a reward
+    model. `fault` says why it cannot be used; "" when it can.
     """
 
     folder: Path
@@ -60,6 +63,7 @@ class AdapterFacts:
     parameters: int = 0
     bytes: int = 0
     dtypes: tuple[str, ...] = ()
+    whole: bool = False
     head: bool = False
     fault: str = ""
 
@@ -95,26 +99,46 @@ def folder_facts(folder: Path, name: str = "") -> FolderFacts:
 
 
 def adapter_facts(folder: Path) -> AdapterFacts:
-    """Everything that can be said about an adapter without loading it. Never raises for what the folder holds."""
+    """Everything that can be said about a result without loading it. Never raises for what the folder holds."""
     about, config = _json(folder / _ABOUT), _json(folder / _CONFIG)
-    weights = [path for path in (folder / _WEIGHTS, folder / _HEAD) if path.is_file()]
+    whole = about.get("weights") == "whole"
+    found = sorted(folder.glob("*.safetensors")) if whole else [folder / _WEIGHTS, folder / _HEAD]
+    weights = [path for path in found if path.is_file()]
     tensors = [tensor for path in weights for tensor in _tensors_in(path).values()]
-    missing = [name for name in (_WEIGHTS, _CONFIG, _ABOUT) if not (folder / name).is_file()]
-    damaged = fault_in_weights(folder)
-    fault = f"{missing[0]} is missing." if missing else f"{damaged[0].name} {damaged[1]}." if damaged else ""
-    targets = config.get("target_modules")
+    rank, frozen = _whole(config.get("r")), _whole(about.get("frozen_rank"))
+    counted = sum(math.prod(shape) for _, shape in tensors)
+    if 0 < frozen < rank:
+        counted -= (
+            sum(math.prod(s) for n, (_, s) in _tensors_in(folder / _WEIGHTS).items() if "lora_" in n) * frozen // rank
+        )
+    targets, alpha = config.get("target_modules"), config.get("lora_alpha")
     return AdapterFacts(
         folder=folder,
         about=about,
-        rank=_whole(config.get("r")),
-        alpha=float(config["lora_alpha"]) if isinstance(config.get("lora_alpha"), int | float) else 0.0,
+        rank=rank - frozen,
+        alpha=float(alpha) if isinstance(alpha, int | float) else 0.0,
         targets=tuple(map(str, targets)) if isinstance(targets, list) else (str(targets),) if targets else (),
-        parameters=sum(math.prod(shape) for _, shape in tensors),
+        parameters=counted,
         bytes=sum(_size(path) for path in weights),
         dtypes=tuple(dict.fromkeys(_DTYPES.get(dtype, dtype.lower()) for dtype, _ in tensors)),
+        whole=whole,
         head=(folder / _HEAD).is_file(),
-        fault=fault,
+        fault=_fault_in_result(folder, whole),
     )
+
+
+def _fault_in_result(folder: Path, whole: bool) -> str:
+    for name in (_ABOUT,) if whole else (_WEIGHTS, _CONFIG, _ABOUT):
+        if not (folder / name).is_file():
+            return f"{name} is missing."
+    if damaged := fault_in_weights(folder):
+        return f"{damaged[0].name} {damaged[1]}."
+    try:
+        if whole:
+            check_model(folder, "It")
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def folder_on_disk(base: str) -> Path | None:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from rlhf_engine.contract.errors import NotFinite
 from rlhf_engine.contract.online import SurrogateFields
+from rlhf_engine.data.batches import parts
 from rlhf_engine.models.optimizer import optimizer_for
 from rlhf_engine.rollouts.actors import POLICY, Actors
 from rlhf_engine.rollouts.batch import Batch
 from rlhf_engine.rollouts.imitation import Imitation
 from rlhf_engine.rollouts.loss import Whole, kl_estimate, policy_loss
 from rlhf_engine.rollouts.rollout import Rollout
+from rlhf_engine.rollouts.stepping import guarded_step
 from rlhf_engine.runtime.context import Means, RunContext, scheduled
 from rlhf_engine.tensors import masked_mean
 
@@ -109,13 +109,15 @@ class Learner:
         divided by the minibatch's tokens or answers. Returns the approximate KL of this step, nats per token, and the
         largest ratio, ()."""
         spec, run, actors, critic = self._spec, self._run, self._actors, self._critic
-        whole = Whole(self._how, found.mask[rows].sum().clamp(min=1), len(rows), spec.response_tokens)
+        kept = found.mask[rows]
+        answers = max(1, int(kept.any(1).sum()))  # a method may leave answers out of what is learned from
+        whole = Whole(self._how, kept.sum().clamp(min=1), answers, spec.response_tokens)
         assert isinstance(whole.tokens, Tensor)
         learns_policy = critic is None or update > critic.warmup
         sums: dict[str, Tensor] = {}
         peak = torch.zeros((), device=run.device)
         mine = torch.tensor(run.world.share(rows.tolist()), device=run.device, dtype=torch.int64)
-        for part in mine.split(spec.micro_batch_size):
+        for part in parts(mine, spec.micro_batch_size):
             batch, mask = found.batch.rows(part), found.mask[part]
             hidden = actors.hidden(POLICY, batch)
             now = actors.logprobs_of(POLICY, hidden, batch, spec.temperature)
@@ -193,33 +195,6 @@ class Learner:
         found: Rollout,
         weights: Tensor,
     ) -> Tensor:
-        """One step; where its gradient is no number, keep the batch for whoever looks into it, and do as the spec says.
-
-        Raises:
-            NotFinite: where the run is to stop.
-        """
-        run = self._run
-        try:
-            return run.step(optimizer, rate, self._spec.max_grad_norm)
-        except NotFinite as error:
-            file = run.folder / "not_finite" / f"{update:06d}.safetensors"
-            if run.world.leads:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                told = {"ids": found.batch.ids, "mask": found.batch.mask, "old_logp": found.logp, "weights": weights}
-                told |= {"ref_logp": found.ref_logp, "scores": found.scores}
-                save_file({name: tensor[rows].contiguous().cpu() for name, tensor in told.items()}, file)
-            kept = f"The minibatch is kept in {file.relative_to(run.project_root)}."
-            if self._spec.not_finite == "stop":
-                raise NotFinite(f"{error} {kept}") from error
-            pauses = self._spec.not_finite == "pause"
-            run.alert(
-                "finite",
-                "danger",
-                f"{error} It was not used. {kept}",
-                "The run is paused: lower the learning rate, then go on." if pauses else "Lower the learning rate.",
-                update,
-                again_after=1,
-            )
-            if pauses:
-                run.pause()
-            return torch.zeros((), device=run.device)
+        kept = {"old_logp": found.logp[rows], "weights": weights[rows], "scores": found.scores[rows]}
+        kept["ref_logp"] = found.ref_logp[rows]
+        return guarded_step(self._spec, self._run, optimizer, rate, update, found.batch.rows(rows), kept)

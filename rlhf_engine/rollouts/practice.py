@@ -11,7 +11,7 @@ from torch import Tensor
 from rlhf_engine.consent import sha256_of
 from rlhf_engine.contract.errors import DataError, SpecError
 from rlhf_engine.contract.events import Alert, Produced
-from rlhf_engine.contract.online import RolloutFields
+from rlhf_engine.contract.online import PenalisedFields, RolloutFields
 from rlhf_engine.contract.rewards import AnswerReward, PythonReward
 from rlhf_engine.contract.spec import spec_body
 from rlhf_engine.data.datasets import Dataset
@@ -49,9 +49,9 @@ class Practice:
             practice.report(update, found, scores, values)
         practice.produce()
 
-    `group` answers are written to each prompt, and stand side by side in the rollout. `minibatch` is how learning cuts
-    the batch. `then` ends the line in the log that says what the reward is; `columns` adds to the samples; `kept` is
-    what else a checkpoint must hold.
+    `group` answers are written to each prompt, and stand side by side in the rollout. `then` ends the line in the log
+    that says what the reward is; `beta` is the worth of a nat of drift where the spec has no KL penalty; `columns` adds
+    to the samples; `kept` is what else a checkpoint must hold.
     """
 
     def __init__(
@@ -60,11 +60,10 @@ class Practice:
         run: RunContext,
         actors: Actors,
         dataset: Dataset,
+        then: str,
         *,
         group: int = 1,
-        minibatch: int,
-        beta: float,
-        then: str,
+        beta: float = 0.0,
         columns: Columns = lambda _: {},
         **kept: Any,
     ) -> None:
@@ -73,13 +72,14 @@ class Practice:
             raise SpecError("batch_size", text, f"Choose a multiple of {run.world.size * group}.")
         self._spec, self._run, self._actors, self._group = spec, run, actors, group
         self._questions, heldout = self._read(dataset)
-        self.rows = micro_batches(spec.batch_size, minibatch, spec.micro_batch_size)
+        self.rows = micro_batches(spec.batch_size, spec.minibatch_size, spec.micro_batch_size)
         self.order = Order(len(self._questions), spec.batch_size // group, run.rng)
-        self.moments, self.beta = Moments(), Beta(beta)
+        self.moments = Moments()
+        self.beta = Beta(spec.kl_coef if isinstance(spec, PenalisedFields) else beta)
         self._latest, self._watch = Latest(), Watch(spec.response_tokens)
         self.clock = Clock()
         self._columns = columns
-        self._asked: list[Question] = []
+        self.asked: list[Question] = []
         sampler = Sampler(spec.response_tokens, spec.temperature)
         self._previews = Previews(actors.backbone, POLICY, sampler, run.seed, self._explain)
         self._references = {repr(q.prompt): q.reference for q in heldout}
@@ -112,8 +112,8 @@ class Practice:
             self.clock = Clock()
             prompts = spec.batch_size // self._group
             picked = [i for _ in range(-(-prompts // self.order.size)) for i in self.order.next()][:prompts]
-            self._asked = [self._questions[i] for i in picked for _ in range(self._group)]
-            found = rollout(self._actors, spec, run, self._asked, self.rows, self.clock)
+            self.asked = [self._questions[i] for i in picked for _ in range(self._group)]
+            found = rollout(self._actors, spec, run, self.asked, self.rows, self.clock)
             if update == 1:
                 require_identities(self._actors, spec, found, self.rows)
             yield update, found
@@ -144,7 +144,7 @@ class Practice:
         run.metrics(update, values)
         self._latest.facts = {name: values[name] for name in FACTS}
         self._watch.look(values, update, run)
-        if getattr(spec, "adaptive_kl", False):
+        if isinstance(spec, PenalisedFields) and spec.adaptive_kl:
             self.beta.adapt(values["objective/kl_sequence"], spec)
         if spec.reference_refresh and update % spec.reference_refresh == 0:
             actors.refresh_reference(spec.reference_mix)
@@ -152,7 +152,7 @@ class Practice:
         if spec.sample_every and (update % spec.sample_every == 0 or update in (1, spec.updates)):
             for sample in self._previews.samples(update):
                 run.emit(sample)
-            run.emit(as_sample(actors, found, columns or {}, 0, text_of(self._asked[0].prompt), update))
+            run.emit(as_sample(actors, found, columns or {}, 0, text_of(self.asked[0].prompt), update))
 
     def produce(self) -> None:
         """Save the policy with what was last measured of it, and say that it is there."""
@@ -240,7 +240,7 @@ class Beta:
     def __init__(self, value: float) -> None:
         self.value = value
 
-    def adapt(self, drift: float, spec: Any) -> None:
+    def adapt(self, drift: float, spec: PenalisedFields) -> None:
         self.value = adapt_kl_coef(self.value, drift, spec.kl_target, spec.kl_horizon, spec.batch_size)
 
     def state_dict(self) -> dict[str, float]:

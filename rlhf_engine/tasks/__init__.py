@@ -10,15 +10,20 @@ from typing import Any
 
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.spec import Spec, build_spec, spec_body
+from rlhf_engine.tasks.best_of_n.spec import BestOfNSpec
 from rlhf_engine.tasks.download.spec import DownloadSpec
 from rlhf_engine.tasks.dpo.spec import DPOSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
 from rlhf_engine.tasks.generate.spec import GenerateSpec
+from rlhf_engine.tasks.grpo.spec import GRPOSpec
 from rlhf_engine.tasks.import_data.spec import ImportSpec
 from rlhf_engine.tasks.kto.spec import KTOSpec
+from rlhf_engine.tasks.online_dpo.spec import OnlineDPOSpec
 from rlhf_engine.tasks.orpo.spec import ORPOSpec
 from rlhf_engine.tasks.ppo.spec import PPOSpec
+from rlhf_engine.tasks.reinforce.spec import ReinforceSpec
 from rlhf_engine.tasks.reward.spec import RewardSpec
+from rlhf_engine.tasks.rloo.spec import RLOOSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from rlhf_engine.tasks.simpo.spec import SimPOSpec
 
@@ -152,6 +157,61 @@ TASKS = {
             charts=("objective/score", "objective/kl_sequence", "policy/loss", "value/loss"),
             family=ONLINE,
             adapters=4,  # policy, reference, reward and value
+        ),
+        Task(
+            "rloo",
+            "RLOO",
+            "Several answers per prompt, each compared with the mean of the others: no value model.",
+            RLOOSpec,
+            "rlhf_engine.tasks.rloo.train:train",
+            trains=True,
+            charts=("objective/score", "objective/kl_sequence", "policy/loss", "groups/spread"),
+            family=ONLINE,
+            adapters=3,  # policy, reference and reward
+        ),
+        Task(
+            "grpo",
+            "GRPO",
+            "Groups of answers, each pushed by its distance from the group's mean. Also DAPO, Dr. GRPO and GSPO.",
+            GRPOSpec,
+            "rlhf_engine.tasks.grpo.train:train",
+            trains=True,
+            charts=("objective/score", "objective/kl_sequence", "policy/loss", "groups/zero_std"),
+            family=ONLINE,
+            adapters=3,
+        ),
+        Task(
+            "reinforce",
+            "REINFORCE++",
+            "The policy gradient itself, against a baseline, normalised over the update.",
+            ReinforceSpec,
+            "rlhf_engine.tasks.reinforce.train:train",
+            trains=True,
+            charts=("objective/score", "objective/kl_sequence", "policy/loss", "groups/spread"),
+            family=ONLINE,
+            adapters=3,
+        ),
+        Task(
+            "online_dpo",
+            "Online DPO",
+            "The reward picks the best and the worst of each prompt's answers, and the pair is learned by DPO.",
+            OnlineDPOSpec,
+            "rlhf_engine.tasks.online_dpo.train:train",
+            trains=True,
+            charts=("objective/score", "objective/kl_sequence", "policy/loss", "pairs/accuracy"),
+            family=ONLINE,
+            adapters=3,
+        ),
+        Task(
+            "best_of_n",
+            "Best of n",
+            "Write n answers, keep the best, learn to write those; or only measure and keep them.",
+            BestOfNSpec,
+            "rlhf_engine.tasks.best_of_n.train:train",
+            trains=True,
+            charts=("objective/score", "groups/best", "objective/kl_sequence", "policy/loss"),
+            family=ONLINE,
+            adapters=3,
         ),
         Task(
             "generate",

@@ -30,6 +30,12 @@ CURVES = {
         {"predicted": "Said", "observed": "Agreed", "count": "pairs"},
         diagonal=True,
     ),
+    "best_of_n/frontier": CurveHelp(
+        "Best of n",
+        "The expected score of the best of so many answers, against the most that choosing it can cost in drift.",
+        "It rises steeply and flattens: the first few answers are worth most.",
+        columns={"kl": "Drift at most (nats)", "score": "Expected best score", "n": "answers"},
+    ),
     "shootout/frontier": CurveHelp(
         "Win rate against drift",
         "How often the gold judge prefers a method's answers, against how far the method has drifted.",

@@ -415,6 +415,49 @@ METRICS = {
         "Below a half. Near 1 the prompts are too easy, too hard, or the reward too coarse.",
         better="down",
     ),
+    "groups/spread": MetricHelp(
+        "Spread within groups",
+        "Mean standard deviation of the scores of one prompt's answers.",
+        "Clearly above zero: it is what is learned from.",
+    ),
+    "groups/best": MetricHelp(
+        "Best of n",
+        "Mean score of the best of each prompt's answers: what best of n is worth without any training.",
+        "Above the mean score. The mean score catches up with it as the policy learns.",
+        better="up",
+    ),
+    "groups/best_kl": MetricHelp(
+        "Best of n, cost at most",
+        "The largest KL that choosing the best of n can amount to: ln n - (n - 1) / n.",
+        "A constant to compare the drift with.",
+        "nats",
+    ),
+    "groups/kept": MetricHelp(
+        "Answers kept", "Share of the prompts whose best answer stood out enough to be kept.", "High.", better="up"
+    ),
+    "pairs/accuracy": MetricHelp(
+        "Pairs in order",
+        "Share of the pairs just learned from whose better answer has moved further towards it than the worse.",
+        "It rises above a half from the second minibatch on.",
+        better="up",
+    ),
+    "pairs/best": MetricHelp(
+        "Implicit reward of the best",
+        "Beta times the log-ratio to the reference of the better answers.",
+        "It rises. Where it falls, the policy only learns what not to write.",
+        "nats",
+    ),
+    "pairs/worst": MetricHelp(
+        "Implicit reward of the worst",
+        "Beta times the log-ratio to the reference of the worse answers.",
+        "It falls.",
+        "nats",
+    ),
+    "pairs/margin": MetricHelp(
+        "Margin of the best",
+        "How far the score of the best answer is above what it is compared with: the worst, or the mean of its prompt.",
+        "Clearly above zero: it is what is learned from.",
+    ),
     "reward/p5": MetricHelp("Score, 5th percentile", "One answer in twenty scores lower.", "Rises with the median."),
     "reward/p50": MetricHelp("Score, median", "Half of the answers score higher.", "It rises."),
     "reward/p95": MetricHelp("Score, 95th percentile", "One answer in twenty scores higher.", "Rises with the median."),

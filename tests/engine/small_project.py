@@ -7,9 +7,11 @@ from typing import Any
 
 from rlhf_engine.contract.control import RunControl
 from rlhf_engine.contract.events import Envelope, Metrics, RunFinished
+from rlhf_engine.contract.online import PenalisedFields
 from rlhf_engine.data.datasets import freeze
 from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord
 from rlhf_engine.launch.execute import execute
+from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.dpo.spec import DPOSpec
 from rlhf_engine.tasks.kto.spec import KTOSpec
 from rlhf_engine.tasks.orpo.spec import ORPOSpec
@@ -84,6 +86,16 @@ class SmallProject:
         inputs = {"policy": self.model, "reward_model": reward_model, "dataset": self.prompts}
         more = {"adaptive_kl": True, "reward_scaling": "norm", "value_warmup": 1, "sample_every": 3}
         return PPOSpec(**COMMON | inputs | settings | more | changed)
+
+    def online(self, task: str, reward_model: str, **changed: Any) -> Any:
+        """A spec of one of the methods that compare the answers to a prompt with each other, or of PPO."""
+        if task == "ppo":
+            return self.ppo(reward_model, **changed)
+        settings = {"updates": 10, "learning_rate": 1e-3, "epochs": 2, "minibatch_size": 4, "response_tokens": 6}
+        inputs = {"policy": self.model, "reward_model": reward_model, "dataset": self.prompts}
+        more = {"reward_scaling": "norm", "group_size": 2, "sample_every": 3}
+        more |= {"adaptive_kl": True} if issubclass(TASKS[task].spec, PenalisedFields) else {}
+        return TASKS[task].spec(**COMMON | inputs | settings | more | changed)
 
     def run(self, run_id: str, spec: Any, control: RunControl | None = None, resume: bool = False) -> list[Envelope]:
         said: list[Envelope] = []

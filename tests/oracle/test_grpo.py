@@ -9,12 +9,12 @@ import torch
 
 pytest.importorskip("trl", reason="TRL is not installed: run `python packaging/dev.py oracle`")
 
-from rlhf_engine.tasks.grpo import train as grpo
-from rlhf_engine.tasks.grpo.spec import GRPOSpec
 from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
 
 from rlhf_engine.rollouts import loss
+from rlhf_engine.tasks.grpo import train as grpo
+from rlhf_engine.tasks.grpo.spec import GRPOSpec
 from tests.oracle.ours import assert_agree, differ, scaled
 from tests.oracle.practice import FAR, NEAR, ON_POLICY, our_task, spec_of
 from tests.oracle.their_practice import given

@@ -9,10 +9,10 @@ import torch
 
 pytest.importorskip("trl", reason="TRL is not installed: run `python packaging/dev.py oracle`")
 
-from rlhf_engine.tasks.rloo import train as rloo
-from rlhf_engine.tasks.rloo.spec import RLOOSpec
 from trl import RLOOConfig, RLOOTrainer
 
+from rlhf_engine.tasks.rloo import train as rloo
+from rlhf_engine.tasks.rloo.spec import RLOOSpec
 from tests.oracle.ours import assert_agree, differ
 from tests.oracle.practice import our_task, spec_of
 from tests.oracle.their_practice import given

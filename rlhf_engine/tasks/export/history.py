@@ -14,6 +14,7 @@ from typing import Any
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.data.datasets import open_dataset
 from rlhf_engine.data.records import Record
+from rlhf_engine.models.folders import folder_on_disk
 from rlhf_engine.models.load import ModelSource, resolve
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -48,10 +49,10 @@ class RunFacts:
 
 def history_of(source: ModelSource, project_root: Path, depth: int = 12) -> tuple[RunFacts, ...]:
     """The runs that led from the base to this model, the first one first. What cannot be found is left out."""
-    if source.adapter is None or depth == 0:
+    if source.folder is None or depth == 0:
         return ()
     about = source.about
-    spec = _spec(source.adapter.parent / "spec.json")
+    spec = _spec(source.folder.parent / "spec.json")
     reward_ref = about.get("reward_model") or spec.get("reward_model") or ""
     here = RunFacts(
         task=_word(about.get("task")) or _word(spec.get("task")) or "adapter",
@@ -85,6 +86,24 @@ def public_base(base: str, folder: Path) -> str:
     if len(hashes) == 1:
         return f"local folder, sha256 {hashes[0]}"
     return f"local folder, sha256 {hashlib.sha256(' '.join(hashes).encode()).hexdigest()} of {len(hashes)} parts"
+
+
+def public_origin(source: ModelSource, project_root: Path) -> str:
+    """How others may call the model from elsewhere that this one was trained from, over any number of results that are
+    complete models themselves; "" where that is just its base, or is not known any more."""
+    ref, under = source.base, source
+    for _ in range(12):
+        try:
+            under = resolve(ref, project_root)
+        except EngineError:  # a run that was deleted
+            return ""
+        if not under.about:
+            break
+        ref = str(under.about["base"]) if under.adapter is None else under.base
+    folder = folder_on_disk(ref)
+    if ref == source.base or under.about:
+        return ""
+    return public_base(ref, folder) if folder is not None else ref if HUB_ID.fullmatch(ref) else ""
 
 
 def heldout_records(source: ModelSource, project_root: Path) -> list[Record]:

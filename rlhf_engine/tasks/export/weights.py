@@ -12,17 +12,16 @@ import torch
 from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import GenerationConfig
 
 from rlhf_engine.contract.errors import ModelError
-from rlhf_engine.models.adapters import ABOUT, CONFIG, HEAD, WEIGHTS
+from rlhf_engine.models.adapters import ABOUT, CONFIG, HEAD, WEIGHTS, head_of
 from rlhf_engine.models.heads import ScalarHead
-from rlhf_engine.models.load import LoadedBase, ModelSource, load_base
+from rlhf_engine.models.load import ModelSource, load_base
+from rlhf_engine.models.whole_folder import SHARD, plain_generation
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 REWARD = "reward.json"
 SINGLE = "model.safetensors"
-_SHARD = 5_000_000_000  # bytes
 _ADAPTER_FIELDS = (
     "peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "bias",
     "fan_in_fan_out", "use_rslora", "use_dora", "modules_to_save", "rank_pattern", "alpha_pattern",
@@ -35,22 +34,22 @@ _PRIVATE_FIELDS = (
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
 
 
-def require_adapter(source: ModelSource) -> None:
-    """Raise ModelError for an adapter that is missing, empty or, for a reward model, without its head."""
-    assert source.adapter is not None
-    file = source.adapter / WEIGHTS
+def require_whole_result(source: ModelSource) -> None:
+    """Raise ModelError for an adapter that is missing or empty, or a reward model without its head."""
+    head = head_of(source)
+    if source.about.get("task") == "reward" and head is None:
+        raise ModelError(
+            f"The reward model {source.ref} has no {HEAD}: without it there is no score.", "Train it again."
+        )
+    if source.adapter is None:
+        return
     try:
-        tensors = load_file(file)
+        tensors = load_file(source.adapter / WEIGHTS)
     except Exception as error:  # safetensors raises its own class, and OSError for a missing file
         raise ModelError(
             f"{source.ref} cannot be exported: its {WEIGHTS} cannot be read.", "Train it again."
         ) from error
-    head = (source.adapter / HEAD).is_file()
-    if source.about.get("task") == "reward" and not head:
-        raise ModelError(
-            f"The reward model {source.ref} has no {HEAD}: without it there is no score.", "Train it again."
-        )
-    if not head and not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
+    if head is None and not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
         raise ModelError(f"The adapter of {source.ref} changes nothing: it has not been trained.", "Train it first.")
 
 
@@ -62,7 +61,7 @@ def write_adapter(source: ModelSource, base_name: str, folder: Path) -> None:
     _write_json(folder / CONFIG, {**kept, "base_model_name_or_path": base_name})
     about: dict[str, Any] = {
         key: source.about[key]
-        for key in ("base_fingerprint", "task", "template", "prompt_format")
+        for key in ("base_fingerprint", "frozen_rank", "task", "template", "prompt_format")
         if key in source.about
     }
     _write_json(folder / ABOUT, {"base": base_name, **about})
@@ -86,17 +85,16 @@ def write_merged(source: ModelSource, dtype: str, folder: Path) -> None:
     model = model.to(DTYPES[dtype])
     if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
         raise ModelError(f"The merged weights are not finite in {dtype}: they do not fit.", "Export in fp32 or bf16.")
-    model.generation_config = _plain_generation(base)
-    model.save_pretrained(folder, max_shard_size=_SHARD)
+    model.generation_config = plain_generation(base)
+    model.save_pretrained(folder, max_shard_size=SHARD)
     base.tokenizer.save_pretrained(folder)
     for file in folder.glob("*.json"):
         _clean(file)
 
 
-def write_head(source: ModelSource, folder: Path) -> ScalarHead:
+def write_head(source: ModelSource, head_file: Path, folder: Path) -> ScalarHead:
     """The head of a reward model, and in words and numbers how to use it. Returns it as read back from the file."""
-    assert source.adapter is not None
-    save_file(load_file(source.adapter / HEAD), folder / HEAD, metadata={"format": "pt"})
+    save_file(load_file(head_file), folder / HEAD, metadata={"format": "pt"})
     head = read_head(folder)
     _write_json(
         folder / REWARD,
@@ -125,8 +123,8 @@ def read_head(folder: Path) -> ScalarHead:
 def expected_files(source: ModelSource, base_folder: Path, form: str, dtype: str) -> dict[str, int]:
     """Names and sizes in bytes of what an export would write, without its card; merged weights are nearly exact."""
     files: dict[str, int] = {}
-    if source.adapter is not None and (source.adapter / HEAD).is_file():
-        files |= {HEAD: _size(source.adapter / HEAD), REWARD: 320}
+    if (head := head_of(source)) is not None:
+        files |= {HEAD: _size(head), REWARD: 320}
     if form == "adapter":
         assert source.adapter is not None
         return files | {name: _size(source.adapter / name) for name in (WEIGHTS, CONFIG, ABOUT)}
@@ -137,7 +135,7 @@ def expected_files(source: ModelSource, base_folder: Path, form: str, dtype: str
         or path.name == "config.json"
     }
     size = _weights_size(base_folder, DTYPES[dtype].itemsize)
-    parts = math.ceil(size / _SHARD)
+    parts = math.ceil(size / SHARD)
     names = [f"model-{n:05d}-of-{parts:05d}.safetensors" for n in range(1, parts + 1)] if parts > 1 else [SINGLE]
     return files | {"generation_config.json": 90} | dict.fromkeys(names, size // len(names))
 
@@ -157,15 +155,6 @@ def require_clean(folder: Path, private: list[str]) -> None:
             raise ModelError(f"{path.name} would have contained the path {found}.", "Take it out of the model card.")
 
 
-def _plain_generation(base: LoadedBase) -> GenerationConfig:
-    """Only which tokens begin, end and fill: a base's sampling habits are not those the model was trained with."""
-    ids: dict[str, Any] = {"eos_token_id": list(base.eos_ids) if len(base.eos_ids) > 1 else base.eos_ids[0]}
-    for name in ("bos_token_id", "pad_token_id"):
-        if (token := getattr(base.tokenizer, name)) is not None:
-            ids[name] = token
-    return GenerationConfig(**ids)
-
-
 def _clean(file: Path) -> None:
     if file.name in ("tokenizer.json", "vocab.json") or file.name.endswith("index.json"):
         return
@@ -177,6 +166,8 @@ def _clean(file: Path) -> None:
 def _weights_size(folder: Path, item: int) -> int:
     size = 0
     for path in folder.glob("*.safetensors"):
+        if path.name == HEAD:
+            continue
         with safe_open(path, framework="pt") as file:  # reads the header alone
             for name in file.keys():  # noqa: SIM118 - not a dictionary
                 shape = file.get_slice(name).get_shape()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlhf_engine.contract.errors import HubError, ModelError, SpecError
 from rlhf_engine.contract.events import Produced
-from rlhf_engine.models.adapters import HEAD, load_adapter
+from rlhf_engine.models.adapters import head_of, load_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
 from rlhf_engine.models.hub import push
 from rlhf_engine.models.load import ModelSource, folder_of, load_base, resolve
@@ -50,6 +50,8 @@ def export(spec: ExportSpec, run: RunContext) -> None:
     run.stage("Looking at the model", 0, _STEPS)
     base_folder = folder_of(source.base, run.stage)
     base = history.public_base(source.base, base_folder)
+    if spec.form == "merged":
+        base = history.public_origin(source, run.project_root) or base
     facts = _card_facts(spec, run, source, base)
     expected = weights.expected_files(source, base_folder, spec.form, spec.dtype)
     if spec.dry_run:
@@ -84,9 +86,9 @@ def _require_possible(spec: ExportSpec, source: ModelSource) -> None:
     if spec.repo and not history.HUB_ID.fullmatch(spec.repo):
         raise SpecError("repo", f"{spec.repo!r} is not a name of a repository.", "Names look like owner/name.")
     if source.adapter is None and spec.form == "adapter":
-        raise SpecError("form", f"{spec.model} is a base model: it has no adapter.", "Choose the merged form.")
-    if source.adapter is not None:
-        weights.require_adapter(source)
+        why = f"{spec.model} is a base model" if source.folder is None else f"all weights of {spec.model} were trained"
+        raise SpecError("form", f"There is no adapter: {why}.", "Choose the merged form.")
+    weights.require_whole_result(source)
 
 
 def _card_facts(spec: ExportSpec, run: RunContext, source: ModelSource, base: str) -> CardFacts:
@@ -95,9 +97,8 @@ def _card_facts(spec: ExportSpec, run: RunContext, source: ModelSource, base: st
     template = str(source.about.get("template", "auto"))
     folder = spec.repo or title
     facts = CardFacts(title, folder, base, spec.form, spec.dtype, spec.licence, template, None, runs)
-    if source.adapter is None or not (source.adapter / HEAD).is_file():
-        return facts
-    return replace(facts, formula=weights.read_head(source.adapter).formula)
+    head = head_of(source)
+    return facts if head is None else replace(facts, formula=weights.read_head(head.parent).formula)
 
 
 def _title(spec: ExportSpec, source: ModelSource, base: str, tasks: str) -> str:
@@ -106,7 +107,7 @@ def _title(spec: ExportSpec, source: ModelSource, base: str, tasks: str) -> str:
     stem = "model" if base.startswith("local") else base.rpartition("/")[2]
     run_id = spec.model[4:10] if spec.model.startswith("run:") else ""
     precision = spec.dtype if spec.form == "merged" else ""
-    task = tasks if source.adapter is not None else ""
+    task = tasks if source.folder is not None else ""
     return "-".join(part for part in (stem, task, run_id, spec.form, precision) if part)
 
 
@@ -122,13 +123,13 @@ def _write_and_compare(spec: ExportSpec, run: RunContext, source: ModelSource, b
     run.safe_point()
 
     run.stage("Writing the files", 2, _STEPS)
-    scored = source.adapter is not None and (source.adapter / HEAD).is_file()
+    head_file = head_of(source)
     if spec.form == "adapter":
         weights.write_adapter(source, base, aside)
     else:
         weights.write_merged(source, spec.dtype, aside)
-    if scored:
-        weights.write_head(source, aside)
+    if head_file is not None:
+        weights.write_head(source, head_file, aside)
     _free()
     run.safe_point()
 
@@ -142,9 +143,9 @@ def _write_and_compare(spec: ExportSpec, run: RunContext, source: ModelSource, b
         dtype = spec.dtype
         backbone = Backbone(load_base(str(aside), run.device, weights.DTYPES[spec.dtype]))
         role = PLAIN
-    if sequences_for(backbone, texts, template, scored) != sequences:
+    if sequences_for(backbone, texts, template, head_file is not None) != sequences:
         raise ModelError("The exported tokenizer reads texts differently.", "Export the adapter instead.")
-    head = weights.read_head(aside).to(run.device) if scored else None
+    head = weights.read_head(aside).to(run.device) if head_file is not None else None
     run.stage("Comparing it with the trained model", 4, _STEPS)
     agreement = compare(before, measure(backbone, role, sequences, head), origin)
     require_agreement(agreement, dtype, spec.form)
@@ -160,7 +161,7 @@ def _trained(
     """Token ids of the texts, and what the trained model says to them in fp32."""
     backbone = Backbone(load_base(source.base, run.device, torch.float32, run.stage))
     role = PLAIN
-    if source.adapter is not None:
+    if source.folder is not None:
         role = "trained"
         load_adapter(backbone, role, source)
     head: Any = dict(backbone.heads.items()).get(role)

@@ -91,9 +91,9 @@ def _open_base(key: Key, run: RunContext, number_format: torch.dtype, adapters: 
 
 
 def _role(base: _Base, source: ModelSource) -> str:
-    if source.adapter is None:
+    if source.folder is None:
         return PLAIN
-    written = f"{source.adapter}:{fingerprint(source.adapter)}"
+    written = f"{source.folder}:{fingerprint(source.folder)}"
     role = f"a{hashlib.sha256(written.encode()).hexdigest()[:16]}"
     if role not in base.roles:
         load_adapter(base.backbone, role, source)

@@ -85,10 +85,11 @@ class ModelDetail(QWidget):
         if member.adapter is not None:
             facts = member.adapter
             base = family.base_of(member.ref)
+            trained = parameters(facts.parameters) + (self.tr(", all of them") if facts.whole else "")
             lora = self.tr("rank {0}, alpha {1}").format(facts.rank, f"{facts.alpha:g}")
             context = f"{base.base.context:,}" if base and base.base and base.base.context else ""
             return [
-                (self.tr("Trained weights"), parameters(facts.parameters)),
+                (self.tr("Trained weights"), trained),
                 (self.tr("On disk"), size(facts.bytes)),
                 (self.tr("LoRA"), lora if facts.rank else ""),
                 (self.tr("Layers adapted"), ", ".join(facts.targets[:8])),

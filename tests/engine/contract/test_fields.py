@@ -96,6 +96,11 @@ EXAMPLES = {
     "kto": {"model": "run:sft", "dataset": "liked.jsonl", "desirable_weight": 1.3},
     "orpo": {"model": "starter", "dataset": "dataset:1", "odds_weight": 0.2},
     "simpo": {"model": "run:sft", "dataset": "dataset:1", "gamma": 1.6},
+    "rloo": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "level": "token"},
+    "grpo": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "aggregation": "fixed"},
+    "reinforce": {"policy": "starter", "dataset": "p.jsonl", "rewards": [{"kind": "length", "target": 9}]},
+    "online_dpo": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "loss": "ipo"},
+    "best_of_n": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "group_size": 16},
     "generate": {"models": ["starter", "run:abc"], "prompts": ["Why?", [{"role": "user", "content": "Why?"}]]},
     "export": {"model": "run:abc"},
     "import_data": {"path": "people.jsonl"},
@@ -110,7 +115,8 @@ def test_every_tasks_spec_goes_to_json_and_back(key):
     again = spec_from_json(spec_to_json(spec))
     assert again == spec and spec_to_json(again) == spec_to_json(spec)
     for name, value in EXAMPLES[key].items():
-        assert json.loads(json.dumps(getattr(again, name))) == value
+        told = spec_body(again)[name]
+        assert told == value or all(entry.items() >= said.items() for entry, said in zip(told, value, strict=True))
     assert isinstance(spec.seed, int) and isinstance(spec.total_steps, int)
 
 
@@ -121,7 +127,8 @@ SETTINGS = [(task.key, f) for task in TASKS.values() for f in fields(task.spec)]
 def test_every_setting_is_described_in_a_sentence_and_every_number_has_its_range(key, f):
     told = about(f)
     if told is None:
-        assert (key, f.name) in {("import_data", "columns"), ("import_data", "more")}  # the import page's own choices
+        # the import page's own table of columns, and the files that are chosen with the first
+        assert (key, f.name) in {("import_data", "columns"), ("import_data", "more")}
         return
     assert told.label and told.help.endswith("."), told
     kind, optional = value_type(TASKS[key].spec, f.name)

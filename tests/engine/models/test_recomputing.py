@@ -26,7 +26,7 @@ KINDS = {
     "dora": lora(4, 8.0, 0.0, "all-linear", "dora"),
     "pissa": lora(4, 8.0, 0.0, "all-linear", "lora", "pissa"),
     "output layer": lora(4, 8.0, 0.0, "q_proj,lm_head"),
-    "all weights": None,
+    "all-weights": None,
 }
 
 

@@ -31,7 +31,7 @@ KINDS = {
     "dora": lambda: lora(4, 8.0, 0.0, "all-linear", "dora"),
     "pissa": lambda: lora(4, 8.0, 0.0, "all-linear", "lora", "pissa"),
     "olora": lambda: lora(4, 8.0, 0.0, "all-linear", "rslora", "olora"),
-    "all weights": lambda: None,
+    "all-weights": lambda: None,
 }
 SPEC = SFTSpec(model="m", dataset="d", weight_decay=0.1)
 
@@ -139,7 +139,7 @@ def test_any_program_reads_the_file(backbone, folder, tmp_path, kind):
     """PEFT alone on the original base, or transformers alone, gives the same numbers."""
     learn(backbone)
     save_adapter(backbone, "policy", tmp_path / "saved", {})
-    if kind == "all weights":
+    if kind == "all-weights":
         model = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
         assert len(AutoTokenizer.from_pretrained(tmp_path / "saved")) == len(backbone.base.tokenizer)
     else:
@@ -287,7 +287,7 @@ def test_a_layer_that_is_named_and_not_there_is_not_passed_over(plain, folder):
 
 
 def test_an_adapter_whose_start_changed_its_base_is_refused(backbone, folder, tmp_path, kind):
-    if kind == "all weights":
+    if kind == "all-weights":
         return
     save_adapter(backbone, "policy", tmp_path / "saved", {})
     config = json.loads((tmp_path / "saved" / "adapter_config.json").read_text())
