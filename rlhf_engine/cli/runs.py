@@ -25,6 +25,7 @@ from rlhf_engine.contract.fields import value_type
 from rlhf_engine.launch.control_file import throw
 from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.launch.recorded import require_resumable
+from rlhf_engine.models.folders import adapter_facts
 from rlhf_engine.store.runs import RunRow, RunsReader
 from rlhf_engine.tasks import TASKS, spec_from_json
 
@@ -94,7 +95,8 @@ def list_runs(project: InProject = None, as_json: AsJson = False) -> int:
 
 def show(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> int:
     """One run: its settings, where it stands, its curves in brief, and what it made."""
-    reader = RunsReader(project_root(project))
+    root = project_root(project)
+    reader = RunsReader(root)
     try:
         row = find_run(reader, run_id)
         curves, produced = reader.metrics(row.id), reader.produced(row.id)
@@ -128,11 +130,22 @@ def show(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> i
     for text in dict.fromkeys(" ".join(filter(None, (alert.text, alert.hint))) for alert in alerts):
         console.print(Text(text, "yellow"), soft_wrap=True)
     for thing in produced:
-        console.print(Text(f"{thing.what.replace('_', ' ')}: {thing.path}"), soft_wrap=True)
+        console.print(
+            Text(f"{thing.what.replace('_', ' ')}: {thing.path}{_trained(root / thing.path)}"), soft_wrap=True
+        )
         for name, value in thing.facts.items():
             if isinstance(value, float):
                 console.print(Text(f"  {name} {value:.4g}"), soft_wrap=True)
     return 0
+
+
+def _trained(folder: Path) -> str:
+    """How much of a model a result holds, for the line that names it; "" for an export or a file."""
+    facts = adapter_facts(folder)
+    if not facts.about or not facts.parameters:
+        return ""
+    what = f"rank {facts.rank} in {', '.join(facts.targets)}" if facts.rank else "all weights"
+    return f" ({facts.parameters:,} trained parameters: {what})"
 
 
 def switch(word: str) -> Callable[..., int]:

@@ -76,10 +76,10 @@ def folder_facts(folder: Path, name: str = "") -> FolderFacts:
         fault = hint = ""
     except EngineError as error:
         fault, hint = str(error), error.hint
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     text_config = config.get("text_config")  # of models that also see or hear
     inner = text_config if isinstance(text_config, dict) else config
-    tensors = _tensors(folder)
+    tensors = tensors_of(folder)
     names = config.get("architectures")
     return FolderFacts(
         folder=facts.folder,
@@ -100,7 +100,7 @@ def folder_facts(folder: Path, name: str = "") -> FolderFacts:
 
 def adapter_facts(folder: Path) -> AdapterFacts:
     """Everything that can be said about a result without loading it. Never raises for what the folder holds."""
-    about, config = _json(folder / _ABOUT), _json(folder / _CONFIG)
+    about, config = read_json(folder / _ABOUT), read_json(folder / _CONFIG)
     whole = about.get("weights") == "whole"
     found = sorted(folder.glob("*.safetensors")) if whole else [folder / _WEIGHTS, folder / _HEAD]
     weights = [path for path in found if path.is_file()]
@@ -111,13 +111,14 @@ def adapter_facts(folder: Path) -> AdapterFacts:
         counted -= (
             sum(math.prod(s) for n, (_, s) in _tensors_in(folder / _WEIGHTS).items() if "lora_" in n) * frozen // rank
         )
-    targets, alpha = config.get("target_modules"), config.get("lora_alpha")
+    targets, alpha = config.get("target_modules") or [], config.get("lora_alpha")
+    targets = targets if isinstance(targets, list) else [targets]
     return AdapterFacts(
         folder=folder,
         about=about,
         rank=rank - frozen,
         alpha=float(alpha) if isinstance(alpha, int | float) else 0.0,
-        targets=tuple(map(str, targets)) if isinstance(targets, list) else (str(targets),) if targets else (),
+        targets=tuple(dict.fromkeys(str(name).rpartition(".")[2] for name in targets)),
         parameters=counted,
         bytes=sum(_size(path) for path in weights),
         dtypes=tuple(dict.fromkeys(_DTYPES.get(dtype, dtype.lower()) for dtype, _ in tensors)),
@@ -224,8 +225,10 @@ def check_folder(path: Path, name: str) -> None:
             )
 
 
-def _tensors(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    return {name: about for path in sorted(folder.glob("*.safetensors")) for name, about in _tensors_in(path).items()}
+def tensors_of(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Number format and shape of every weight in a folder, by name, from the files' headers."""
+    files = [path for path in sorted(folder.glob("*.safetensors")) if path.name != _HEAD]
+    return {name: about for path in files for name, about in _tensors_in(path).items()}
 
 
 def _tensors_in(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -247,10 +250,10 @@ def _has_chat_template(folder: Path) -> bool:
     for file in ("chat_template.jinja", "chat_template.json"):
         if _size(folder / file) and (folder / file).read_text(encoding="utf-8", errors="replace").strip():
             return True
-    return bool(_json(folder / "tokenizer_config.json").get("chat_template"))
+    return bool(read_json(folder / "tokenizer_config.json").get("chat_template"))
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; empty where there is none."""
     try:
         body = json.loads(path.read_text(encoding="utf-8"))

@@ -28,14 +28,11 @@ class LoraAdapters:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        output = model.get_output_embeddings()
-        self.layer_names = sorted(
-            {
-                name.rpartition(".")[2]
-                for name, module in model.named_modules()
-                if isinstance(module, nn.Linear | Conv1D) and module is not output
-            }
-        )
+        output, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+        linear = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D)}
+        self.layer_names = sorted({name.rpartition(".")[2] for name, m in linear.items() if m is not output})
+        tied = output.weight is embedding.weight  # what is added to one would be missing from the other
+        self._adaptable = [name for name, m in linear.items() if m is not output or not tied]
         self._peft: PeftModel | None = None
         self._configs: dict[str, LoraConfig] = {}
         self._frozen: dict[str, int] = {}
@@ -151,8 +148,7 @@ class LoraAdapters:
         targets = config.target_modules
         if isinstance(targets, str) or targets is None:
             return
-        known = [name for name, _ in self._model.named_modules()]
-        if any(not any(f".{name}".endswith(f".{wanted}") for name in known) for wanted in targets):
+        if any(not any(f".{name}".endswith(f".{wanted}") for name in self._adaptable) for wanted in targets):
             raise self.no_such_layers(config)
 
     def _parts(self, name: str) -> dict[str, list[nn.Parameter]]:

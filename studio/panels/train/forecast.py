@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QCoreApplication
 
 from rlhf_engine.contract.fields import about
+from rlhf_engine.models.folders import adapter_facts
+from rlhf_engine.models.trainable import ALL_LINEAR, trainable
 from rlhf_engine.tasks import TASKS
+from studio.panels.models.words import parameters
 from studio.panels.run_view.naming import model_of, values_of
 from studio.widgets import duration
 
@@ -106,15 +109,27 @@ def memory(task: str, values: dict[str, Any], model: ModelSize, on_gpu: bool) ->
 
     Weights once (adapters share them), logits with their gradient (they dominate for small models), activations
     after Korthikanti et al. 2022 (34 bytes per token, layer and hidden unit in half precision), adapters with AdamW.
+    Where all weights are trained, each role is a copy in fp32, and 12 bytes more per parameter if it learns. Recomputed
+    activations are one block's, and the inputs of all. A base in 4 bits keeps its embeddings.
     """
     wanted = values.get("dtype", "auto")
     half = wanted == "bf16" or (wanted == "auto" and on_gpu)
     tokens = int(values.get("micro_batch_size", 16)) * int(values.get("max_tokens", 256))
     learned = {f.name for f in fields(TASKS[task].spec) if (said := about(f)) and said.kind == "comparisons"}
     tokens *= 2 if learned else 1  # both answers of a pair go through at once
+    embeddings = min(model.parameters, model.vocabulary * model.hidden)
     weights = model.parameters * (2 if half else 4)
+    if values.get("quantise") == "4bit":
+        weights = embeddings * 2 + (model.parameters - embeddings) * 5 // 9  # 4 bits, and scales for blocks of 64
     logits = 0 if TASKS[task].scores else tokens * model.vocabulary * 4 * 3
-    activations = tokens * model.layers * model.hidden * (34 if half else 68)
+    unit, size = tokens * model.hidden, 2 if half else 4
+    again = bool(values.get("activation_checkpointing"))
+    activations = unit * 17 * size if again else unit * model.layers * 17 * size
+    activations += unit * model.layers * size if again else 0
+    if values.get("trained") == "all-weights":
+        learning = 1 + ("value_learning_rate" in values)
+        copies = model.parameters * (4 * TASKS[task].adapters + 12 * learning)
+        return weights + logits + activations + copies
     lora = 7 * 2 * model.hidden * int(values.get("lora_rank", 16)) * model.layers * 16 * TASKS[task].adapters
     return weights + logits + activations + lora
 
@@ -133,6 +148,27 @@ def memory_sentence(
         text = tr("Forecast", "Memory: at most about {0}, but only {1} are free. Lower the micro-batch size.")
         return text.format(gigabytes(need), gigabytes(free)), True
     return tr("Forecast", "Memory: at most about {0} of {1} free.").format(gigabytes(need), gigabytes(free)), False
+
+
+def trained_sentence(root: Path, ref: str, values: dict[str, Any]) -> tuple[str, bool]:
+    """How many parameters are trained of how many, and whether it is a warning; "" where the files do not say."""
+    folder = _folder(root, ref)
+    found = trainable(folder, values) if folder is not None else None
+    if found is None:
+        return "", False
+    layers = ", ".join(found.layers)
+    if values.get("trained") == "all-weights":
+        return tr("Forecast", "Trains all {0} parameters.").format(parameters(found.total)), False
+    own = adapter_facts(root / "runs" / ref.removeprefix("run:") / "adapter") if ref.startswith("run:") else None
+    if own is not None and own.rank:  # it goes on with that adapter, whatever the form says
+        text = tr("Forecast", "Trains {0} of {1} parameters: the model's own adapter, rank {2}.")
+        return text.format(parameters(own.parameters), parameters(found.total), own.rank), False
+    if found.missing:
+        text = tr("Forecast", "This model has no layer {0} to adapt. It has {1}.")
+        return text.format(", ".join(found.missing), layers), True
+    text = tr("Forecast", "Trains {0} of {1} parameters: rank {2} in {3}.")
+    chosen = layers if values["lora_targets"] == ALL_LINEAR else values["lora_targets"]
+    return text.format(parameters(found.trained), parameters(found.total), values["lora_rank"], chosen), False
 
 
 def gigabytes(size: int) -> str:
@@ -164,7 +200,10 @@ def _folder(root: Path, ref: str) -> Path | None:
         if not ref.startswith("run:"):
             folder = Path(ref).expanduser()
             return folder if ref and folder.is_dir() else None
-        spec = root / "runs" / ref.removeprefix("run:") / "spec.json"
+        run = root / "runs" / ref.removeprefix("run:")
+        if adapter_facts(run / "adapter").whole:  # a base of its own
+            return run / "adapter"
+        spec = run / "spec.json"
         try:
             ref = model_of(json.loads(spec.read_text(encoding="utf-8")))
         except (OSError, ValueError):

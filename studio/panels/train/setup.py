@@ -22,7 +22,16 @@ from rlhf_engine.tasks import REWARD, TASKS
 from studio.forms import LABELS, DatasetPicker, EntriesEditor, ModelPicker, RewardModelPicker, SpecForm
 from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
-from studio.panels.train.forecast import Size, memory_sentence, model_size, planned, size_as, steps, time_sentence
+from studio.panels.train.forecast import (
+    Size,
+    memory_sentence,
+    model_size,
+    planned,
+    size_as,
+    steps,
+    time_sentence,
+    trained_sentence,
+)
 from studio.panels.train.method_menu import MethodMenu
 from studio.panels.train.methods import METHODS, fitting
 from studio.panels.train.own_presets import settings_only
@@ -163,6 +172,8 @@ class SetupView(QWidget):
             lines.append((self.tr("Fewer than 20 steps teach little: raise the epochs or lower the batch."), "warn"))
         lines.append((time_sentence(self.task, values, total, self._session.runs.runs()), "muted"))
         device = self._session.engine.device if self._session.engine else {}
+        said, wrong = trained_sentence(self._session.root, model_of(values), values)
+        lines += [(said, "warn" if wrong else "muted")] if said else []
         model = model_size(self._session.root, model_of(values))
         text, tight = memory_sentence(self.task, values, model, device)
         lines.append((text, "warn" if tight else "muted"))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from rlhf_engine.cli.runs import _trained
 from rlhf_engine.contract.control import RunControl
 from rlhf_engine.contract.events import Envelope, Metrics
 from rlhf_engine.launch.execute import execute
 from rlhf_engine.models.adapters import load_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
+from rlhf_engine.models.folders import adapter_facts
 from rlhf_engine.models.load import load_base, resolve
+from rlhf_engine.models.trainable import trainable
 from tests.engine.small_project import SmallProject, curve, ended_well
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -80,6 +85,10 @@ def test_sft_and_ppo_run_go_on_exactly_and_leave_a_model(small: SmallProject, ki
         plain = Backbone(load_base(small.model, torch.device("cpu"), torch.float32)).hidden(ids, torch.ones_like(ids))
         with backbone.acting_as("policy"):
             assert not torch.allclose(backbone.hidden(ids, torch.ones_like(ids)), plain, atol=1e-3)
+    facts, counted = adapter_facts(source.folder), trainable(Path(small.model), asdict(sft))
+    assert facts.parameters == counted.trained and facts.rank == (0 if kind == "all-weights" else 4)
+    what = "all weights" if kind == "all-weights" else "rank 4 in "
+    assert _trained(source.folder).startswith(f" ({counted.trained:,} trained parameters: {what}")
     about = json.loads((source.folder / "model.json").read_text())
     assert about.get("weights") == ("whole" if kind == "all-weights" else None)
 

@@ -18,7 +18,16 @@ from rlhf_engine.tasks import spec_from_json
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.presets import presets_of
 from studio.panels.train import TrainPanel
-from studio.panels.train.forecast import ModelSize, Size, memory, model_size, pace, size_as, steps
+from studio.panels.train.forecast import (
+    ModelSize,
+    Size,
+    memory,
+    model_size,
+    pace,
+    size_as,
+    steps,
+    trained_sentence,
+)
 from studio.panels.train.methods import METHODS
 from studio.session import Session
 from studio.settings import Settings
@@ -396,6 +405,32 @@ def test_memory_adds_up_weights_logits_activations_and_adapters():
     # 7 matrices, 2 factors of 100 x 8 in 2 layers, 16 B each
     assert memory("sft", values, model, on_gpu=False) == 4_000_000 + 1_200_000 + 1_360_000 + 358_400
     assert memory("sft", {**values, "dtype": "bf16"}, model, on_gpu=False) == 2_000_000 + 1_200_000 + 680_000 + 358_400
+
+
+def test_memory_knows_copies_of_all_weights_recomputing_and_four_bits():
+    model = ModelSize(weights=4_000_000, stored_as="float32", vocabulary=1000, hidden=100, layers=2)
+    values = {"micro_batch_size": 2, "max_tokens": 50, "lora_rank": 8}
+    whole = memory("sft", {**values, "trained": "all-weights"}, model, on_gpu=False)
+    assert whole == 4_000_000 + 1_200_000 + 1_360_000 + 16_000_000  # a copy, its gradient and two moments
+    again = memory("sft", {**values, "activation_checkpointing": True}, model, on_gpu=False)
+    # one block of 68 B a unit in place of two, and the inputs of both, 4 B a unit
+    assert again == 4_000_000 + 1_200_000 + 680_000 + 80_000 + 358_400
+    four = memory("sft", {**values, "quantise": "4bit"}, model, on_gpu=False)
+    assert four == 200_000 + 900_000 * 5 // 9 + 1_200_000 + 1_360_000 + 358_400
+
+
+def test_what_is_trained_is_counted_and_the_names_of_layers_are_told(session, tmp_path):
+    values = {"trained": "adapter", "lora_rank": 16, "lora_targets": "all-linear", "lora_variant": "lora"}
+    layers = "down_proj, gate_proj, up_proj, k_proj, o_proj, q_proj, v_proj"
+    # 4 blocks, 16 times: q k v o are 128 x 128, gate up down 128 x 512
+    count = f"{4 * 16 * (4 * 256 + 3 * 640) / 1e6:.3g} M"
+    said, wrong = trained_sentence(session.root, "starter", values)
+    assert said.startswith(f"Trains {count} of ") and said.endswith(f": rank 16 in {layers}.") and not wrong
+    said, wrong = trained_sentence(session.root, "starter", {**values, "lora_targets": "q_proj,vproj"})
+    assert said == f"This model has no layer vproj to adapt. It has {layers}." and wrong
+    said, _ = trained_sentence(session.root, "starter", {**values, "trained": "all-weights"})
+    assert said.startswith("Trains all ")
+    assert trained_sentence(session.root, "owner/name", values) == ("", False)
 
 
 def test_a_models_size_is_read_from_its_folder(session, tmp_path):
