@@ -32,7 +32,8 @@ def task_title(task: str) -> str:
 def metric(name: str) -> MetricHelp:
     """What a metric measures and what is healthy."""
     said = about_metric(name)
-    return replace(said, label=word(said.label), measures=word(said.measures), healthy=word(said.healthy))
+    label, measures, healthy, remedy = map(word, (said.label, said.measures, said.healthy, said.remedy))
+    return replace(said, label=label, measures=measures, healthy=healthy, remedy=remedy)
 
 
 def curve(name: str) -> CurveHelp:
@@ -57,4 +58,4 @@ def all_words() -> Iterator[str]:
     for drawn in CURVES.values():
         yield from filter(None, (drawn.label, drawn.measures, drawn.healthy, drawn.remedy, *drawn.columns.values()))
     for known in (*METRICS.values(), *FACTS.values()):
-        yield from filter(None, (known.label, known.measures, known.healthy))
+        yield from filter(None, (known.label, known.measures, known.healthy, known.remedy))

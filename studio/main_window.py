@@ -107,7 +107,7 @@ class MainWindow(QMainWindow):
         self.top.rail_toggled.connect(self.toggle_rail)
         self.top.palette_asked.connect(self.ask_command)
         self.top.notes_asked.connect(self.show_notes)
-        self.top.help_asked.connect(self.show_keys)
+        self.top.help_asked.connect(self.show_help)
         self.top.project_asked.connect(lambda path: self.open_project(Path(path)))
         self.top.new_asked.connect(self.new_project)
         self.top.open_asked.connect(self.choose_project)
@@ -326,7 +326,8 @@ class MainWindow(QMainWindow):
             Command(self.tr("Forward again"), self.go_forward, "Alt+Right"),
             Command(self.tr("Show or hide the log"), self.toggle_drawer, "Ctrl+J"),
             Command(self.tr("Show notifications"), self.show_notes),
-            Command(self.tr("Keys"), self.show_keys, "F1"),
+            Command(self.tr("Help"), self.show_help, "F1"),
+            Command(self.tr("Keys"), self.show_keys, "?"),
             Command(self.tr("Full screen"), self.toggle_full_screen, "F11"),
             Command(self.tr("Quit"), self.close, "Ctrl+Q"),
         ]
@@ -344,6 +345,15 @@ class MainWindow(QMainWindow):
 
     def ask_command(self) -> None:
         self.palette_.ask(self.commands())
+
+    def show_help(self) -> None:
+        """The page about what is shown now; from the help itself, back to where one was."""
+        if self.current == "help":
+            self.go_back()
+            return
+        asked = getattr(self._panels.get(self.current), "help_topic", None)
+        title = PANELS[self.current].title if self.current in PANELS else ""
+        self.show_panel("help", {"topic": asked() if asked else f"getting-started#{title}"})
 
     def show_keys(self) -> None:
         if self.key_map.isVisible():
@@ -378,7 +388,7 @@ class MainWindow(QMainWindow):
             ("Ctrl+-", lambda: self.scale(-0.1)),
             ("Alt+Left", self.go_back),
             ("Alt+Right", self.go_forward),
-            ("F1", self.show_keys),
+            ("F1", self.show_help),
             ("?", self.show_keys),  # typing it into a field types it
             ("F11", self.toggle_full_screen),
             ("Ctrl+Q", self.close),

@@ -1,4 +1,4 @@
-"""`rlhf presets`: recipes to start from, and what each of them changes."""
+"""`rlhf presets`, recipes to start from and what each of them changes; and `rlhf help`, the pages of the window."""
 
 from __future__ import annotations
 
@@ -54,6 +54,46 @@ def presets(
             before, _, after = change.text().removeprefix(f"{change.label} ").partition(" → ")
             table.add_row(change.name, change.label, before, after)
         console.print(table)
+    return 0
+
+
+def help_(
+    topic: Annotated[
+        list[str] | None, typer.Argument(metavar="[TOPIC]", help="A page, such as ppo, or words to look for.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """The help pages: what every method, setting, preset and metric means."""
+    from rich.markdown import Markdown
+
+    from rlhf_engine.help import PAGES, read, search
+
+    words = " ".join(topic or [])
+    console = Console(highlight=False)
+    if not words and as_json:
+        for page in PAGES.values():
+            body = {"page": page.key, "title": page.title, "group": page.group}
+            console.out(json.dumps(body, ensure_ascii=False), highlight=False)
+        return 0
+    key = words or "index"
+    if key in PAGES:
+        if as_json:
+            console.out(json.dumps({"page": key, "markdown": read(key)}, ensure_ascii=False), highlight=False)
+            return 0
+        console.print(Markdown(read(key), hyperlinks=False))
+        if not words:
+            console.print(Text("\nPages: " + ", ".join(PAGES), "dim"), soft_wrap=True)
+        return 0
+    hits = search(words)
+    if not hits:
+        raise SpecError("topic", f"Nothing is said of {words!r} in the help.", f"Pages: {', '.join(PAGES)}.")
+    for hit in hits:
+        if as_json:
+            body = {"page": hit.page.key, "heading": hit.heading, "name": hit.anchor, "text": hit.text}
+            console.out(json.dumps(body, ensure_ascii=False), highlight=False)
+            continue
+        console.print(Text.assemble((hit.heading or hit.page.title, "bold"), f"  (rlhf help {hit.page.key})"))
+        console.print(Text(f"  {hit.text}", "dim"), soft_wrap=True)
     return 0
 
 

@@ -46,12 +46,18 @@ class Task:
     family: str = ""  # one of FAMILIES: the heading under which a training task is offered
     short: str = ""  # the title in as few words as people use, where that is another
     beside: tuple[str, str] = ("Answer now", "The starting model's answer")  # what the two texts of a sample are
+    metrics: tuple[str, ...] = ()  # patterns of the metrics it measures, where they are not those of its family
     adapters: int = 1  # how many a run holds in memory at once, each with its optimiser
 
     @property
     def scores(self) -> bool:
         """Whether what it makes gives answers a score, instead of writing them."""
         return self.family == REWARD
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Patterns of the names of its metrics, such as "answers/*"."""
+        return self.metrics or MEASURES.get(self.family, ())
 
     @property
     def name(self) -> str:
@@ -69,6 +75,32 @@ FAMILIES = {  # in the order of the work, each with what its methods learn from
     REWARD: "Learn to tell good answers from bad ones.",
     PREFERENCES: "Learn straight from what people judged, without writing answers.",
     ONLINE: "Write answers, have them scored, and make the good ones likelier.",
+}
+
+# Patterns of the names of metrics, for the help: what a method's page explains.
+_COURSE = ("train/loss", "train/grad_norm", "train/learning_rate", "train/epoch", "heldout/loss")
+_ANSWERS = (
+    *("objective/*", "answers/*", "reward/*", "component/*", "time/*", "memory/*", "train/learning_rate"),
+    *("policy/loss", "policy/grad_norm", "policy/clip_fraction", "groups/zero_std"),
+)
+MEASURES = {
+    SUPERVISED: (
+        *_COURSE,
+        *("train/padding", "train/token_accuracy", "train/tokens", "heldout/perplexity", "heldout/token_accuracy"),
+        *("train/loss/", "train/epoch/", "heldout/loss/"),
+    ),
+    REWARD: (
+        *_COURSE,
+        *("train/accuracy", "train/margin", "train/centre", "train/tie_theta"),
+        *("heldout/accuracy*", "heldout/margin", "heldout/*_wins", "heldout/calibration_error", "heldout/confidence"),
+        *("heldout/disagreement", "heldout/length_correlation", "heldout/reliability", "heldout/tie_margin"),
+    ),
+    PREFERENCES: (
+        *_COURSE,
+        *("train/accuracy", "train/ranking_accuracy", "train/margin", "train/chosen_*", "train/rejected_*"),
+        *("heldout/accuracy", "heldout/ranking_accuracy", "heldout/margin", "heldout/chosen_*", "heldout/rejected_*"),
+    ),
+    ONLINE: (*_ANSWERS, "policy/*", "groups/spread"),
 }
 
 TASKS = {
@@ -156,6 +188,7 @@ TASKS = {
             trains=True,
             charts=("objective/score", "objective/kl_sequence", "policy/loss", "value/loss"),
             family=ONLINE,
+            metrics=(*_ANSWERS, "policy/*", "value/*"),
             adapters=4,  # policy, reference, reward and value
         ),
         Task(
@@ -200,6 +233,7 @@ TASKS = {
             trains=True,
             charts=("objective/score", "objective/kl_sequence", "policy/loss", "pairs/accuracy"),
             family=ONLINE,
+            metrics=(*_ANSWERS, "pairs/*", "groups/spread"),
             adapters=3,
         ),
         Task(
@@ -211,6 +245,7 @@ TASKS = {
             trains=True,
             charts=("objective/score", "groups/best", "objective/kl_sequence", "policy/loss"),
             family=ONLINE,
+            metrics=(*_ANSWERS, "groups/*", "pairs/margin"),
             adapters=3,
         ),
         Task(

@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class MetricHelp:
-    """`better` is "up" or "down" where one way is better for its own sake, else empty."""
+    """`better` is "up" or "down" where one way is better for its own sake, else empty; `remedy` is what to try when
+    it is not healthy."""
 
     label: str
     measures: str
     healthy: str = ""
     unit: str = ""
     better: str = ""
+    remedy: str = ""
 
     @property
     def title(self) -> str:

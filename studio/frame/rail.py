@@ -76,7 +76,7 @@ class Rail(QWidget):
         for number, row in enumerate(PANELS.values(), 1):
             if row.key == "settings":
                 layout.addStretch()
-            made = RailButton(row.shown_title(), row.icon, f"Ctrl+{number}")
+            made = RailButton(row.shown_title(), row.icon, "F1" if row.key == "help" else f"Ctrl+{number}")
             made.clicked.connect(lambda _=False, key=row.key: self.chosen.emit(key))
             group.addButton(made)
             layout.addWidget(made)

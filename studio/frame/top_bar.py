@@ -51,7 +51,7 @@ class TopBar(QFrame):
         self.search.clicked.connect(lambda: self.palette_asked.emit())
         self.notes = icon_button("bell-outline", self.tr("Notifications (Ctrl+J)"), self.notes_asked.emit)
         self.notes.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.help = icon_button("help-circle-outline", self.tr("Keys (F1)"), self.help_asked.emit)
+        self.help = icon_button("help-circle-outline", self.tr("Help (F1)"), self.help_asked.emit)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(S3, S2, S3, S2)
         layout.setSpacing(S2)

@@ -14,7 +14,8 @@ class PanelRow:
     """`target` is "module:Class", imported when the panel is first shown. The class takes (session, parent=None).
 
     A panel may have: `on_shown()`, `on_hidden()`, `receive(hints: dict)` (what Session.go() was given),
-    `commands() -> list[Command]` for the palette, and `keys() -> list[tuple[str, str]]` for the help overlay.
+    `commands() -> list[Command]` for the palette, `keys() -> list[tuple[str, str]]` for the list of keys, and
+    `help_topic() -> str` for the page that F1 opens; without it, that is the panel's part of "Getting started".
     """
 
     key: str
@@ -99,6 +100,13 @@ PANELS = {
             "cog-outline",
             "studio.panels.settings:SettingsPanel",
             str(QT_TRANSLATE_NOOP("Panels", "Appearance, folders, device, Hub and shortcuts")),
+        ),
+        PanelRow(
+            "help",
+            str(QT_TRANSLATE_NOOP("Panels", "Help")),
+            "help-circle-outline",
+            "studio.panels.help:HelpPanel",
+            str(QT_TRANSLATE_NOOP("Panels", "What everything means")),
         ),
     )
 }

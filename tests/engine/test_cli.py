@@ -311,6 +311,23 @@ def test_presets_are_listed_with_what_they_change(capsys):
     assert "It has: default, " in capsys.readouterr().err
 
 
+def test_help_shows_pages_and_finds_words(capsys):
+    assert main(["help"]) == 0
+    out = capsys.readouterr().out
+    assert "Getting started" in out and "Pages: index, getting-started" in out
+    assert main(["help", "sft"]) == 0
+    assert "Epochs" in capsys.readouterr().out
+    assert main(["help", "KL", "penalty"]) == 0
+    assert "rlhf help ppo" in capsys.readouterr().out
+    assert main(["help", "objective/kl_sequence", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"ppo", "metrics"} <= {body["page"] for body in found}
+    assert main(["help", "xylophone"]) == 2
+    assert "Nothing is said of 'xylophone'" in capsys.readouterr().err
+    assert main(["help", "--json"]) == 0
+    assert {"page": "ppo", "title": "PPO", "group": "Online"} in map(json.loads, capsys.readouterr().out.splitlines())
+
+
 def test_settings_are_read_as_the_type_of_their_field():
     body = json.loads(
         with_settings(

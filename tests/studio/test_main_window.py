@@ -146,11 +146,21 @@ def test_search_puts_what_was_typed_before_what_resembles_it() -> None:
 
 
 def test_the_key_map_lists_the_panels_own_keys_as_plain_text(window: MainWindow, qtbot: Any) -> None:
-    qtbot.keyClick(window, Qt.Key.Key_F1)
+    qtbot.keyClick(window, "?")
     texts = [label.text() for label in window.key_map.findChildren(PlainLabel)]
     assert "Skip <b>this</b>" in texts and "Ctrl+K finds anything by its name." in " ".join(texts)
-    qtbot.keyClick(window, Qt.Key.Key_F1)
+    qtbot.keyClick(window, "?")
     assert not window.key_map.isVisible()
+
+
+def test_f1_opens_the_help_about_what_is_shown_and_leads_back(window: MainWindow, qtbot: Any) -> None:
+    window.show_panel("compare")
+    qtbot.keyClick(window, Qt.Key.Key_F1)
+    helped = window.panel("help")
+    assert window.current == "help" and isinstance(helped, Plain)
+    assert helped.heard[-1] == {"topic": "getting-started#Compare"}
+    qtbot.keyClick(window, Qt.Key.Key_F1)
+    assert window.current == "compare"
 
 
 def test_no_label_of_the_window_guesses_at_markup(window: MainWindow) -> None:

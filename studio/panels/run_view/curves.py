@@ -138,7 +138,7 @@ class CurveFeed(QObject):
             name = next(iter(self._tables))
             step, columns = self._tables.pop(name)
             about = about_curve(name)
-            told = "\n".join(filter(None, (about.measures, about.healthy, name)))
+            told = "\n".join(filter(None, (about.measures, about.healthy, about.remedy, name)))
             look = CurveLook(about.label, told, about.columns, about.diagonal)
             self._grid.show_curve(name, step, columns, look)
             self._drawn.add(name)
@@ -148,7 +148,7 @@ class CurveFeed(QObject):
         about = about_metric(metric)
         plot = self._grid.plot(metric)
         plot.title.setText(about.title)
-        set_tooltip(plot.title, "\n".join(filter(None, (about.measures, about.healthy, metric))))
+        set_tooltip(plot.title, "\n".join(filter(None, (about.measures, about.healthy, about.remedy, metric))))
 
     def _rank(self, key: tuple[str, str]) -> tuple[bool, int]:
         metric = key[0]

@@ -64,6 +64,7 @@ class RunView(QWidget):
         health.addWidget(self.health_icon)
         health.addWidget(self.health, 1)
         self.charts = ChartGrid(remote=session.settings.is_remote)
+        self.charts.asked.connect(self._explain)
         self.curves = CurveFeed(self.charts, self)
         self._curves_or_why = QStackedWidget()
         self._curves_or_why.addWidget(EmptyState("chart-line", self.tr("Curves begin with the first step")))
@@ -211,6 +212,9 @@ class RunView(QWidget):
         self.story.state = "waiting"
         self._queue_moved()
         self.redraw()
+
+    def _explain(self, metric: str) -> None:
+        self._session.go("help", metric=metric, task=self.story.task)
 
     def _switch(self, name: str) -> None:
         getattr(self._session.control(self.run_id), name)()

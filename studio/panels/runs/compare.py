@@ -86,6 +86,7 @@ class CompareView(QWidget):
         self._legend_place.setSpacing(S3)
         self._legend: QWidget | None = None
         self.charts = ChartGrid(remote=session.settings.is_remote)
+        self.charts.asked.connect(lambda metric: session.go("help", metric=metric))
         self.curves = CurveFeed(self.charts, self)
         self.settings: RecordTable | None = None
         self._settings_place = QVBoxLayout()

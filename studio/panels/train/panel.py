@@ -107,6 +107,10 @@ class TrainPanel(QWidget):
         made.append(Command(self.tr("Choose the training method"), self._choose_method, "Ctrl+M"))
         return [*made, Command(self.tr("Start the run"), self._start, "Ctrl+Return")]
 
+    def help_topic(self) -> str:
+        """The page of the method that is chosen, or of the run that is watched."""
+        return (self.view.story.task if self.watching else "") or self.setup.task
+
     def keys(self) -> list[tuple[str, str]]:
         return [
             ("Ctrl+Enter", self.tr("Start")),

@@ -38,7 +38,7 @@ from studio.panels.train.own_presets import settings_only
 from studio.panels.train.preset_bar import PresetBar
 from studio.session import sentence
 from studio.theme.tokens import S2, S3, S4
-from studio.widgets import Card, PlainLabel, ghost_button, primary_button
+from studio.widgets import Card, PlainLabel, ghost_button, icon_button, primary_button
 
 if TYPE_CHECKING:
     from rlhf_engine.data.datasets import DatasetInfo
@@ -214,6 +214,9 @@ class SetupView(QWidget):
         if not self.blockers():
             self._prepare(self._submit)
 
+    def _explain(self) -> None:
+        self._session.go("help", topic=self.task)
+
     def copy_command(self) -> None:
         """Write the spec into the project and the command to the clipboard."""
         if not self.blockers():
@@ -303,6 +306,7 @@ class SetupView(QWidget):
         self.methods = MethodMenu()
         self.methods.chosen.connect(self.choose)
         row.addWidget(self.methods)
+        row.addWidget(icon_button("help-circle-outline", self.tr("What this method does (F1)"), self._explain))
         self.bar = PresetBar(self._session)
         row.addStretch()
         row.addWidget(self.bar)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import rlhf_engine.tasks
+from rlhf_engine.help.made import metrics_of
 from rlhf_engine.tasks import TASKS
 from rlhf_engine.tasks.curve_help import CURVES
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, about_metric
@@ -67,6 +69,16 @@ def test_every_curve_is_explained():
                 drawn |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
     assert "heldout/reliability" in drawn
     assert drawn - CURVES.keys() == set()
+
+
+def test_the_help_of_a_task_has_the_metrics_that_it_measures_and_no_others():
+    for task in TASKS.values():
+        if task.trains:
+            told = {name for name in metrics_of(task) if name in METRICS}
+            measured = emitted(task.key) & METRICS.keys()
+            if not any(f.name == "critic" for f in fields(task.spec)):  # its learner could measure a value model
+                measured = {name for name in measured if not name.startswith("value/")}
+            assert told == measured, f"{task.key}: its row of TASKS says which it measures (metrics=...)"
 
 
 def test_every_metric_that_is_shown_first_is_measured():
