@@ -151,6 +151,7 @@ TASKS = {
             trains=True,
             charts=("train/loss", "heldout/accuracy", "heldout/margin", "train/baseline"),
             family=PREFERENCES,
+            metrics=(*MEASURES[PREFERENCES], "*/baseline"),
             short="KTO",
             beside=("Answer now", "Answer at the start"),
             adapters=2,  # policy and reference
