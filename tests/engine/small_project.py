@@ -37,6 +37,15 @@ class SmallProject:
         self.comparisons = freeze(root, "comparisons", pairs, "c", "test", {}).ref
         self.prompts = freeze(root, "prompts", [PromptRecord(f"What is {i}?") for i in range(80)], "p", "test", {}).ref
 
+    def ranked(self) -> str:
+        """Forty prompts, each with four answers that are ranked by how often they say "very", and with a tie."""
+        rows = []
+        for n in range(40):
+            a, b, c, d = ("It is " + "very " * k + f"far from {n}." for k in (3, 2, 1, 0))
+            pairs = ((a, b, 1), (b, c, 1), (c, d, 1), (a, c, 2), (a, d, 3), (b + " So.", b, 0))
+            rows += [Comparison(f"Where is {n}?", better, worse, strength) for better, worse, strength in pairs]
+        return freeze(self.root, "comparisons", rows, "ranked", "test", {}).ref
+
     def sft(self, **changed: Any) -> SFTSpec:
         inputs = {"model": self.model, "dataset": self.demonstrations}
         settings = {"epochs": 1.3, "learning_rate": 5e-3, "evaluate_every": 3, "sample_every": 3}

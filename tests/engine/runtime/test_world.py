@@ -45,6 +45,9 @@ def project(tmp_path_factory):
     return project
 
 
+GROUPS = {"grouping": "prompts", "ties": "rao-kupper", "heads": 2, "ensemble_score": "min"}
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -87,6 +90,7 @@ def test_two_processes_train_as_one_does(project):
         "sft-2": project.sft(epochs=0.25, **few),
         "odd-2": project.sft(epochs=0.25, **few | odd),
         "reward-2": project.reward(epochs=0.25, normalise_on=8, **few),
+        "groups-2": project.reward(dataset=project.ranked(), epochs=0.5, normalise_on=8, **few | odd | GROUPS),
         "ppo-2": project.ppo("run:rm", updates=2, value_warmup=0, checkpoint_every=1, micro_batch_size=2),
     }
     leader, other = in_two_processes(project, specs)

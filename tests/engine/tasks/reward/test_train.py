@@ -208,17 +208,6 @@ def test_a_pair_is_left_out_when_either_side_is_too_long(small):
 # Whole runs with all of it -----------------------------------------------------------------------------------------
 
 
-def many(small):
-    """Forty prompts with four answers, ranked by how often they say "very", and a tie each."""
-    rows = []
-    for n in range(40):
-        a, b, c, d = ("It is " + "very " * k + f"far from {n}." for k in (3, 2, 1, 0))
-        prompt = f"Where is {n}?"
-        rows += [Comparison(prompt, x, y, s) for x, y, s in ((a, b, 1), (b, c, 1), (c, d, 1), (a, c, 2), (a, d, 3))]
-        rows.append(Comparison(prompt, b + " So.", b, 0))
-    return freeze(small.root, "comparisons", rows, "many", "test", {}).ref
-
-
 FULL = {"grouping": "prompts", "ties": "rao-kupper", "heads": 3, "ensemble_score": "lower", "ensemble_k": 0.5}
 
 
@@ -228,7 +217,7 @@ FULL = {"grouping": "prompts", "ties": "rao-kupper", "heads": 3, "ensemble_score
     ids=["prompts", "best", "order", "split"],
 )
 def test_it_learns_an_order_whatever_the_grouping(small, settings):
-    spec = small.reward(dataset=many(small), epochs=6 if "grouping" in settings else 2, normalise_on=8, **settings)
+    spec = small.reward(dataset=small.ranked(), epochs=6 if "grouping" in settings else 2, normalise_on=8, **settings)
     said = small.run(f"many-{settings.get('grouping')}", spec)
     assert ended_well(said)
     (made,) = [e.event for e in said if isinstance(e.event, Produced)]
@@ -241,7 +230,7 @@ def test_it_learns_an_order_whatever_the_grouping(small, settings):
 
 
 def test_a_run_with_heads_and_a_learned_threshold_is_resumed_bit_by_bit(small):
-    spec = small.reward(dataset=many(small), epochs=2, normalise_on=8, checkpoint_every=1, **FULL)
+    spec = small.reward(dataset=small.ranked(), epochs=2, normalise_on=8, checkpoint_every=1, **FULL)
     whole = small.run("full-whole", spec)
     control, said = RunControl(), []
 
