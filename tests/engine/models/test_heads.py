@@ -86,6 +86,7 @@ def test_a_single_head_keeps_what_it_always_kept():
 def with_ensemble(backbone, rule="lower"):
     torch.manual_seed(3)
     head = backbone.put_head("policy", ScalarHead(backbone.hidden_size, count=3, rule=rule, k=1.5), trainable=True)
+    head.linear.bias.data.copy_(torch.tensor([0.5, -1.0, 3.0]))
     head.mean.fill_(0.25)
     head.std.fill_(1.5)
     return head
