@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_engine.contract.errors import DataError
-from rlhf_engine.data.chat import control_ids, render, written_ids
+from rlhf_engine.data.chat import control_ids, render, uses_chat_template, written_ids
 from rlhf_engine.data.records import Demonstration, Turn, turns_of
 
 ANSWER, TURNS, ALL = "answer", "assistant turns", "all tokens"
@@ -51,16 +51,21 @@ def example(tokenizer: Any, row: Demonstration, template: str = "auto", trained_
 def _span(tokenizer: Any, ids: list[int], turns: list[Turn], number: int, template: str) -> tuple[int, int]:
     """Where the assistant's turn `number` (from 0) begins in `ids`, and where what is trained of it ends.
 
-    In a plain transcript one token may reach over either end of a turn (":▁", ".\n\n"): it is no word of the turn's.
+    A tokenizer may cut a text differently for what comes next: one token can reach over the end of a turn (".\n\n", or
+    ":▁" at its beginning), and in a plain transcript change those just before it. Such tokens are not trained. More
+    than one under a chat template is no matter of cutting: the template has written something else.
     """
     asked = render(tokenizer, turns[:number], None, template).ids
     said = written_ids(tokenizer, turns[: number + 1], template)
     before, through = _agreeing(asked, ids), _agreeing(said, ids)
-    if before < len(asked) - 1:
-        raise _unclear(turns, number, "what is before it is written differently later on")
-    if through < len(said) - 1:
-        raise _unclear(turns, number, "it is written differently once the conversation goes on")
-    start = before if before == len(asked) else before + 1
+    if uses_chat_template(tokenizer, template):
+        if before < len(asked) - 1:
+            raise _unclear(turns, number, "what is before it is written differently later on")
+        if through < len(said) - 1:
+            raise _unclear(turns, number, "it is written differently once the conversation goes on")
+    start, uncertain = before, len(tokenizer.decode(asked[before:]))
+    while len(tokenizer.decode(ids[before:start])) < uncertain:
+        start += 1
     return start, start + _ended(tokenizer, ids[start:through])
 
 

@@ -234,10 +234,25 @@ def test_real_conversations_train_every_turn_of_the_assistant(make, template):
     if not (REAL / "data/llama-factory-demo").is_dir():
         pytest.skip(f"{REAL / 'data/llama-factory-demo'} is not there")
     tokenizer = make()
-    rows = conversations()[:60]
-    assert sum(len(row.prompt) > 3 for row in rows) > 30
+    rows = conversations()[:40]
+    assert sum(len(row.prompt) > 3 for row in rows) > 20
     for row in rows:
         said = [turn["content"] for turn in row.prompt if turn["role"] == "assistant"] + [row.completion]
         trained = pieces(tokenizer, example(tokenizer, row, template, TURNS))
         ends = [tokenizer.eos_token if template == "auto" or text == said[-1] else "" for text in said]
         assert [text.strip() for text in trained] == [text.strip() + end for text, end in zip(said, ends, strict=True)]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "lost"), [("stories260K", 0), ("TinyStories-656K", 4)])
+def test_a_tokenizer_that_joins_words_and_line_breaks_trains_a_turn_but_for_its_last_letters(name, lost):
+    if not (REAL / "weights" / name).is_dir() or not (REAL / "data/llama-factory-demo").is_dir():
+        pytest.skip(f"{REAL} does not hold {name} and its data")
+    tokenizer = AutoTokenizer.from_pretrained(REAL / "weights" / name)
+    for row in conversations()[:40]:
+        said = [turn["content"] for turn in row.prompt if turn["role"] == "assistant"]
+        *earlier, last = pieces(tokenizer, example(tokenizer, row, "plain", TURNS))
+        assert last.endswith(tokenizer.eos_token)
+        for text, trained in zip(said, earlier, strict=True):
+            if tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids).strip() == text.strip():
+                assert text.strip().startswith(trained.strip()) and len(text.strip()) - len(trained.strip()) <= lost
