@@ -19,7 +19,7 @@ from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.tasks.sft.spec import SFTSpec
 
 EVALUATED = 256  # held-out demonstrations measured each time
-_LONGEST_NAME = 40
+_LONGEST_NAME = 64
 
 
 @dataclass(slots=True)
