@@ -73,7 +73,7 @@ def asks_for(spec: Any) -> list[tuple[str, str]]:
         SpecError: a file that cannot be read; it names the field.
     """
     found = []
-    for name, path in _code_in(spec):
+    for name, path in code_in(spec):
         try:
             digest = sha256_of(path)
         except DataError as error:
@@ -83,7 +83,7 @@ def asks_for(spec: Any) -> list[tuple[str, str]]:
     return found
 
 
-def _code_in(spec: Any) -> Iterator[tuple[str, str]]:
+def code_in(spec: Any) -> Iterator[tuple[str, str]]:
     """(field of the spec, path) of every file that is to be run."""
     for f in fields(spec):
         said = about(f)
@@ -93,7 +93,7 @@ def _code_in(spec: Any) -> Iterator[tuple[str, str]]:
             yield f.name, getattr(spec, f.name)
         if said.entries:
             for entry in getattr(spec, f.name):
-                yield from ((f.name, path) for _, path in _code_in(entry))
+                yield from ((f.name, path) for _, path in code_in(entry))
 
 
 def _read() -> dict[str, Any]:

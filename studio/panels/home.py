@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.tasks import FAMILIES, TASKS
+from studio.code_question import resume_then
 from studio.commands import Command
 from studio.engine_words import task_title
 from studio.panels.home_steps import STEPS, StepRow, said
@@ -222,6 +223,9 @@ class HomePanel(QWidget):
         self._go_on_body.addWidget(line)
 
     def _resume(self, run_id: str) -> None:
+        resume_then(self._session, run_id, self, partial(self._resume_now, run_id))
+
+    def _resume_now(self, run_id: str) -> None:
         try:
             self._session.resume(run_id)
         except StoreError as error:

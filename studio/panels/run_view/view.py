@@ -13,6 +13,7 @@ from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.contract.events import Curve, Envelope, KnobChanged, Metrics, RunFinished, RunStarted
 from rlhf_engine.tasks import TASKS
 from studio.charts import ChartGrid
+from studio.code_question import resume_then
 from studio.panels.run_view.curves import CurveFeed
 from studio.panels.run_view.ending import ending
 from studio.panels.run_view.header import RunHeader
@@ -203,6 +204,9 @@ class RunView(QWidget):
         return found
 
     def resume_run(self) -> None:
+        resume_then(self._session, self.run_id, self, self._resume_now)
+
+    def _resume_now(self) -> None:
         try:
             self._session.resume(self.run_id)
         except EngineError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPoint, Qt, QTimer, QUrl
@@ -12,6 +13,7 @@ from PySide6.QtWidgets import QInputDialog, QMenu, QStackedWidget, QVBoxLayout, 
 
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.tasks import TASKS
+from studio.code_question import resume_then
 from studio.commands import Command
 from studio.frame.questions import confirm
 from studio.panels.run_view import RunView
@@ -232,6 +234,9 @@ class RunsPanel(QWidget):
         self._session.go("runs", compare=[row["id"] for row in self._rows[:2]])
 
     def _resume(self, run: RunRow) -> None:
+        resume_then(self._session, run.id, self, partial(self._resume_now, run))
+
+    def _resume_now(self, run: RunRow) -> None:
         try:
             self._session.resume(run.id)
         except EngineError as error:

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from rlhf_engine.contract.errors import EngineError, SpecError
 from rlhf_engine.tasks import REWARD, TASKS
+from studio.code_question import agree_then
 from studio.forms import LABELS, DatasetPicker, EntriesEditor, ModelPicker, RewardModelPicker, SpecForm
 from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
@@ -212,7 +213,7 @@ class SetupView(QWidget):
     def start(self) -> None:
         """Freeze what must be frozen and hand the run to the engine."""
         if not self.blockers():
-            self._prepare(self._submit)
+            self._prepare(self._agree)
 
     def _explain(self) -> None:
         self._session.go("help", topic=self.task)
@@ -241,6 +242,9 @@ class SetupView(QWidget):
         self._busy = ""
         self.redraw()
         self._session.toast(sentence(error), "bad")
+
+    def _agree(self, spec: Any) -> None:
+        agree_then(self._session, spec, self, partial(self._submit, spec))
 
     def _submit(self, spec: Any) -> None:
         name = self.name.text().strip() or self.suggested_name()
