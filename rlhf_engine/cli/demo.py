@@ -110,7 +110,7 @@ def take_through(root: Path, seed: int, as_json: bool, say: Callable[[str], None
     Raises:
         StepFailed: a run failed or was cancelled; it has said why.
     """
-    datasets = _datasets(root)
+    datasets = frozen_labels(root)
     runs: dict[str, str] = {}
     seconds: dict[str, float] = {}
     curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
@@ -212,7 +212,7 @@ def summary(found: Findings) -> Table:
     return table
 
 
-def _datasets(root: Path) -> dict[str, str]:
+def frozen_labels(root: Path) -> dict[str, str]:
     """The project's records, frozen; the project is made when it is not there."""
     with Project.open(root) if is_project(root) else Project.create_starter(root, "Demo") as project:
         return {

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from rlhf_engine.cli.place import AsJson, InProject
+from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.store.runs import RunsReader
 
 app = typer.Typer(help="Make a project, or look whether one is sound.", no_args_is_help=True)
@@ -81,3 +82,20 @@ def demo(
     from rlhf_engine.cli.demo import demo as take_through
 
     return take_through(out, project, as_json, seed)
+
+
+def shootout(
+    methods: Annotated[list[str] | None, typer.Argument(help="Which methods; without any, the usual ones.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write table and plot.")] = None,
+    project: InProject = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives other random numbers everywhere.")] = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Compare methods on the starter project: gold win rate over SFT against drift, with equal numbers of answers."""
+    from rlhf_engine.cli.shootout import ONLINE, PREFERENCE, USUAL
+    from rlhf_engine.cli.shootout import shootout as compare
+
+    known = (*PREFERENCE, *ONLINE)
+    if unknown := [method for method in methods or () if method not in known]:
+        raise SpecError("methods", f"There is no method {unknown[0]!r} to compare.", f"Known are {', '.join(known)}.")
+    return compare(out, project, tuple(dict.fromkeys(methods or USUAL)), seed, as_json)

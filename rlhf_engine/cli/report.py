@@ -1,7 +1,9 @@
-"""A demo on paper: plots as PNG and a short report in Markdown beside them."""
+"""A demo or a shoot-out on paper: plots as PNG and a short report in Markdown beside them."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,6 +15,7 @@ from matplotlib.axes import Axes
 
 from resources.starter.judge import RULE
 from rlhf_engine.cli.demo import Findings
+from rlhf_engine.cli.shootout import SAMPLES, Outcome, cells
 from rlhf_engine.tasks.metric_help import about_metric
 
 Curve = list[tuple[int, float]]
@@ -37,6 +40,45 @@ def write_report(found: Findings, out: Path) -> Path:
     _scores(found, out / "rewards.png")
     (out / "report.md").write_text(_words(found), encoding="utf-8")
     return out
+
+
+def write_shootout(outcomes: list[Outcome], seed: int, out: Path) -> None:
+    """Write `shootout.md` with the table, `shootout.png` with the frontier and `shootout.json` with the figures."""
+    out.mkdir(parents=True, exist_ok=True)
+    figure, axis = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    colours = mpl.colormaps["tab10"]
+    for i, o in enumerate(outcomes):
+        error = [[o.win_rate - o.low], [o.high - o.win_rate]]
+        axis.errorbar([o.drift], [o.win_rate], yerr=error, fmt="o", color=colours(i % 10), capsize=3)
+        axis.annotate(o.title, (o.drift, o.win_rate), xytext=(7, 4), textcoords="offset points", fontsize=8)
+    axis.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+    axis.set_ylabel("gold judge prefers it over SFT")
+    axis.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, 0))
+    _finish(axis, "KL to the SFT model, nats per answer", legend=False, title="What was gained, and what it cost")
+    figure.savefig(out / "shootout.png", dpi=120)
+    plt.close(figure)
+    (out / "shootout.json").write_text(json.dumps([asdict(o) for o in outcomes], indent=1), encoding="utf-8")
+    (out / "shootout.md").write_text(shootout_words(outcomes, seed), encoding="utf-8")
+
+
+def shootout_words(outcomes: list[Outcome], seed: int) -> str:
+    """The table of a shoot-out in Markdown, with what its columns mean."""
+    heads = ("Method", "Gold win rate", "95 % interval", "KL", "Score", "Correct", "Polite", "Words", "Written", "s")
+    rows = [" | ".join(("", *row, "")).strip() for row in cells(outcomes)]
+    return "\n".join(
+        [
+            " | ".join(("", *heads, "")).strip(),
+            "|---" * len(heads) + "|",
+            *rows,
+            "",
+            f"Seed {seed}. All start from the same SFT model and answer the same held-out prompts, {SAMPLES} times each.",
+            "Win rate: how often the gold rule prefers the answer to the SFT model's (a tie is a half), with a 95 %",
+            "bootstrap interval over prompts. KL: nats per answer from the SFT model, measured on those answers; for",
+            "the best of n, the bound ln n - (n - 1) / n. Score: the reward model's. Written: answers written in",
+            "training. s: seconds of training on this machine.",
+            "",
+        ]
+    )
 
 
 def _plot(curves: dict[str, Curve], title: str, panels: tuple[tuple[str, ...], ...], unit: str, path: Path) -> None:

@@ -177,7 +177,7 @@ class SurrogateFields(PenalisedFields):
         0.2,
         "Clip range",
         "How far a token's probability ratio may move per update.",
-        between=(0.001, 10.0),
+        between=(1e-5, 10.0),
         group=_P,
         source="Schulman et al. 2017, equation 7",
     )

@@ -13,6 +13,7 @@ from rlhf_engine.contract.spec import Spec, build_spec, spec_body
 from rlhf_engine.tasks.best_of_n.spec import BestOfNSpec
 from rlhf_engine.tasks.download.spec import DownloadSpec
 from rlhf_engine.tasks.dpo.spec import DPOSpec
+from rlhf_engine.tasks.evaluate.spec import EvaluateSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.grpo.spec import GRPOSpec
@@ -256,6 +257,13 @@ TASKS = {
             GenerateSpec,
             "rlhf_engine.tasks.generate.work:generate",
             kept=False,
+        ),
+        Task(
+            "evaluate",
+            "Evaluate",
+            "Models side by side on the same prompts: score, length and drift.",
+            EvaluateSpec,
+            "rlhf_engine.tasks.evaluate.work:evaluate",
         ),
         Task(
             "export",

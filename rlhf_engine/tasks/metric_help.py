@@ -488,6 +488,7 @@ METRICS = {
 
 # Metrics named after what a person chose: by their beginning. The rest of the name follows the label.
 FAMILIES = {
+    "evaluated/": MetricHelp("Evaluated", "The mean over the answers of one model; a step is a model.", ""),
     "component/": MetricHelp(
         "Reward component",
         "What this component of the reward gives the answers on average, before its weight.",

@@ -102,6 +102,7 @@ EXAMPLES = {
     "online_dpo": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "loss": "ipo"},
     "best_of_n": {"policy": "starter", "reward_model": "run:rm", "dataset": "p.jsonl", "group_size": 16},
     "generate": {"models": ["starter", "run:abc"], "prompts": ["Why?", [{"role": "user", "content": "Why?"}]]},
+    "evaluate": {"models": ["starter", "run:abc"], "dataset": "p.jsonl", "reference": "run:abc"},
     "export": {"model": "run:abc"},
     "import_data": {"path": "people.jsonl"},
     "download": {"repo": "owner/name"},
