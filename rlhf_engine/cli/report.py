@@ -71,7 +71,7 @@ def shootout_words(outcomes: list[Outcome], seed: int) -> str:
             "|---" * len(heads) + "|",
             *rows,
             "",
-            f"Seed {seed}. All start from the same SFT model and answer the same held-out prompts, {SAMPLES} times each.",
+            f"Seed {seed}. All start from the same SFT model and answer the same held-out prompts, {SAMPLES} times.",
             "Win rate: how often the gold rule prefers the answer to the SFT model's (a tie is a half), with a 95 %",
             "bootstrap interval over prompts. KL: nats per answer from the SFT model, measured on those answers; for",
             "the best of n, the bound ln n - (n - 1) / n. Score: the reward model's. Written: answers written in",
