@@ -20,7 +20,9 @@ from rlhf_engine.models.load import ModelSource, resolve
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _INPUTS = {"task", "model", "models", "policy", "reward_model", "dataset", "prompts", "folder", "path", "repo", "name"}
 _WORD = re.compile(r"[a-z0-9_-]+(,[a-z0-9_-]+)*")
-_CHOICES = {"assistant turns", "all tokens", "by weight", "by size"}  # settings of two words
+_CHOICES = {  # settings of two words
+    "assistant turns", "all tokens", "by weight", "by size", "leave out", "first half", "second half",
+}  # fmt: skip
 _SOURCES = {"human", "rule", "import", "model"}  # who made a label; what a file says of itself is not repeated
 
 

@@ -112,9 +112,9 @@ def _decided_figures(scored: Scored) -> dict[str, float]:
         "heldout/loss": loss.mean().item(),
         "heldout/accuracy": right.mean().item(),
         "heldout/margin": apart.mean().item(),
-        "heldout/confidence": apart.abs().mean().item(),
-        "heldout/calibration_error": calibration_error(*reliability(scored)),
         "heldout/longer_wins": ((longer > 0).float() + 0.5 * (longer == 0).float()).mean().item(),
+        "heldout/calibration_error": calibration_error(*reliability(scored)),
+        "heldout/confidence": apart.abs().mean().item(),
         "heldout/first_wins": first.float().mean().item(),
     }
     some = {

@@ -85,6 +85,7 @@ class ModelDetail(QWidget):
         if member.adapter is not None:
             facts = member.adapter
             base = family.base_of(member.ref)
+            half = str(facts.about.get("prompts_from") or "")  # of reward models; two halves can judge each other
             trained = parameters(facts.parameters) + (self.tr(", all of them") if facts.whole else "")
             lora = self.tr("rank {0}, alpha {1}").format(facts.rank, f"{facts.alpha:g}")
             context = f"{base.base.context:,}" if base and base.base and base.base.context else ""
@@ -98,6 +99,7 @@ class ModelDetail(QWidget):
                 (self.tr("Context"), self.tr("{0} tokens").format(context) if context else ""),
                 (self.tr("Prompt template"), str(facts.about.get("template") or "")),
                 (self.tr("Data"), str(facts.about.get("dataset") or "")),
+                (self.tr("Prompts from"), self.tr("the {0}").format(half) if half not in ("", "all") else ""),
             ]
         if member.base is None:
             return []

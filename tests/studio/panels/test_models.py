@@ -109,6 +109,16 @@ def test_the_detail_says_where_a_result_comes_from(session, family, show) -> Non
     assert facts["LoRA"] == "rank 8, alpha 16"
 
 
+def test_a_reward_model_of_half_the_prompts_says_of_which(session, family, show) -> None:
+    gold = write_result(session.root, "d" * 12, "reward", "starter", family["sft"], "gold", prompts_from="second half")
+    whole = write_result(session.root, "e" * 12, "reward", "starter", family["sft"], "whole", prompts_from="all")
+    panel = show(session)
+    panel.tree.select(gold)
+    assert dict(panel.detail.facts.rows)["Prompts from"] == "the second half"
+    panel.tree.select(whole)
+    assert "Prompts from" not in dict(panel.detail.facts.rows)
+
+
 def test_actions_lead_to_where_a_model_is_used(session, family, show, went) -> None:
     panel = show(session)
     panel.tree.select(family["sft"])
