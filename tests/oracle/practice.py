@@ -34,8 +34,8 @@ ANSWERS = (  # three to each prompt; one was cut off
     ("Here", True),
 )
 Apart = tuple[float, float]  # the noise in which the weights of "old" and of "reference" differ from the policy's
-NEAR = (0.01, 0.03)  # some ratios are clipped, others are not
-FAR = (0.01, 0.2)
+NEAR = (0.02, 0.03)  # some ratios are clipped above, others below, others not
+FAR = (0.02, 0.2)
 ON_POLICY = (0.0, 0.03)
 REWARDS = (1.0, 0.25, -1.5, 2.0, -0.5, 0.75)
 
@@ -52,8 +52,8 @@ def answer_ids(tokenizer: Any) -> list[list[int]]:
 
 def open_practice(folder: Path, apart: Apart = NEAR) -> Backbone:
     backbone = open_ours(folder, "policy", "old", "reference")
-    for role, noise in zip(("old", "reference"), apart, strict=True):
-        chance = torch.Generator().manual_seed(len(role))
+    for role, seed, noise in zip(("old", "reference"), (7, 9), apart, strict=True):
+        chance = torch.Generator().manual_seed(seed)
         state = sorted(backbone.state("policy").items())
         backbone.load_state(role, {k: v + noise * torch.randn(v.shape, generator=chance) for k, v in state})
     return backbone

@@ -7,6 +7,7 @@ import torch
 
 pytest.importorskip("trl", reason="TRL is not installed: run `python packaging/dev.py oracle`")
 
+from transformers.integrations.neftune import neftune_post_forward_hook
 from trl.experimental.orpo.orpo_trainer import log1mexp as their_log1mexp
 from trl.rewards import get_repetition_penalty_reward, get_soft_overlong_punishment
 from trl.trainer.utils import selective_log_softmax_and_entropy
@@ -14,6 +15,7 @@ from trl.trainer.utils import selective_log_softmax_and_entropy
 from rlhf_engine.models.logprobs import token_logprobs
 from rlhf_engine.preferences.losses import log1mexp
 from rlhf_engine.rewards.shaping import overlong_penalty, repetition_penalty
+from rlhf_engine.tasks.sft.neftune import embedding_noise
 from tests.oracle.ours import open_ours
 
 
@@ -57,3 +59,21 @@ def test_log_of_one_minus_exp_is_the_same_and_ours_has_a_slope_everywhere():
 
     assert slope(their_log1mexp, -1e-9).isnan().all()
     assert slope(log1mexp, -1e-9).isfinite().all()
+
+
+def test_embedding_noise_is_as_strong_as_theirs_where_nothing_is_padded():
+    """Transformers, which TRL uses for it, takes the padded length for L: there, an example's noise is the weaker the
+    longer those are that it is laid beside. Ours follows the paper: L is the example's own length.
+    """
+    width, alpha = 2048, 5.0
+
+    def theirs(length: int) -> float:
+        table = torch.nn.Embedding(3, width)
+        table.neftune_noise_alpha = alpha
+        before = table(torch.zeros(1, length, dtype=torch.int64))
+        return float((neftune_post_forward_hook(table, None, before) - before).detach().abs().max())
+
+    ours = embedding_noise(torch.tensor([[1] * 6 + [0] * 10, [2] * 16]), width, alpha, seed=3).abs().amax((1, 2))
+    for length, noise in zip((6, 16), ours.tolist(), strict=True):  # the largest of so many is the bound
+        assert noise == pytest.approx(alpha / (length * width) ** 0.5, rel=1e-3)
+        assert noise == pytest.approx(theirs(length), rel=2e-3)

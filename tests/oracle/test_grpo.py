@@ -13,10 +13,22 @@ from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
 
 from rlhf_engine.rollouts import loss
+from rlhf_engine.rollouts.actors import Actors
+from rlhf_engine.rollouts.groups import group_advantages
 from rlhf_engine.tasks.grpo import train as grpo
 from rlhf_engine.tasks.grpo.spec import GRPOSpec
 from tests.oracle.ours import assert_agree, differ, scaled
-from tests.oracle.practice import FAR, NEAR, ON_POLICY, our_task, spec_of
+from tests.oracle.practice import (
+    FAR,
+    GROUP,
+    NEAR,
+    ON_POLICY,
+    TEMPERATURE,
+    open_practice,
+    our_rollout,
+    our_task,
+    spec_of,
+)
 from tests.oracle.their_practice import given
 from tests.oracle.theirs import their_step
 
@@ -26,6 +38,18 @@ def both(folder: Any, out: Any, ours: dict[str, Any], theirs: dict[str, Any], **
     made, advantages = given(GRPOTrainer, GRPOConfig, folder, out, **theirs, **shared)
     step = their_step(made)
     return our_task(grpo, spec_of(GRPOSpec, **ours), folder, out, **shared), step, advantages[0]
+
+
+def test_the_given_policies_are_clipped_on_both_sides(folder):
+    """Or else nothing below would say anything of clipping."""
+    backbone = open_practice(folder)
+    found = our_rollout(backbone)
+    now = Actors(backbone, None, None).logprobs("policy", found.batch, TEMPERATURE).logp.detach()
+    ratio = (now - found.logp)[found.mask].exp()
+    push = group_advantages(found.scores, GROUP, "group").unsqueeze(1).expand_as(found.mask)[found.mask]
+    good, bad = ratio[push > 0], ratio[push < 0]
+    assert ((good > 1.2) & (good < 1.28)).any() and (good > 1.28).any() and (bad < 0.8).any()
+    assert (bad > 1.3).any()  # for the dual clip
 
 
 def k3(beta: float, estimator: str = "k3") -> dict[str, Any]:
