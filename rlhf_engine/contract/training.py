@@ -172,8 +172,8 @@ class TrainingFields:
     lora_init: str = param(
         "default",
         "LoRA start",
-        "default starts with no change. pissa and olora start from the largest parts of each weight and train those: "
-        "the model is the same at first, learns faster, and its file has twice the rank.",
+        "default adds nothing at first. pissa and olora train the largest parts of each weight itself: the model is "
+        "the same at first, each step moves it further, and the adapter's file has twice the rank.",
         choices=("default", "pissa", "olora"),
         group="Adapter",
         advanced=True,

@@ -27,7 +27,21 @@ def open_backbone(ref: str, run: RunContext, spec: TrainingFields) -> tuple[Back
     backbone = Backbone(base)
     if spec.activation_checkpointing:
         forget_activations(base.model, backbone.as_now)
+    if ref == getattr(spec, "model", getattr(spec, "policy", "")):
+        _say_whose_shape_is_kept(source, spec, run)
     return backbone, source
+
+
+def _say_whose_shape_is_kept(source: ModelSource, spec: TrainingFields, run: RunContext) -> None:
+    """An adapter that goes on being trained stays as it is: tell whoever asked for another shape."""
+    if source.adapter is None or spec.trained == "all-weights":
+        return
+    usual = {f.name: f.default for f in fields(TrainingFields)}
+    shape = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_variant", "lora_init")
+    asked = [f"{name} = {getattr(spec, name)}" for name in shape if getattr(spec, name) != usual[name]]
+    if asked:
+        text = f"{source.ref} carries an adapter already, which goes on as it is: {', '.join(asked)} is not used."
+        run.emit(Alert("warning", text, "Start from its base to train an adapter of another shape."))
 
 
 def settings_fingerprint(spec: Spec) -> str:

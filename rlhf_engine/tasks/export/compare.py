@@ -52,11 +52,13 @@ class Agreement:
     share: float
     origin: str
     scale: float = 1.0  # the largest of the trained model's numbers
+    cancels: float = 0.0  # how large, relative to the weights, are parts of the adapter that take each other out
 
     @property
     def allowed(self) -> float:
-        """The largest difference that is rounding in fp32: it grows with the numbers themselves."""
-        return LARGEST_DIFFERENCE * max(1.0, self.scale / 10)
+        """The largest difference that is rounding in fp32: it grows with the numbers themselves, and with those that
+        were added and taken away again on the way to them."""
+        return LARGEST_DIFFERENCE * max(1.0, self.scale / 10) * (1 + 2 * self.cancels)
 
     def sentence(self) -> str:
         measured = {"logits": "next-token choices", "scores": "pairs of answers in the same order"}[self.what]

@@ -17,6 +17,7 @@ from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.models.adapters import ABOUT, CONFIG, HEAD, WEIGHTS, head_of
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import ModelSource, load_base
+from rlhf_engine.models.lora import open_folder
 from rlhf_engine.models.whole_folder import SHARD, plain_generation
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -51,6 +52,15 @@ def require_whole_result(source: ModelSource) -> None:
         ) from error
     if head is None and not any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name):
         raise ModelError(f"The adapter of {source.ref} changes nothing: it has not been trained.", "Train it first.")
+
+
+def cancelling(source: ModelSource) -> float:
+    """How many times the base's weights are held by an adapter that started from them (PiSSA, OLoRA), once in each of
+    two parts that take each other out: its scaling. 0 for any other."""
+    if source.adapter is None or not source.about.get("frozen_rank"):
+        return 0.0
+    config = open_folder(source.adapter)
+    return float(config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r))
 
 
 def write_adapter(source: ModelSource, base_name: str, folder: Path) -> None:

@@ -148,6 +148,7 @@ def _write_and_compare(spec: ExportSpec, run: RunContext, source: ModelSource, b
     head = weights.read_head(aside).to(run.device) if head_file is not None else None
     run.stage("Comparing it with the trained model", 4, _STEPS)
     agreement = compare(before, measure(backbone, role, sequences, head), origin)
+    agreement = replace(agreement, cancels=weights.cancelling(source))
     require_agreement(agreement, dtype, spec.form)
     del backbone
     _free()

@@ -13,13 +13,14 @@ from safetensors.torch import load_file
 
 from rlhf_engine.cli.runs import _trained
 from rlhf_engine.contract.control import RunControl
-from rlhf_engine.contract.events import Envelope, Metrics
+from rlhf_engine.contract.events import Alert, Envelope, Metrics
 from rlhf_engine.launch.execute import execute
 from rlhf_engine.models.adapters import load_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
 from rlhf_engine.models.folders import adapter_facts
 from rlhf_engine.models.load import load_base, resolve
 from rlhf_engine.models.trainable import trainable
+from rlhf_engine.tasks import TASKS
 from tests.engine.small_project import SmallProject, curve, ended_well
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -125,3 +126,33 @@ def test_all_weights_go_on_from_all_weights_and_carry_adapters(small: SmallProje
     backbone = Backbone(load_base(source.base, torch.device("cpu"), torch.float32))
     load_adapter(backbone, "policy", source)
     assert backbone.has(PLAIN) and source.about["base"] == "run:two" and source.about["parent"] == "run:two"
+
+
+@pytest.mark.parametrize("task", [key for key, task in TASKS.items() if task.trains])
+def test_every_method_trains_all_weights(small: SmallProject, task: str) -> None:
+    """None of them may lean on there being an adapter."""
+    whole = {"trained": "all-weights", "learning_rate": 1e-4, "activation_checkpointing": True, "sample_every": 1}
+    if hasattr(small, task) and task != "ppo":
+        spec = getattr(small, task)(model="run:sft", epochs=0.15, **whole)
+    else:
+        spec = small.online(task, "run:rm", policy="run:sft", updates=1, **whole)
+    said = small.run(f"all-{task}", spec)
+    assert ended_well(said)
+    source = resolve(f"run:all-{task}", small.root)
+    assert source.adapter is None and adapter_facts(source.folder).whole and not adapter_facts(source.folder).fault
+    before = curve(said)[1]
+    for name in ("objective/kl_sequence", "objective/kl_token"):
+        assert before.get(name, 0.0) == 0.0
+
+
+def test_an_adapter_that_goes_on_keeps_its_shape_and_says_so(small: SmallProject) -> None:
+    quick = {"epochs": 0.12, "sample_every": 0, "evaluate_every": 0}
+    asked = small.run("kept-shape", small.sft(model="run:sft", lora_rank=2, lora_variant="dora", **quick))
+    assert ended_well(asked)
+    (told,) = [e.event for e in asked if isinstance(e.event, Alert)]
+    assert told.text.startswith("run:sft carries an adapter already, which goes on as it is: lora_rank = 2, ")
+    assert "lora_variant = dora is not used." in told.text and told.hint
+    kept, went_on = (adapter_facts(small.root / "runs" / run / "adapter") for run in ("sft", "kept-shape"))
+    assert (went_on.rank, went_on.parameters) == (kept.rank, kept.parameters)
+    silent = small.run("usual-shape", small.sft(model="run:sft", **quick))
+    assert not [e for e in silent if isinstance(e.event, Alert)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.contract.errors import ModelError, SpecError
 from rlhf_engine.models.adapters import load_adapter
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import load_base, resolve
 from rlhf_engine.models.lora import lora
+from rlhf_engine.tasks.export import weights
+from rlhf_engine.tasks.export.compare import Agreement, require_agreement
 from tests.engine.tasks.export.conftest import Project
 from tests.engine.tasks.export.test_work import score_by_the_card
 
@@ -54,6 +57,21 @@ def test_a_merged_export_is_the_trained_model(project: Project, kind: str) -> No
     assert (expected - base_logits(project.base)).abs().max() > 0.1
     assert produced.facts["agreement"] == 1.0
     assert {path.name for path in project.folder(produced).glob("*.safetensors")} == {"model.safetensors"}
+
+
+def test_parts_that_take_each_other_out_are_allowed_their_rounding(project: Project) -> None:
+    """With a scaling of 4, either part of this adapter is four times as large as the weights it stands beside."""
+    kind = lora(4, 8.0, 0.0, "all-linear", "rslora", "olora")
+    assert project.run(project.train("a" * 12, kind=kind)).facts["agreement"] == 1.0
+    plain = resolve(project.train("b" * 12), project.root)
+    cancelling = resolve(project.train("c" * 12, kind=kind), project.root)
+    assert weights.cancelling(plain) == 0.0 and weights.cancelling(cancelling) == pytest.approx(4.0)
+    usual = Agreement("logits", 16, 100, 2e-4, 1.0, "texts")
+    with pytest.raises(ModelError, match=r"differ by 2\.0e-04, and at most 1e-04 is rounding"):
+        require_agreement(usual, "fp32", "merged")
+    require_agreement(replace(usual, cancels=4.0), "fp32", "merged")  # 1e-4 * (1 + 2 * 4)
+    with pytest.raises(ModelError, match="at most 9e-04 is rounding"):
+        require_agreement(replace(usual, cancels=4.0, largest=1e-3), "fp32", "merged")
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
