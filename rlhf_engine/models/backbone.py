@@ -20,7 +20,6 @@ from rlhf_engine.data.batches import right_pad
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import LoadedBase
 from rlhf_engine.models.lora import LoraAdapters
-from rlhf_engine.models.lora import lora as lora
 from rlhf_engine.models.whole import WholeWeights
 from rlhf_engine.tensors import last_index, position_ids, segment_position_ids
 

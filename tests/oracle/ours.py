@@ -11,8 +11,9 @@ from torch import Tensor
 
 from rlhf_engine.contract.control import RunControl
 from rlhf_engine.contract.reporter import Reporter
-from rlhf_engine.models.backbone import Backbone, lora
+from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import load_base
+from rlhf_engine.models.lora import lora
 from rlhf_engine.runtime.context import RunContext, adamw
 
 CPU = torch.device("cpu")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlhf_engine.models.backbone import Backbone, lora
+from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import load_base
+from rlhf_engine.models.lora import lora
 from tests.engine.tiny import tiny_model
 
 CPU = torch.device("cpu")

@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.models import adapters
 from rlhf_engine.models.adapters import HEAD, KeptAdapter, load_adapter, save_adapter, start_adapter
-from rlhf_engine.models.backbone import Backbone, lora
+from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import load_base, resolve
+from rlhf_engine.models.lora import lora
 from tests.engine.tiny import tiny_model
 
 ROOT = Path(__file__).parents[3]

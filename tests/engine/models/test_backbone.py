@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.data.batches import right_pad
-from rlhf_engine.models.backbone import PLAIN, Backbone, lora
+from rlhf_engine.models.backbone import PLAIN, Backbone
 from rlhf_engine.models.logprobs import token_logprobs
+from rlhf_engine.models.lora import lora
 from rlhf_engine.runtime.context import adamw
 from tests.engine.tiny import END, PAD
 

@@ -16,8 +16,9 @@ from rlhf_engine.contract.events import Alert, Envelope, Event, Produced, RunFin
 from rlhf_engine.data.chat import render
 from rlhf_engine.launch.execute import execute
 from rlhf_engine.models.adapters import save_adapter
-from rlhf_engine.models.backbone import Backbone, lora
+from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import load_base
+from rlhf_engine.models.lora import lora
 from rlhf_engine.tasks.generate import loaded, work
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
