@@ -29,6 +29,12 @@ def task_title(task: str) -> str:
     return word(TASKS[task].title) if task in TASKS else task
 
 
+def full_title(task: str) -> str:
+    """What a method is called where it is chosen: with its short name behind the title."""
+    short = word(TASKS[task].short)
+    return f"{task_title(task)} ({short})" if short else task_title(task)
+
+
 def metric(name: str) -> MetricHelp:
     """What a metric measures and what is healthy."""
     said = about_metric(name)

@@ -78,17 +78,16 @@ def inputs(spec_type: type[Any]) -> list[Param]:
 
 
 def reading_order(spec_type: type[Any]) -> list[Field[Any]]:
-    """Inputs first, then what the spec declares itself, then what it inherits, nearest first: as a reader expects."""
+    """Inputs, then basics, then the rest; in each, from what a family of specs shares to what the spec adds, and last
+    what all of them share: the settings of the root class."""
+    kinds = [kind for kind in reversed(spec_type.__mro__) if inspect.get_annotations(kind)]
+    kinds = kinds[1:] + kinds[:1] if len(kinds) > 1 else kinds
+    declared = {name: (at, n) for at, kind in enumerate(kinds) for n, name in enumerate(inspect.get_annotations(kind))}
     rank = {"Inputs": 0, "Basics": 1}
-    owner: dict[str, int] = {}
-    for far, kind in enumerate(spec_type.__mro__):
-        for name in inspect.get_annotations(kind):
-            owner.setdefault(name, far)
 
-    def place(f: Field[Any]) -> tuple[int, int]:
+    def place(f: Field[Any]) -> tuple[int, int, int]:
         said = about(f)
-        of = rank.get(said.group, 2) if said is not None else 3
-        return of, owner[f.name] if of else 0
+        return (rank.get(said.group, 2) if said is not None else 3, *declared[f.name])
 
     return sorted(fields(spec_type), key=place)
 

@@ -31,7 +31,7 @@ def task_page(task: Task) -> str:
     """What a task does, what it takes, its settings, its presets and what it measures."""
     doc = inspect.cleandoc(task.spec.__doc__ or task.summary)
     words, _, source = doc.partition("Source:")
-    parts = [f"# {plain(task.title)}", f"**{plain(task.summary)}**", _paragraphs(words)]
+    parts = [f"# {plain(task.full_title)}", f"**{plain(task.summary)}**", _paragraphs(words)]
     if source.strip():
         parts.append(f"*Source: {plain(_one_line(source))}*")
     parts.append(_command(task))

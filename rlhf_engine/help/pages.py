@@ -44,9 +44,9 @@ def _pages() -> list[Page]:
     found = [Page(name, _title(name), GUIDE, partial(_written, name)) for name in dict.fromkeys((*first, *guide))]
     for family in FAMILIES:
         tasks = [task for task in TASKS.values() if task.trains and task.family == family]
-        found += [Page(task.key, task.title, family, partial(made.task_page, task)) for task in tasks]
+        found += [Page(task.key, task.full_title, family, partial(made.task_page, task)) for task in tasks]
     others = [task for task in TASKS.values() if not (task.trains and task.family in FAMILIES)]
-    found += [Page(task.key, task.title, OTHER, partial(made.task_page, task)) for task in others]
+    found += [Page(task.key, task.full_title, OTHER, partial(made.task_page, task)) for task in others]
     for name, said in made.lists().items():
         found.append(Page(made.list_key(name), said.label, REFERENCE, partial(made.list_page, name, said)))
     return [*found, Page("metrics", "Metrics and curves", REFERENCE, made.metrics_page)]

@@ -61,6 +61,11 @@ class Task:
         return self.metrics or MEASURES.get(self.family, ())
 
     @property
+    def full_title(self) -> str:
+        """The title, with the short one behind it where that is another: "Reward model", "… optimisation (DPO)"."""
+        return f"{self.title} ({self.short})" if self.short else self.title
+
+    @property
     def name(self) -> str:
         return self.short or self.title
 

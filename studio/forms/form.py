@@ -78,7 +78,8 @@ class FieldRow(QWidget):
         self.show_changed()
 
     def changed_from_default(self) -> bool:
-        return self.default is not MISSING and self.editor.value() != self.default
+        """Inputs have no default to speak of: what is chosen among them is no change."""
+        return self.default is not MISSING and not self.said.picks and self.editor.value() != self.default
 
     def show_changed(self) -> None:
         changed = self.changed_from_default()

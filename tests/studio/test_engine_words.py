@@ -45,7 +45,7 @@ def test_methods_and_presets_are_translated(marked, session, qtbot):
 
     panel = TrainPanel(session)
     qtbot.addWidget(panel)
-    assert "«Supervised fine-tuning»" in {b.text() for b in panel.findChildren(QPushButton)}
+    assert "«Supervised fine-tuning» («SFT»)" in {b.text() for b in panel.findChildren(QPushButton)}
     shown = {label.text() for label in panel.setup.methods.sheet.findChildren(QLabel)}
     assert {"«Reward model»", "«PPO»", "«Online»", "«Learn a score from comparisons.»"} <= shown
     assert panel.setup.bar.presets.itemText(0) == "«Default»"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
 from rlhf_engine.contract.entries import plain_entries
-from rlhf_engine.contract.fields import about
+from rlhf_engine.contract.fields import about, reading_order
 from rlhf_engine.tasks import TASKS
 from studio.engine_words import task_title, word
 
@@ -28,6 +28,7 @@ class Setting:
     value: Any
     default: Any
     group: str
+    given: bool = False  # chosen from what the project has
 
     @property
     def changed(self) -> bool:
@@ -71,20 +72,25 @@ def values_of(spec_json: str) -> dict[str, Any]:
 
 
 def settings_of(task: str, spec_json: str) -> list[Setting]:
-    """Every setting: inputs first, then those that differ from their default, then the rest in the spec's order."""
+    """Every setting: inputs chosen, then those that differ from their default, then the rest, in the order of a form."""
     values = values_of(spec_json)
     if task not in TASKS:
         return [Setting(name, name, value, MISSING, "") for name, value in values.items()]
     found = []
-    for f in fields(TASKS[task].spec):
+    for f in reading_order(TASKS[task].spec):
         said = about(f)
         if f.name in values:
             default = list(f.default) if isinstance(f.default, tuple) else f.default
             if said is not None and said.entries and isinstance(default, list):
                 default = list(plain_entries(said, default))
             label, group = (word(said.label), word(said.group)) if said else (f.name, "")
-            found.append(Setting(f.name, label, values[f.name], default, group))
-    return sorted(found, key=lambda setting: (setting.group != "Inputs", not setting.changed))
+            given = said is not None and bool(said.picks)
+            found.append(Setting(f.name, label, values[f.name], default, group, given))
+
+    def place(setting: Setting) -> int:
+        return 0 if setting.given and setting.value else 1 if setting.changed else 2
+
+    return sorted(found, key=place)
 
 
 def model_of(values: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from rlhf_engine.tasks import FAMILIES, TASKS
-from studio.engine_words import task_title, word
+from studio.engine_words import full_title, word
 from studio.panels.train.methods import by_family
 from studio.theme import set_icon
 from studio.theme.tokens import S1, S2, S3, S4
@@ -30,7 +30,7 @@ class MethodRow(QPushButton):
         self.setProperty("row", "true")
         self.setCheckable(True)
         self.setAutoDefault(False)
-        title, about = word(TASKS[task].title), word(TASKS[task].summary)
+        title, about = full_title(task), word(TASKS[task].summary)
         self.setAccessibleName(title)
         self.setAccessibleDescription(about)
         layout = QVBoxLayout(self)
@@ -173,7 +173,7 @@ class MethodMenu(QWidget):
 
     def show_task(self, task: str) -> None:
         self.task = task
-        self.button.setText(task_title(task))
+        self.button.setText(full_title(task))
 
     def open(self) -> None:
         if self.isVisible():

@@ -10,7 +10,7 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from studio.commands import Command
-from studio.engine_words import task_title
+from studio.engine_words import full_title
 from studio.panels.run_view import RunView
 from studio.panels.train.methods import METHODS
 from studio.panels.train.setup import SetupView
@@ -103,7 +103,7 @@ class TrainPanel(QWidget):
         return str(hints.get("kind") or known.get(str(hints.get("dataset")), ""))
 
     def commands(self) -> list[Command]:
-        made = [Command(self.tr("Train: {0}").format(task_title(key)), partial(self._go, key)) for key in METHODS]
+        made = [Command(self.tr("Train: {0}").format(full_title(key)), partial(self._go, key)) for key in METHODS]
         made.append(Command(self.tr("Choose the training method"), self._choose_method, "Ctrl+M"))
         return [*made, Command(self.tr("Start the run"), self._start, "Ctrl+Return")]
 

@@ -101,9 +101,18 @@ class SetupView(QWidget):
         self.task = task if task in METHODS else METHODS[0]
         self.methods.show_task(self.task)
         self._show_form(self.form)
+        self._suggest_reward()
         self._session.remember("train.task", self.task)
         self.bar.show_form(self.task, self.form)
         self.redraw()
+
+    def _suggest_reward(self) -> None:
+        """The newest reward model, where nothing else rewards yet."""
+        own = self.form.own_editors()
+        picker = next((editor for editor in own if isinstance(editor, RewardModelPicker)), None)
+        rewarded = any(isinstance(editor, EntriesEditor) and editor.cards for editor in own)
+        if picker is not None and picker.missing() and not rewarded and picker.entries():
+            picker.set_value(picker.entries()[0][0])
 
     def _show_form(self, form: SpecForm) -> None:
         """One form at a time is in the scroll area: in a stack, the longest would stretch the others."""

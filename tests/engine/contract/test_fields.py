@@ -152,11 +152,12 @@ def test_the_task_table_is_read_without_torch():
     assert done.stdout.strip() == "[]"
 
 
-def test_fields_are_read_inputs_first_and_then_from_near_to_far():
+def test_fields_are_read_inputs_first_and_what_every_training_has_last():
     names = [f.name for f in reading_order(TASKS["ppo"].spec)]
     assert names[:3] == ["policy", "reward_model", "dataset"]
     assert names.index("updates") < names.index("seed"), "of PPO's kin before what every training has"
-    assert names.index("gamma") < names.index("clip") < names.index("warmup")
+    assert names.index("updates") < names.index("kl_coef"), "a field that is declared again stands where it is"
+    assert names.index("clip") < names.index("gamma") < names.index("warmup")
     assert sorted(names) == sorted(f.name for f in fields(TASKS["ppo"].spec))
 
 
