@@ -33,12 +33,14 @@ METRICS = {
         "It falls, fast at first. A reward model and DPO start near 0.69, the loss of a coin; KTO starts at a half.",
         "nats",
         "down",
+        remedy="If it stays flat, raise the learning rate; if it jumps about, lower it or raise the batch size.",
     ),
     "train/token_accuracy": MetricHelp(
         "Training token accuracy",
         "Share of the demonstrated tokens that the model would itself have thought most likely.",
         "It rises. Far above the held-out one means that the demonstrations are being learned by heart.",
         better="up",
+        remedy="When it leaves the held-out one behind: fewer epochs, more demonstrations, or a lower LoRA rank.",
     ),
     "train/tokens": MetricHelp("Tokens per step", "Answer tokens that the step learned from.", unit="tokens"),
     "train/padding": MetricHelp(
@@ -51,6 +53,8 @@ METRICS = {
         "Gradient norm",
         "Length of the gradient before it is clipped.",
         "Steady, mostly below the gradient clip. Spikes come before trouble: lower the learning rate.",
+        remedy="Lower the learning rate or lengthen the warm-up. A single spike is cut by the gradient clip and "
+        "does no harm.",
     ),
     "train/learning_rate": MetricHelp("Learning rate", "The step size that the schedule gives this step."),
     "train/epoch": MetricHelp("Epochs", "Passes over the data so far."),
@@ -61,15 +65,20 @@ METRICS = {
         "It rises from a half; with an implicit reward from 0, since at the start all are equal. Near 1 while the "
         "held-out one stays put is learning by heart.",
         better="up",
+        remedy="When it leaves the held-out one behind: fewer epochs, more comparisons, or some label smoothing.",
     ),
     "train/margin": MetricHelp(
         "Training margin",
         "How much higher the chosen answer scores than the rejected one, on average; for KTO, the liked than the "
         "disliked ones.",
         "It rises, and slows down. Without end it is overconfidence.",
+        remedy="Train for fewer epochs, or smooth the labels a little.",
     ),
     "train/centre": MetricHelp(
-        "Off-centre", "Mean of (chosen + rejected) squared: how far scores have drifted from zero.", "It stays small."
+        "Off-centre",
+        "Mean of (chosen + rejected) squared: how far scores have drifted from zero.",
+        "It stays small.",
+        remedy="Raise the centring.",
     ),
     "train/chosen_reward": MetricHelp(
         "Reward of chosen",
@@ -77,6 +86,7 @@ METRICS = {
         "(DPO, KTO), beta times their log-probability per token (SimPO), or the log of their odds (ORPO).",
         "Exactly 0 at the start for DPO and KTO, then rising. Below zero, the chosen answers are being lost too.",
         better="up",
+        remedy="Raise beta, lower the learning rate, or add an NLL term.",
     ),
     "train/rejected_reward": MetricHelp(
         "Reward of rejected",
@@ -90,6 +100,7 @@ METRICS = {
         "Steady or rising. A long fall is the known weakness of these losses: add an NLL term.",
         "nats per token",
         "up",
+        remedy="Add an NLL term, raise beta, or lower the learning rate.",
     ),
     "train/rejected_logp": MetricHelp(
         "Log-probability of rejected",
@@ -116,6 +127,7 @@ METRICS = {
         "least 0: KTO measures answers from here. An estimate of the drift.",
         "Exactly 0 at the start, then small. A climb means that all answers become likelier, good or bad.",
         "nats",
+        remedy="Raise beta or lower the learning rate.",
     ),
     "heldout/loss": MetricHelp(
         "Held-out loss",
@@ -123,6 +135,7 @@ METRICS = {
         "It falls with the training loss. Once it rises, stop: from there on the model learns by heart.",
         "nats",
         "down",
+        remedy="Use fewer epochs, or more data; the checkpoint before the rise is the one to keep.",
     ),
     "heldout/perplexity": MetricHelp(
         "Held-out perplexity",
@@ -142,18 +155,21 @@ METRICS = {
         "in which its implicit reward is. For KTO, share of the ratings on the right side of the baseline.",
         "Above a half and above 'longer wins'. People agree with each other 65 to 80 % of the time.",
         better="up",
+        remedy="More comparisons help most. Look for contradicting ones in Data, and start from an SFT model.",
     ),
     "heldout/margin": MetricHelp(
         "Held-out margin",
         "How much higher the chosen answer scores on held-out pairs, before a reward model is normalised; for KTO, "
         "the liked than the disliked ones.",
         "Above zero and rising.",
+        remedy="Check that the sides of the comparisons were not swapped on import.",
     ),
     "heldout/chosen_reward": MetricHelp(
         "Held-out reward of chosen",
         "Implicit reward of held-out chosen or liked answers.",
         "It rises, or falls less than that of the rejected ones.",
         better="up",
+        remedy="Raise beta, or train for fewer epochs.",
     ),
     "heldout/rejected_reward": MetricHelp(
         "Held-out reward of rejected",
@@ -167,6 +183,7 @@ METRICS = {
         "Steady or rising. A fall of more than 0.3 is reported: add an NLL term, or raise beta.",
         "nats per token",
         "up",
+        remedy="Add an NLL term, raise beta, or train for fewer epochs.",
     ),
     "heldout/rejected_logp": MetricHelp(
         "Held-out log-probability of rejected",
@@ -180,6 +197,7 @@ METRICS = {
         "Share of held-out comparisons whose chosen answer the policy itself finds likelier per token.",
         "Above where it began, at step 0. It is how the policy would choose, whatever it is compared with.",
         better="up",
+        remedy="Give it more steps, or try a loss without a reference, such as SimPO or ORPO.",
     ),
     "heldout/baseline": MetricHelp(
         "Held-out baseline", "The same baseline on held-out prompts.", "Close to the training one.", "nats"
@@ -188,6 +206,7 @@ METRICS = {
         "Longer wins",
         "The accuracy that 'the longer answer is better' would reach on the held-out pairs.",
         "A reward model that is no better than this has only learned to count.",
+        remedy="Collect comparisons in which the shorter answer is better.",
     ),
     "heldout/first_wins": MetricHelp(
         "First wins",
@@ -229,6 +248,8 @@ METRICS = {
         "Accuracy, chosen shorter",
         "Held-out accuracy on the pairs whose chosen answer is the shorter one.",
         "Above a half. Below it, the model prefers the longer answer whatever people say.",
+        remedy="Collect comparisons in which the shorter answer is better, and watch the length of answers when it "
+        "rewards.",
     ),
     "heldout/accuracy_same_length": MetricHelp(
         "Accuracy, equally long",
@@ -240,6 +261,7 @@ METRICS = {
         "How far apart the two scores of a held-out pair are, whichever is higher: the mean size of the logit.",
         "It grows with the accuracy. Growing alone, it is overconfidence.",
         "nats",
+        remedy="Train for fewer epochs, or smooth the labels.",
     ),
     "heldout/calibration_error": MetricHelp(
         "Calibration error",
@@ -247,11 +269,14 @@ METRICS = {
         "over ten bins of held-out pairs (ECE).",
         "Below 0.05 on several hundred pairs. On a few dozen, chance alone makes 0.1 of it.",
         better="down",
+        remedy="Train for fewer epochs, or smooth the labels. Ranking answers does not need calibration; thresholds "
+        "do.",
     ),
     "heldout/length_correlation": MetricHelp(
         "Score and length",
         "Correlation of an answer's score with its length in tokens, over all held-out answers.",
         "That of people's own taste, mostly between -0.3 and 0.3. Near 1 or -1 the model counts tokens.",
+        remedy="Balance the comparisons by length, or add a length penalty where the model rewards.",
     ),
     "heldout/tie_margin": MetricHelp(
         "Margin of ties",
@@ -270,11 +295,14 @@ METRICS = {
         "What the reward model gives the answers, before any shaping; 0 is the starting model's average.",
         "It rises. Rising while the samples get worse is a gamed reward.",
         better="up",
+        remedy="If it does not move: raise the learning rate or lower the KL penalty. If samples get worse: stop, "
+        "and judge pairs of them.",
     ),
     "objective/score_std": MetricHelp(
         "Spread of scores",
         "Standard deviation of the scores within the update.",
         "Clearly above zero: if all answers score the same there is nothing to learn from.",
+        remedy="Raise the temperature, use harder prompts, or a reward that tells answers apart.",
     ),
     "objective/score_shaped": MetricHelp(
         "Shaped score", "The score after the end penalty, scaling and clipping: what PPO is given."
@@ -284,12 +312,14 @@ METRICS = {
         "KL from the starting model, summed over a whole answer.",
         "Exactly 0 at the start, then a slow rise. It is the price of the score: a few nats buy most of it.",
         "nats",
+        remedy="If it runs away: raise the KL penalty, lower the learning rate, or make it adaptive with a target.",
     ),
     "objective/kl_token_k1": MetricHelp(
         "Drift per token",
         "KL from the starting model per token, estimated by the mean log-ratio; single batches may be below zero.",
         "Below 0.5. Above 2 the policy has left the language it started from.",
         "nats",
+        remedy="Raise the KL penalty or lower the learning rate.",
     ),
     "objective/kl_token_k3": MetricHelp(
         "Drift per token (k3)",
@@ -302,12 +332,14 @@ METRICS = {
         "Shaped score minus KL penalty times drift: the quantity that PPO maximises.",
         "It rises. When it falls while the score rises, the KL penalty is being paid for nothing.",
         better="up",
+        remedy="Lower the learning rate, or raise the KL penalty and start again from an earlier checkpoint.",
     ),
     "objective/entropy": MetricHelp(
         "Entropy",
         "How undecided the policy is at each token, over the whole vocabulary.",
         "A slow fall. Below 0.01 it says the same thing every time.",
         "nats",
+        remedy="Raise the KL penalty, add a small entropy bonus, or stop earlier.",
     ),
     "objective/negative_logp": MetricHelp(
         "Surprise of its own answers",
@@ -321,6 +353,7 @@ METRICS = {
         "What a second reward model, which rewards nothing, gives the answers.",
         "It rises with the score. A score that rises while this falls is being gamed: stop there.",
         better="up",
+        remedy="Stop at its highest point; raise the KL penalty or average several reward models in an ensemble.",
     ),
     "policy/loss": MetricHelp(
         "Policy loss",
@@ -331,23 +364,29 @@ METRICS = {
         "Clipped tokens",
         "Share of tokens whose probability moved beyond the clip range within the update.",
         "0.02 to 0.3. More means steps that are too large.",
+        remedy="Lower the learning rate, or make fewer epochs per update.",
     ),
     "policy/approx_kl": MetricHelp(
         "Move within the update",
         "How far the policy went from the one that wrote the answers: half the mean squared log-ratio.",
         "Below about 0.02. It restarts from 0 in every update.",
         "nats",
+        remedy="Fewer epochs per update, a lower learning rate, or a limit by 'Stop epochs at KL'.",
     ),
     "policy/ratio_mean": MetricHelp(
         "Mean ratio", "Probability of the tokens now over that when they were written.", "Very near 1."
     ),
     "policy/ratio_max": MetricHelp(
-        "Largest ratio", "The token whose probability grew most within the update.", "Below about 10."
+        "Largest ratio",
+        "The token whose probability grew most within the update.",
+        "Below about 10.",
+        remedy="Lower the learning rate; minibatches with wild ratios are skipped by themselves.",
     ),
     "policy/grad_norm": MetricHelp(
         "Policy gradient norm",
         "Length of the policy's gradient before clipping; 0 while only the value model learns.",
         "Steady. Above 10 is unstable: lower the learning rate.",
+        remedy="Lower the learning rate or the gradient clip.",
     ),
     "policy/entropy": MetricHelp(
         "Entropy while learning", "The entropy on the minibatches just learned from.", "Follows the entropy.", "nats"
@@ -367,15 +406,20 @@ METRICS = {
         "Steady. A rise means that the policy forgets what it had been shown: raise their weight.",
         "nats",
         "down",
+        remedy="Raise the weight of the demonstrations.",
     ),
     "value/loss": MetricHelp(
         "Value loss",
         "Half the squared error of the predicted return, with clipping.",
         "It falls in the first updates, then follows the spread of the scores.",
         better="down",
+        remedy="If it does not fall: raise the value learning rate or lengthen the value warm-up.",
     ),
     "value/clip_fraction": MetricHelp(
-        "Clipped values", "Share of values that hit the value clip range.", "Below about 0.3."
+        "Clipped values",
+        "Share of values that hit the value clip range.",
+        "Below about 0.3.",
+        remedy="Widen the value clip range or lower the value learning rate.",
     ),
     "value/grad_norm": MetricHelp("Value gradient norm", "Length of the value model's gradient before clipping."),
     "value/mean": MetricHelp("Mean value", "What the value model expects on average.", "Near the mean reward to come."),
@@ -384,30 +428,43 @@ METRICS = {
         "Share of the spread of the returns that the value model foresaw: 1 is all, 0 no better than their mean.",
         "Rises above 0 during the value warm-up. Below 0 the value model misleads.",
         better="up",
+        remedy="Lengthen the value warm-up, or start the value model from the reward model.",
     ),
     "answers/length_mean": MetricHelp(
         "Answer length",
         "Mean number of tokens.",
         "Steady. A climb to the limit is the most common way of gaming a reward.",
         "tokens",
+        remedy="Penalise missing ends and length, or collect comparisons in which the shorter answer is better.",
     ),
     "answers/length_p95": MetricHelp(
         "Answer length, 95th percentile", "One answer in twenty is longer.", "Below the limit.", "tokens"
     ),
     "answers/eos_rate": MetricHelp(
-        "Answers that end", "Share of answers that ended by themselves.", "High, and not falling.", better="up"
+        "Answers that end",
+        "Share of answers that ended by themselves.",
+        "High, and not falling.",
+        better="up",
+        remedy="Set a penalty for answers without an end, or a longer response length.",
     ),
     "answers/truncated_rate": MetricHelp(
         "Answers cut off",
         "Share of answers that ran into the length limit.",
         "Below 0.3. Above 0.8 raise the response length.",
+        remedy="Raise the response length or penalise answers without an end.",
     ),
     "answers/distinct_2": MetricHelp(
         "Distinct pairs of tokens",
         "Share of different pairs of neighbouring tokens over all answers.",
         "Not falling fast: that is the model saying one thing to everything.",
+        remedy="Raise the KL penalty or stop earlier; look whether the reward likes one phrase.",
     ),
-    "answers/repeated_3": MetricHelp("Repetition", "Share of 3-grams repeated within an answer.", "Low."),
+    "answers/repeated_3": MetricHelp(
+        "Repetition",
+        "Share of 3-grams repeated within an answer.",
+        "Low.",
+        remedy="Set the repetition penalty, and look at the samples.",
+    ),
     "answers/tokens_per_second": MetricHelp(
         "Writing speed", "Answer tokens written per second of rollout.", unit="tokens/s"
     ),
@@ -416,11 +473,13 @@ METRICS = {
         "Share of the prompts whose answers all score the same; they teach nothing.",
         "Below a half. Near 1 the prompts are too easy, too hard, or the reward too coarse.",
         better="down",
+        remedy="Use other prompts, more answers per prompt, or a reward with finer steps.",
     ),
     "groups/spread": MetricHelp(
         "Spread within groups",
         "Mean standard deviation of the scores of one prompt's answers.",
         "Clearly above zero: it is what is learned from.",
+        remedy="Raise the temperature or the number of answers per prompt.",
     ),
     "groups/best": MetricHelp(
         "Best of n",
@@ -435,7 +494,11 @@ METRICS = {
         "nats",
     ),
     "groups/kept": MetricHelp(
-        "Answers kept", "Share of the prompts whose best answer stood out enough to be kept.", "High.", better="up"
+        "Answers kept",
+        "Share of the prompts whose best answer stood out enough to be kept.",
+        "High.",
+        better="up",
+        remedy="Lower what an answer must be above to be kept.",
     ),
     "pairs/accuracy": MetricHelp(
         "Pairs in order",
@@ -448,6 +511,7 @@ METRICS = {
         "Beta times the log-ratio to the reference of the better answers.",
         "It rises. Where it falls, the policy only learns what not to write.",
         "nats",
+        remedy="Raise beta or lower the learning rate.",
     ),
     "pairs/worst": MetricHelp(
         "Implicit reward of the worst",
@@ -467,22 +531,29 @@ METRICS = {
         "Score after penalties",
         "The mean score once length, repetition and a missing end have cost what they cost; scaling comes next.",
         "Close to the score: far below it, most of the reward is penalties.",
+        remedy="Lower the penalties, or the length that triggers them.",
     ),
     "reward/scaled": MetricHelp(
         "Score after scaling",
         "The mean score after the running scale and before clipping; the shaped score is what clipping leaves of it.",
         "Close to the shaped score: far from it, much is being clipped.",
+        remedy="Raise the score clip.",
     ),
     "reward/above_p99": MetricHelp(
         "Answers beyond the known",
         "Share of answers that score higher than 99 % of the starting model's did.",
         "Above a half the reward model is judging what it has never seen: read the samples.",
+        remedy="Raise the KL penalty, and train the reward model again on pairs of what the policy writes now.",
     ),
     "time/rollout": MetricHelp("Time writing answers", "Seconds of the update spent on rollout.", unit="s"),
     "time/score": MetricHelp("Time scoring", "Seconds spent on reward model, reference and values.", unit="s"),
     "time/update": MetricHelp("Time learning", "Seconds spent on the optimiser steps.", unit="s"),
     "memory/peak": MetricHelp(
-        "Peak memory", "The most memory the process has used so far.", "Steady after the first update.", "MB"
+        "Peak memory",
+        "The most memory the process has used so far.",
+        "Steady after the first update.",
+        "MB",
+        remedy="Lower the micro-batch size; it does not change what is learned.",
     ),
 }
 

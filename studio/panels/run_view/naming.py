@@ -72,7 +72,7 @@ def values_of(spec_json: str) -> dict[str, Any]:
 
 
 def settings_of(task: str, spec_json: str) -> list[Setting]:
-    """Every setting: inputs chosen, then those that differ from their default, then the rest, in the order of a form."""
+    """Every setting: inputs chosen, then what differs from its default, then the rest, in the order of a form."""
     values = values_of(spec_json)
     if task not in TASKS:
         return [Setting(name, name, value, MISSING, "") for name, value in values.items()]

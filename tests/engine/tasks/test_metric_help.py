@@ -97,6 +97,13 @@ def test_an_explanation_is_a_name_and_a_sentence():
         assert about.label[0].isupper(), name
         assert about.measures.endswith("."), name
         assert not about.healthy or about.healthy.endswith("."), name
+        assert not about.remedy or (about.remedy.endswith(".") and about.healthy), name
+
+
+def test_what_a_run_shows_first_says_what_to_try():
+    first = {name for task in TASKS.values() if task.trains for name in task.charts}
+    constant = {"policy/loss", "heldout/token_accuracy", "groups/best", "pairs/accuracy"}  # nothing to mend by itself
+    assert {name for name in first if name in METRICS and not METRICS[name].remedy} <= constant
 
 
 def test_a_component_of_the_reward_is_called_by_its_own_name():
