@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytest.importorskip("trl", reason="TRL is not installed: run `python packaging/dev.py oracle`")
 
 from datasets import Dataset
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.records import Demonstration
 from rlhf_engine.data.turns import ALL, TURNS, Example, example
+from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.load import load_base
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from rlhf_engine.tasks.sft.train import learn
-from tests.oracle.ours import Step, assert_agree, open_ours, our_step
+from tests.oracle.ours import CPU, Step, assert_agree, open_ours, our_step
 from tests.oracle.texts import said
 from tests.oracle.theirs import open_theirs, settings, their_step
 
@@ -32,10 +35,11 @@ ROWS = (
 CHAT = [{"prompt": said("user", p), "completion": said("assistant", c)} for p, c in ROWS]
 
 
-def trainer(folder: Path, out: Path, rows: list[dict], micro_batch: int, tokenizer=None, **more) -> SFTTrainer:
-    weights = open_ours(folder, "policy").state("policy")
+def trainer(
+    folder: Path, out: Path, rows: list[dict], micro_batch: int, tokenizer=None, model=None, **more
+) -> SFTTrainer:
     return SFTTrainer(
-        model=open_theirs(folder, weights),
+        model=model or open_theirs(folder, open_ours(folder, "policy").state("policy")),
         args=SFTConfig(**settings(out, len(rows), micro_batch, **more)),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer or AutoTokenizer.from_pretrained(folder),
@@ -157,3 +161,16 @@ def test_every_turn_of_the_assistant_is_trained_by_both(folder, tmp_path):
         assert ours.ids == theirs["input_ids"]
         assert [i if on else -100 for i, on in zip(ours.ids, ours.trained, strict=True)] == theirs["labels"]
     assert_agree(our_sft(folder, tmp_path, rows, 1), their_step(made))
+
+
+def test_the_gradient_of_every_weight_agrees_where_all_are_trained(folder, tmp_path):
+    """Embeddings, norms and output layer too: our role with a copy of all weights beside their bare model."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [example(tokenizer, Demonstration(p, c), "chat") for p, c in ROWS]
+    backbone = Backbone(load_base(str(folder), CPU, torch.float32))
+    backbone.add("policy", None, trainable=True)
+    spec = SFTSpec(model="m", dataset="d", batch_size=5, micro_batch_size=2, device="cpu")
+    ours = our_step(backbone, "policy", tmp_path, lambda run, opt: learn(backbone, rows, spec, run, opt, 1e-5))
+    theirs = their_step(trainer(folder, tmp_path, CHAT, 3, model=AutoModelForCausalLM.from_pretrained(folder)))
+    assert {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"} < ours.gradients.keys()
+    assert_agree(ours, theirs)
