@@ -30,9 +30,9 @@ KINDS = {
 }
 
 
-def made(folder, kind: str, again: bool) -> Backbone:
+def made(folder, kind: str, again: bool, dtype: torch.dtype = torch.float32) -> Backbone:
     """Two trained roles of a kind with opinions of their own."""
-    backbone = Backbone(load_base(str(folder), CPU, torch.float32))
+    backbone = Backbone(load_base(str(folder), CPU, dtype))
     if again:
         forget_activations(backbone.base.model, backbone.as_now)
     torch.manual_seed(0)
@@ -83,6 +83,35 @@ def test_losses_gradients_and_randomness_are_the_same_to_the_last_bit(folder, mo
     again = gradients(made(folder, kind, again=True), then)
     assert len(usual) == len(again) > 4
     assert all(torch.equal(a, b) for a, b in zip(usual, again, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["lora", "all-weights"])
+def test_it_is_so_in_half_precision_too(folder, kind):
+    """A copy of all weights rounds as it goes, and must round alike the second time."""
+    usual = gradients(made(folder, kind, again=False, dtype=torch.bfloat16), "value")
+    again = gradients(made(folder, kind, again=True, dtype=torch.bfloat16), "value")
+    assert all(torch.equal(a, b) for a, b in zip(usual, again, strict=True))
+
+
+def test_little_is_kept_for_the_backward_pass(folder):
+    """One input for each block, in place of all that happens inside it."""
+
+    def kept(again: bool) -> int:
+        """Bytes, without the weights themselves."""
+        backbone = made(folder, "lora", again=again)
+        tensors: list[torch.Tensor] = []
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            tensors.append(tensor)
+            return tensor
+
+        with backbone.acting_as("policy"), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            backbone.hidden(IDS.repeat(8, 20), ONES.repeat(8, 20))
+        places = {t.data_ptr(): t.nbytes for t in tensors}
+        own = {p.data_ptr() for p in backbone.base.model.parameters()}
+        return sum(size for place, size in places.items() if place not in own)
+
+    assert 0 < kept(again=True) < kept(again=False) / 5
 
 
 def test_blocks_are_gone_through_twice_where_something_learns_and_once_where_nothing_does(folder, counted):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from rlhf_engine.cli.runs import _trained
 from rlhf_engine.contract.control import RunControl
-from rlhf_engine.contract.events import Alert, Envelope, Metrics
+from rlhf_engine.contract.events import Alert, Envelope, Metrics, Produced
 from rlhf_engine.launch.execute import execute
 from rlhf_engine.models.adapters import load_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
@@ -21,6 +21,7 @@ from rlhf_engine.models.folders import adapter_facts
 from rlhf_engine.models.load import load_base, resolve
 from rlhf_engine.models.trainable import trainable
 from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks.generate.spec import GenerateSpec
 from tests.engine.small_project import SmallProject, curve, ended_well
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -112,6 +113,11 @@ def test_a_whole_reward_model_judges_ppo(small: SmallProject) -> None:
     refused = small.run("ppo-refused", small.ppo("run:rm-whole", **quick))[-1].event
     assert "The value model cannot start from run:rm-whole" in refused.message and refused.hint
     assert ended_well(small.run("ppo-judged", small.ppo("run:rm-whole", value_init="zero", **quick)))
+    ask = GenerateSpec(models=("run:rm-whole",), prompts=("What is 3?",), reward_model="run:rm-whole", device="cpu")
+    said = small.run("asked", ask)
+    assert ended_well(said)
+    (made,) = [e.event.facts for e in said if isinstance(e.event, Produced)]
+    assert all(isinstance(answer["score"], float) for answer in made["answers"])
 
 
 def test_all_weights_go_on_from_all_weights_and_carry_adapters(small: SmallProject) -> None:

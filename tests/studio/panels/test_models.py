@@ -42,14 +42,16 @@ def write_base(folder: Path) -> Path:
 
 
 def write_result(root: Path, run_id: str, task: str, base: str, parent: str, name: str, **about: Any) -> str:
-    """What a training run leaves behind: its row, and an adapter with its description."""
+    """What a training run leaves behind: its row, and an adapter (or a model that is there already) described."""
     folder = root / "runs" / run_id / "adapter"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").write_text(
         json.dumps({"base": base, "task": task, "run": run_id, "parent": parent, **about})
     )
-    (folder / "adapter_config.json").write_text(json.dumps({"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}))
-    write_safetensors(folder / "adapter_model.safetensors", {"lora_A": [8, 4], "lora_B": [4, 8]})
+    if "weights" not in about:
+        shape = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+        (folder / "adapter_config.json").write_text(json.dumps(shape))
+        write_safetensors(folder / "adapter_model.safetensors", {"lora_A": [8, 4], "lora_B": [4, 8]})
     with RunsWriter(root) as writer:
         writer.start(run_id, "{}", task, name)
     return f"run:{run_id}"
@@ -117,6 +119,20 @@ def test_a_reward_model_of_half_the_prompts_says_of_which(session, family, show)
     assert dict(panel.detail.facts.rows)["Prompts from"] == "the second half"
     panel.tree.select(whole)
     assert "Prompts from" not in dict(panel.detail.facts.rows)
+
+
+def test_a_result_of_which_all_weights_were_trained_says_so_and_carries_others(session, family, show) -> None:
+    """Its folder is a complete model, and the adapter on it names it by its run."""
+    write_base(session.root / "runs" / ("d" * 12) / "adapter")
+    whole = write_result(session.root, "d" * 12, "sft", "starter", "starter", "whole", weights="whole")
+    above = write_result(session.root, "e" * 12, "sft", whole, whole, "above")
+    panel = show(session)
+    panel.tree.select(above)
+    assert "Starter model (Base)  →  whole (SFT)  →  above (SFT)" in panel.detail.lineage.text()
+    panel.tree.select(whole)
+    facts = dict(panel.detail.facts.rows)
+    assert facts["Trained weights"] == "3 K, all of them" and "LoRA" not in facts  # 100 x 30
+    assert panel.detail.export_button.isEnabled() and not panel.detail.playground_button.isHidden()
 
 
 def test_actions_lead_to_where_a_model_is_used(session, family, show, went) -> None:
