@@ -43,6 +43,7 @@ def task_page(task: Task) -> str:
         parts += ["## Presets", *(_preset(task, preset) for preset in presets_of(task.key))]
         parts.append("## Metrics")
         parts += [_metric(name, _help(name)) for name in metrics_of(task)]
+        parts += [_curve(name, CURVES[name]) for name in curves_of(task)]
         parts.append("What each kind of curve means in general is in [Metrics and curves](metrics).")
     return _joined(parts)
 
@@ -91,6 +92,11 @@ def metrics_of(task: Task) -> list[str]:
     names = (*METRICS, *FAMILIES)
     found = [name for name in names if any(fnmatchcase(name, pattern) for pattern in task.measures)]
     return sorted(found, key=lambda name: task.charts.index(name) if name in task.charts else len(task.charts))
+
+
+def curves_of(task: Task) -> list[str]:
+    """The curves over something other than steps that a task draws."""
+    return [name for name in CURVES if any(fnmatchcase(name, pattern) for pattern in task.measures)]
 
 
 def anchor_of(name: str) -> str:

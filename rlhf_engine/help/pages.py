@@ -64,5 +64,6 @@ def read(key: str) -> str:
 def page_of_metric(name: str, task: str = "") -> tuple[str, str]:
     """(page, part) where a metric or curve is explained: the page of the task where that measures it, else of all."""
     part = made.anchor_of(name)
-    told = {made.anchor_of(one) for one in made.metrics_of(TASKS[task])} if task in TASKS else set()
+    of_task = [*made.metrics_of(TASKS[task]), *made.curves_of(TASKS[task])] if task in TASKS else []
+    told = {made.anchor_of(one) for one in of_task}
     return (task if part in told else "metrics"), part

@@ -259,7 +259,7 @@ TASKS = {
             trains=True,
             charts=("objective/score", "groups/best", "objective/kl_sequence", "policy/loss"),
             family=ONLINE,
-            metrics=(*_ANSWERS, "groups/*", "pairs/margin"),
+            metrics=(*_ANSWERS, "groups/*", "pairs/margin", "best_of_n/*"),
             adapters=3,
         ),
         Task(

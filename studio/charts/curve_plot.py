@@ -20,7 +20,7 @@ from studio.widgets.labels import PlainLabel, set_tooltip
 
 Columns = Mapping[str, Sequence[float]]
 LOW, HIGH = "_low", "_high"  # columns with these endings are the ends of an interval around the one without
-SIZES = "count"  # how much stands behind each point: told beside it, and not drawn as a curve
+SIZES = ("count", "n")  # how much stands behind each point: told beside it, and not drawn as a curve
 SHAPES = ("o", "s", "t", "d", "+", "x")
 
 
@@ -77,7 +77,7 @@ class CurvePlot(QWidget):
         """The columns drawn as curves: all but x, the ends of intervals and the sizes."""
         names = [*self.columns][1:]
         ends = {name for name in names if name.endswith((LOW, HIGH)) and name.rpartition("_")[0] in names}
-        return [name for name in names if name != SIZES and name not in ends]
+        return [name for name in names if name not in SIZES and name not in ends]
 
     def show_columns(self, step: int, columns: Columns) -> None:
         self.step = step
@@ -97,8 +97,7 @@ class CurvePlot(QWidget):
             return
         at = int(np.nanargmin(np.abs(xs - x)))
         said = [f"{self.look.name(name)} {self.columns[name][at]:.4g}" for name in [*self.columns][:1] + self.drawn]
-        if SIZES in self.columns:
-            said.append(f"{self.look.name(SIZES)} {self.columns[SIZES][at]:g}")
+        said += [f"{self.look.name(name)} {self.columns[name][at]:g}" for name in SIZES if name in self.columns]
         self.reading.setText(" · ".join(part for part in said if not part.endswith(" nan")))
 
     # --- drawing -------------------------------------------------------------------------------------------------

@@ -62,7 +62,8 @@ def test_the_metrics_of_a_method_are_on_its_page_with_what_is_healthy(task) -> N
 
 def test_every_metric_curve_and_fact_is_in_the_reference() -> None:
     assert METRICS.keys() | CURVES.keys() | FACTS.keys() <= parts(read("metrics"))
-    assert page_of_metric("heldout/reliability", "reward") == ("metrics", "heldout/reliability")
+    assert page_of_metric("heldout/reliability", "reward") == ("reward", "heldout/reliability")
+    assert page_of_metric("heldout/reliability", "sft") == ("metrics", "heldout/reliability")
     assert page_of_metric("component/length_2", "ppo") == ("ppo", "component/…")
     assert "component/…" in parts(read("ppo"))
 

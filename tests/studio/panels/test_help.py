@@ -82,7 +82,7 @@ def test_a_part_of_a_page_is_scrolled_to(panel: HelpPanel, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: "Drift per answer" in first_line(panel), timeout=3000)
     panel.receive({"metric": "heldout/reliability", "task": "reward"})
     text(panel, qtbot)
-    assert panel.page == "metrics#heldout/reliability"
+    assert panel.page == "reward#heldout/reliability"
     panel.receive({"topic": "getting-started#Compare"})
     text(panel, qtbot)
     assert panel.browser.textCursor().block().text() == "Compare"  # as far up as the page's end allows
