@@ -168,6 +168,23 @@ def test_what_is_too_long_is_counted_by_dataset(small, others):
     assert any("demonstrations of mixed (train) are longer" in e.event.text for e in said if isinstance(e.event, Alert))
 
 
+def test_a_file_that_changed_meanwhile_is_another_mixture(small, tmp_path):
+    """The settings name a path, which stays the same: the checkpoint knows what was in it."""
+    file = tmp_path / "more.jsonl"
+    file.write_text("".join(f'{{"prompt": "Say {i}", "completion": "Yes {i}."}}\n' for i in range(40)))
+    spec = small.sft(mixture=entries((str(file),), (1.0,)), epochs=0.5, **QUICK)
+    control = RunControl()
+
+    def suspend(envelope):
+        if isinstance(envelope.event, Metrics) and envelope.event.step == 3:
+            control.suspend()
+
+    assert execute("changed", spec, suspend, control, small.root).outcome == "suspended"
+    file.write_text(file.read_text().replace("Yes", "No"))
+    end = small.run("changed", spec, resume=True)[-1].event
+    assert end.outcome == "failed" and "was made with another mixture (" in end.message and end.hint
+
+
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [

@@ -41,7 +41,8 @@ def test_an_example_gets_the_same_noise_in_a_row_of_its_own_beside_others_and_in
     later = embedding_noise(lay([[1]], EXAMPLES, 0).segments, 8, 5.0, 3)
     assert torch.equal(together[0, :3], alone[2, :3]) and torch.equal(together[0, 3:], alone[1, :40])
     assert torch.equal(together[1, :10], alone[0, :10]) and torch.equal(later[0], alone[1])
-    assert not torch.equal(alone[0, :3], alone[2, :3])
+    twins = embedding_noise(lay([[0], [1]], [[5] * 10, [5] * 10], 0).segments, 8, 5.0, 3)
+    assert not torch.equal(twins[0], twins[1])  # what is equally long, and equal, still has noise of its own
     assert not torch.equal(embedding_noise(lay([[1]], EXAMPLES, 0).segments, 8, 5.0, 4)[0], later[0])
 
 
