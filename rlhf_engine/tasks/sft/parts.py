@@ -20,6 +20,7 @@ from rlhf_engine.tasks.sft.spec import SFTSpec
 
 EVALUATED = 256  # held-out demonstrations measured each time
 _LONGEST_NAME = 64
+_FILE = re.compile(r"(\.(jsonl?|csv|tsv|parquet|txt|gz))+$", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -103,11 +104,11 @@ def in_turn(parts: list[Part], split: str, count: int) -> list[Demonstration]:
 def _names(titles: list[str]) -> list[str]:
     """Short names for curves, of letters, digits, dots and dashes; a number is added to one that is taken.
 
-    They go into model cards, so where a file lay is left out.
+    They go into model cards, so where a file lay is left out; and what kind it was says nothing on a curve.
     """
     taken: list[str] = []
     for title in titles:
-        last = re.split(r"[/\\]", title)[-1]
+        last = _FILE.sub("", re.split(r"[/\\]", title)[-1])
         stem = re.sub(r"[^\w.-]+", "_", last).strip("_.")[:_LONGEST_NAME] or "dataset"
         taken.append(next(name for name in _numbered(stem) if name not in taken))
     return taken

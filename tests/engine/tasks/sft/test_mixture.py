@@ -53,12 +53,12 @@ def drawn(small, run_id, monkeypatch, **settings):
 
 def test_every_batch_is_drawn_by_weight(small, others, monkeypatch):
     taken, said = drawn(small, "by-weight", monkeypatch, epochs=0.5, mixture=entries(others, (2.0, 1.0)))
-    assert {tuple(sorted(one.items())) for one in taken} == {(("d", 2), ("my_capitals.jsonl", 4), ("sums", 2))}
+    assert {tuple(sorted(one.items())) for one in taken} == {(("d", 2), ("my_capitals", 4), ("sums", 2))}
     steps = curve(said)
     assert len(steps) == round(0.5 * (small_train(small, others) // 8))
     last = steps[max(steps)]
-    capitals = sum(one["my_capitals.jsonl"] for one in taken)
-    assert last["train/epoch/my_capitals.jsonl"] == pytest.approx(capitals / trained_rows(small, others[0]))
+    capitals = sum(one["my_capitals"] for one in taken)
+    assert last["train/epoch/my_capitals"] == pytest.approx(capitals / trained_rows(small, others[0]))
 
 
 def trained_rows(small, ref):
@@ -79,7 +79,7 @@ def test_by_size_all_datasets_are_laid_together(small, others, monkeypatch):
     settings = {"mixing": "by size", "mixture": entries(others, (1.0, 1.0)), "epochs": 1.0}
     taken, said = drawn(small, "by-size", monkeypatch, **settings)
     sums = sum(taken, Counter())
-    for name, ref in (("d", small.demonstrations), ("my_capitals.jsonl", others[0]), ("sums", others[1])):
+    for name, ref in (("d", small.demonstrations), ("my_capitals", others[0]), ("sums", others[1])):
         assert sums[name] == pytest.approx(trained_rows(small, ref), abs=3)  # what does not fill the last batch
     last = curve(said)[max(curve(said))]
     assert all(last[f"train/epoch/{name}"] == pytest.approx(1.0, abs=0.15) for name in sums)
@@ -133,7 +133,7 @@ def test_the_result_and_the_checkpoint_remember_every_dataset(small, others, mon
 def test_equal_names_are_told_apart_and_samples_come_from_all(small, others):
     spec = small.sft(mixture=entries((small.demonstrations, *others), (1.0, 1.0, 1.0)))
     parts = open_parts(spec, _Here(small.root))
-    assert [part.name for part in parts] == ["d", "d-2", "my_capitals.jsonl", "sums"]
+    assert [part.name for part in parts] == ["d", "d-2", "my_capitals", "sums"]
     shown = in_turn(parts, "heldout", 4)
     assert [row.prompt.split()[0] for row in shown] == ["What", "What", "Capital", "Sum"]
     said = small.run("shown", small.sft(mixture=entries(others, (1.0, 1.0)), epochs=0.2, sample_every=2))
