@@ -11,10 +11,9 @@ from dataclasses import fields, replace
 from PySide6.QtCore import QCoreApplication
 
 from rlhf_engine.contract.fields import about
-from rlhf_engine.tasks import FAMILIES, TASKS
+from rlhf_engine.tasks import FAMILIES, TASKS, presets_of
 from rlhf_engine.tasks.curve_help import CURVES, CurveHelp, about_curve
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, MetricHelp, about_metric
-from rlhf_engine.tasks.presets import PRESETS
 
 CONTEXT = "Engine"
 
@@ -59,7 +58,7 @@ def all_words() -> Iterator[str]:
                 yield from filter(None, (said.label, said.help, said.group, said.unit))
     for family, about_it in FAMILIES.items():
         yield from (family, about_it)
-    for preset in (preset for presets in PRESETS.values() for preset in presets):
+    for preset in (preset for key in TASKS for preset in presets_of(key)):
         yield from (preset.title, preset.summary)
     for drawn in CURVES.values():
         yield from filter(None, (drawn.label, drawn.measures, drawn.healthy, drawn.remedy, *drawn.columns.values()))

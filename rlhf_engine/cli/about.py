@@ -14,8 +14,8 @@ from rich.text import Text
 from rlhf_engine.cli.place import AsJson
 from rlhf_engine.contract.changes import changes
 from rlhf_engine.contract.errors import SpecError
-from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.presets import Preset, presets_of
+from rlhf_engine.contract.presets import Preset
+from rlhf_engine.tasks import TASKS, presets_of
 
 METHODS = [key for key, task in TASKS.items() if task.trains]
 

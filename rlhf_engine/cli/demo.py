@@ -21,9 +21,9 @@ from rlhf_engine.contract.events import Envelope, Metrics, Produced
 from rlhf_engine.data.datasets import freeze, open_dataset
 from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.store.project import Project, is_project
+from rlhf_engine.tasks import presets_of
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.ppo.spec import PPOSpec
-from rlhf_engine.tasks.presets import presets_of
 from rlhf_engine.tasks.reward.spec import RewardSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 

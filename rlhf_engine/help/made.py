@@ -11,10 +11,10 @@ from typing import Any
 
 from rlhf_engine.contract.changes import brief, changes, number, plain_value
 from rlhf_engine.contract.fields import EntryKind, Param, about, reading_order
-from rlhf_engine.tasks import TASKS, Task
+from rlhf_engine.contract.presets import Preset
+from rlhf_engine.tasks import TASKS, Task, presets_of
 from rlhf_engine.tasks.curve_help import CURVES, CurveHelp
 from rlhf_engine.tasks.metric_help import FACTS, FAMILIES, METRICS, MetricHelp
-from rlhf_engine.tasks.presets import Preset, presets_of
 
 PICKS = {
     "model": "a model",

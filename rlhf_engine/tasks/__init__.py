@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from rlhf_engine.contract.errors import SpecError
+from rlhf_engine.contract.presets import Preset
 from rlhf_engine.contract.spec import Spec, build_spec, spec_body
 from rlhf_engine.tasks.best_of_n.spec import BestOfNSpec
 from rlhf_engine.tasks.download.spec import DownloadSpec
@@ -301,6 +302,14 @@ TASKS = {
         ),
     )
 }
+
+
+def presets_of(key: str) -> tuple[Preset, ...]:
+    """Sets of settings to start a task from, the first one for a start: those in its folder, or all its defaults."""
+    if key in TASKS and TASKS[key].trains:
+        found: tuple[Preset, ...] = import_module(f"rlhf_engine.tasks.{key}.presets").PRESETS
+        return found
+    return (Preset("default", "Default", "All settings at their defaults."),)
 
 
 def task_of(spec: object) -> Task:

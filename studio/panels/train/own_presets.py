@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rlhf_engine.contract.changes import Change, changes, defaults
 from rlhf_engine.contract.entries import without_places
 from rlhf_engine.contract.fields import about
-from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.presets import Preset, presets_of
+from rlhf_engine.contract.presets import Preset
+from rlhf_engine.tasks import TASKS, presets_of
 
 if TYPE_CHECKING:
     from studio.session import Session

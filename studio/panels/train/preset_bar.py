@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QWidget
 
 from rlhf_engine.contract.changes import Change
+from rlhf_engine.contract.presets import Preset
 from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.presets import Preset
 from studio.engine_words import word
 from studio.forms import Combo, SpecForm
 from studio.panels.train.own_presets import OWN, all_presets, changed_by, changed_since, remove_preset, save_preset

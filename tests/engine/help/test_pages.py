@@ -14,10 +14,9 @@ from rlhf_engine.contract.changes import changes
 from rlhf_engine.contract.fields import about
 from rlhf_engine.help import PAGES, page_of_metric, read, search
 from rlhf_engine.help.made import list_key, metrics_of, plain
-from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks import TASKS, presets_of
 from rlhf_engine.tasks.curve_help import CURVES
 from rlhf_engine.tasks.metric_help import FACTS, METRICS
-from rlhf_engine.tasks.presets import PRESETS
 
 ROOT = Path(__file__).parents[3]
 LINK = re.compile(r"(?<!\\)\[([^\]]*)\]\(([^)]*)\)")
@@ -44,7 +43,7 @@ def test_every_task_has_a_page_with_every_setting_and_preset(key: str) -> None:
                 for inner in fields(kind.type):
                     if (told := about(inner)) is not None:
                         assert plain(told.help) in read(list_key(f.name)), inner.name
-    for preset in PRESETS.get(key, ()):
+    for preset in presets_of(key) if TASKS[key].trains else ():
         assert plain(preset.summary) in text and preset.key in parts(text)
         assert all(plain(change.text()) in text for change in changes(TASKS[key].spec, preset.values))
 

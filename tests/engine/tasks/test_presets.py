@@ -6,11 +6,11 @@ from dataclasses import MISSING, fields
 
 import pytest
 
+from rlhf_engine.contract.presets import Preset
 from rlhf_engine.contract.spec import build_spec
-from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.presets import PRESETS, Preset, presets_of
+from rlhf_engine.tasks import TASKS, presets_of
 
-ALL = [(task, preset) for task, presets in PRESETS.items() for preset in presets]
+ALL = [(task.key, preset) for task in TASKS.values() if task.trains for preset in presets_of(task.key)]
 
 
 @pytest.mark.parametrize(("task", "preset"), ALL, ids=lambda x: x.key if isinstance(x, Preset) else x)

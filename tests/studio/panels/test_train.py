@@ -14,9 +14,8 @@ from rlhf_engine.contract.changes import defaults
 from rlhf_engine.contract.events import Metrics, RunFinished, RunStarted
 from rlhf_engine.data.datasets import freeze, open_dataset
 from rlhf_engine.data.records import Comparison, Demonstration
-from rlhf_engine.tasks import spec_from_json
+from rlhf_engine.tasks import presets_of, spec_from_json
 from rlhf_engine.tasks.ppo.spec import PPOSpec
-from rlhf_engine.tasks.presets import presets_of
 from studio.panels.train import TrainPanel
 from studio.panels.train.forecast import (
     ModelSize,
