@@ -10,6 +10,7 @@ import inspect
 import math
 import types
 from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rlhf_engine.contract.errors import SpecError
@@ -94,13 +95,18 @@ def reading_order(spec_type: type[Any]) -> list[Field[Any]]:
 
 def value_type(spec_type: type[Any], name: str) -> tuple[type[Any], bool]:
     """The plain type of a field (int, float, bool, str or tuple) and whether None is allowed."""
-    hint = get_type_hints(spec_type)[name]
+    hint = _hints(spec_type)[name]  # type: ignore[arg-type]  # a class is hashable, whatever its metaclass
     optional = False
     if get_origin(hint) in (Union, types.UnionType):
         parts = [part for part in get_args(hint) if part is not type(None)]
         optional = len(parts) < len(get_args(hint))
         hint = parts[0]
     return (get_origin(hint) or hint), optional
+
+
+@cache  # evaluating them anew for each of seventy fields takes longer than drawing a form
+def _hints(spec_type: type[Any]) -> dict[str, Any]:
+    return get_type_hints(spec_type)
 
 
 def check(spec: Any) -> None:

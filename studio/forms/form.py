@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSpacerItem, QToolButton, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.entries import plain_entries
 from rlhf_engine.contract.errors import SpecError
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
     from studio.session import Session
 
 LABEL_WIDTH = 176
+RESET = 30  # width of the button that leads back to a default
 
 
 class FieldRow(QWidget):
-    """One field: label, editor, a dot with a way back while it differs from its default, help and error below."""
+    """One field: label, editor, a dot with a way back while it differs from its default, help and error below.
+
+    A form has up to a hundred of them, so what most never show is made when it is first wanted.
+    """
 
     def __init__(self, name: str, default: Any, said: Param, editor: Editor, caption: bool) -> None:
         super().__init__()
@@ -45,35 +50,28 @@ class FieldRow(QWidget):
         tip = "\n".join(filter(None, (word(said.help), self._range(), said.source)))
         set_tooltip(self.label, tip)
         set_tooltip(editor.inner, tip)
-        self.reset = icon_button("backup-restore", self.tr("Back to the default"), self._to_default)
-        policy = self.reset.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.reset.setSizePolicy(policy)
         self.dot = PlainLabel("●", tone="warn")
         self.dot.setFixedWidth(12)
         set_tooltip(self.dot, self.tr("Changed from the default"))
-        self.error = PlainLabel(tone="bad", wrap=True)
-        self.error.hide()
-        self.caption = PlainLabel(word(said.help), tone="muted", wrap=True, size=0.92)
-        if not caption:  # showing it here would make a window of it: it has no parent yet
-            self.caption.hide()
-        line = QHBoxLayout()
+        self.wrong = False
+        line = self._line = QHBoxLayout()
         line.setSpacing(S2)
         line.addWidget(self.label)
         line.addWidget(self.dot)
-        line.addWidget(self.caption if editor.tall else editor, 1)
-        line.addWidget(self.reset)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(line)
+        self._below = QVBoxLayout(self)
+        self._below.setContentsMargins(0, 0, 0, 0)
+        self._below.setSpacing(2)
+        self._below.addLayout(line)
+        told = PlainLabel(word(said.help), tone="muted", wrap=True, size=0.92) if caption else None
         if editor.tall:
-            layout.addWidget(editor)
-        for under in (self.error,) if editor.tall else (self.caption, self.error):
-            indent = QHBoxLayout()
-            indent.setContentsMargins(0 if editor.tall else LABEL_WIDTH + 12 + 2 * S2, 0, S4, 0)
-            indent.addWidget(under)
-            layout.addLayout(indent)
+            line.addWidget(told, 1) if told else line.addStretch()
+            self._below.addWidget(editor)
+        else:
+            line.addWidget(editor, 1)
+            if told:
+                self._add_below(told)
+        self._room = QSpacerItem(RESET, 0)  # where the way back will be
+        line.addSpacerItem(self._room)
         editor.changed.connect(self.show_changed)
         self.show_changed()
 
@@ -84,13 +82,42 @@ class FieldRow(QWidget):
     def show_changed(self) -> None:
         changed = self.changed_from_default()
         self.dot.setText("●" if changed else "")
-        self.reset.setVisible(changed)
+        if changed or "reset" in self.__dict__:
+            self.reset.setVisible(changed)
 
     def mark(self, text: str) -> None:
         """Show what is wrong under the field; empty text takes the mark away."""
+        self.wrong = bool(text)
         self.error.setText(text)
-        self.error.setVisible(bool(text))
+        self.error.setVisible(self.wrong)
         mark_wrong(self.editor.inner, bool(text))
+
+    @cached_property
+    def reset(self) -> QToolButton:
+        """The way back to the default; hidden while there is nothing to go back from."""
+        made = icon_button("backup-restore", self.tr("Back to the default"), self._to_default)
+        policy = made.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        made.setSizePolicy(policy)
+        made.setFixedWidth(RESET)
+        made.hide()
+        self._line.removeItem(self._room)
+        self._line.addWidget(made)
+        return made
+
+    @cached_property
+    def error(self) -> PlainLabel:
+        """What is wrong, under the field."""
+        made = PlainLabel(tone="bad", wrap=True)
+        made.hide()
+        self._add_below(made)
+        return made
+
+    def _add_below(self, label: PlainLabel) -> None:
+        indent = QHBoxLayout()
+        indent.setContentsMargins(0 if self.editor.tall else LABEL_WIDTH + 12 + 2 * S2, 0, S4, 0)
+        indent.addWidget(label)
+        self._below.addLayout(indent)
 
     def _to_default(self) -> None:
         self.editor.set_value(self.default)
@@ -281,7 +308,7 @@ class SpecForm(QWidget):
 
     def clear_marks(self) -> None:
         for row in self._rows.values():
-            if not row.error.isHidden():
+            if row.wrong:
                 row.mark("")
 
     def blockers(self) -> list[str]:
@@ -344,7 +371,7 @@ class SpecForm(QWidget):
 
     def _edited(self) -> None:
         row = next((row for row in self._rows.values() if row.editor is self.sender()), None)
-        if row is not None and not row.error.isHidden():
+        if row is not None and row.wrong:
             row.mark("")
         if not self._soon.isActive():
             self._soon.start()

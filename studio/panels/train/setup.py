@@ -67,6 +67,11 @@ class SetupView(QWidget):
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        inside = QWidget()
+        inside.setObjectName("plain")
+        self._form_place = QVBoxLayout(inside)
+        self._form_place.setContentsMargins(0, 0, 0, 0)
+        self._area.setWidget(inside)
         content = QHBoxLayout()
         content.setSpacing(S4)
         content.addWidget(self._area, 1)
@@ -91,6 +96,8 @@ class SetupView(QWidget):
     def form(self) -> SpecForm:
         if self.task not in self._forms:
             form = SpecForm(TASKS[self.task].spec, self._session)
+            form.hide()
+            self._form_place.addWidget(form)
             form.changed.connect(self._soon.start)
             form.set_values(dict(self._session.recall(_draft(self.task), {})))
             self._forms[self.task] = form
@@ -115,14 +122,11 @@ class SetupView(QWidget):
             picker.set_value(picker.entries()[0][0])
 
     def _show_form(self, form: SpecForm) -> None:
-        """One form at a time is in the scroll area: in a stack, the longest would stretch the others."""
-        if self._area.widget() is not form:
-            before = self._area.takeWidget()
-            if before is not None:
-                before.setParent(self)
-                before.hide()
-            self._area.setWidget(form)
-            form.show()
+        """All forms are in the scroll area and one is shown: in a stack, the longest would stretch the others."""
+        if form.isHidden():
+            for made in self._forms.values():
+                made.setVisible(made is form)
+            self._area.verticalScrollBar().setValue(0)
 
     def clone(self, run_id: str) -> None:
         """Take over all that was chosen for an earlier run."""
