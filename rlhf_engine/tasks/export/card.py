@@ -15,7 +15,20 @@ from rlhf_engine import __version__
 from rlhf_engine.tasks.export.compare import Agreement
 from rlhf_engine.tasks.export.history import HUB_ID, RunFacts
 
-_TITLES = {"sft": "Supervised fine-tuning", "reward": "Reward model", "ppo": "PPO"}
+TITLES = {  # those of the table of tasks, which a task does not read; a test compares them
+    "sft": "Supervised fine-tuning",
+    "reward": "Reward model",
+    "dpo": "Direct preference optimisation",
+    "kto": "Kahneman-Tversky optimisation",
+    "orpo": "Odds ratio preference optimisation",
+    "simpo": "Simple preference optimisation",
+    "ppo": "PPO",
+    "rloo": "RLOO",
+    "grpo": "GRPO",
+    "reinforce": "REINFORCE++",
+    "online_dpo": "Online DPO",
+    "best_of_n": "Best of n",
+}
 _FORMS = {"merged": "one complete model", "adapter": "a LoRA adapter to put on its base"}
 
 
@@ -139,16 +152,16 @@ def _notes(facts: CardFacts) -> str:
 
 
 def _lineage(facts: CardFacts) -> str:
-    steps = [facts.base, *(_TITLES.get(run.task, run.task) for run in facts.runs)]
+    steps = [facts.base, *(TITLES.get(run.task, run.task) for run in facts.runs)]
     text = " → ".join(steps)
     for run in facts.runs:
         if run.reward:
-            text += f"\n\nReward model: {' → '.join([facts.base, *(_TITLES.get(r.task, r.task) for r in run.reward)])}"
+            text += f"\n\nReward model: {' → '.join([facts.base, *(TITLES.get(r.task, r.task) for r in run.reward)])}"
     return text + "\n"
 
 
 def _run(run: RunFacts, number: int) -> str:
-    parts = [f"### {number}. {_TITLES.get(run.task, run.task)}\n"]
+    parts = [f"### {number}. {TITLES.get(run.task, run.task)}\n"]
     for data in run.datasets:
         labels = ", ".join(f"{rows} {source}" for source, rows in data.labels.items())
         weight = "" if data.weight is None else f", weight {data.weight:g} in the mixture"

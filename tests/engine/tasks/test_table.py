@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rlhf_engine.contract.fields import inputs
 from rlhf_engine.tasks import FAMILIES, TASKS
+from rlhf_engine.tasks.export.card import TITLES
 from tests.engine.contract.test_fields import Room
 
 TRAINING = [task for task in TASKS.values() if task.trains]
@@ -16,6 +17,10 @@ def test_every_training_task_has_a_family_charts_and_words():
         assert task.summary.endswith("."), task.key
         assert all(task.beside), task.key
         assert len(task.name) <= len(task.title), task.key
+
+
+def test_a_model_card_calls_every_method_as_the_table_does():
+    assert {task.key: task.title for task in TRAINING} == TITLES
 
 
 def test_every_family_has_a_method_and_a_sentence():
