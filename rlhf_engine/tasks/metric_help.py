@@ -28,7 +28,7 @@ class MetricHelp:
 METRICS = {
     "train/loss": MetricHelp(
         "Training loss",
-        "What the optimiser lowers, on the batch just learned from: nats per answer token for SFT, "
+        "What the optimiser lowers, on the batch just learned from: nats per token for SFT, "
         "minus the log-probability of people's choice for a reward model and for DPO.",
         "It falls, fast at first. A reward model and DPO start near 0.69, the loss of a coin; KTO starts at a half.",
         "nats",
@@ -42,7 +42,7 @@ METRICS = {
         better="up",
         remedy="When it leaves the held-out one behind: fewer epochs, more demonstrations, or a lower LoRA rank.",
     ),
-    "train/tokens": MetricHelp("Tokens per step", "Answer tokens that the step learned from.", unit="tokens"),
+    "train/tokens": MetricHelp("Tokens per step", "Tokens that the step learned from.", unit="tokens"),
     "train/padding": MetricHelp(
         "Padding",
         "Share of the tokens that went through the model only to fill up rows.",
@@ -145,7 +145,7 @@ METRICS = {
     ),
     "heldout/token_accuracy": MetricHelp(
         "Held-out token accuracy",
-        "Share of held-out answer tokens that the model thinks most likely.",
+        "Share of held-out tokens that the model thinks most likely.",
         "It rises and levels off.",
         better="up",
     ),

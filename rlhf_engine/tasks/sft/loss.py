@@ -8,7 +8,7 @@ from rlhf_engine.tensors import masked_mean
 
 
 def nll_loss(logp: Tensor, mask: Tensor, total: Tensor | float | None = None) -> Tensor:
-    """Mean negative log-probability, in nats per token, of the tokens under `mask`: the answer and its end token.
+    """Mean negative log-probability, in nats per token, of the tokens under `mask`: those that are to be learned.
 
     Args:
         logp, mask: (B, T).
