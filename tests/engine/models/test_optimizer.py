@@ -61,3 +61,16 @@ def test_a_rate_turned_down_is_turned_down_for_both(backbone, run):
     found = moves(backbone, run, optimizer_for(backbone, "policy", spec(lora_plus_ratio=8.0)))
     assert max(found.values()) == pytest.approx(4 * RATE, rel=1e-4)
     assert min(found.values()) == pytest.approx(0.5 * RATE, rel=1e-4)
+
+
+def test_norms_and_biases_of_a_whole_model_do_not_decay(plain, run):
+    plain.add("policy", None, trainable=True)
+    before = plain.state("policy")
+    optimizer = optimizer_for(plain, "policy", spec(trained="all-weights", weight_decay=0.1))
+    for parameter in plain.parameters_of("policy"):
+        parameter.grad = torch.zeros_like(parameter)
+    run.step(optimizer, RATE, max_norm=1.0)
+    for key, now in plain.state("policy").items():
+        kept = 1.0 if now.ndim == 1 else 1 - RATE * 0.1
+        torch.testing.assert_close(now, before[key] * kept, rtol=1e-6, atol=1e-8)
+    assert sum(now.ndim == 1 for now in before.values()) == 5

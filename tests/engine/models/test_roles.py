@@ -149,6 +149,18 @@ def test_any_program_reads_the_file(backbone, folder, tmp_path, kind):
     torch.testing.assert_close(theirs, logits(backbone, "policy"), atol=3e-5, rtol=0)
 
 
+def test_the_file_has_the_names_that_peft_gives(backbone, tmp_path, kind):
+    if kind == "all-weights":
+        return
+    learn(backbone)
+    save_adapter(backbone, "policy", tmp_path / "saved", {})
+    PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(backbone.base.folder), tmp_path / "saved"
+    ).save_pretrained(tmp_path / "theirs")
+    mine, theirs = (load_file(tmp_path / where / "adapter_model.safetensors") for where in ("saved", "theirs"))
+    assert mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
 def test_all_weights_can_start_from_it(backbone):
     """The adapter is added into a copy of the base, and the base keeps its own."""
     learn(backbone)
@@ -251,6 +263,12 @@ def test_a_copy_of_a_half_precision_base_is_fp32_and_rounds_as_it_goes(folder):
     assert torch.equal(logits(backbone, "policy"), logits(backbone, "reference"))
     apart = (logits(backbone, "policy") - logits(backbone, PLAIN)).abs().max()
     assert 0 < apart < 0.05 * logits(backbone, PLAIN).abs().max()
+    seen = []
+    projection = backbone.base.model.model.layers[0].mlp.up_proj
+    hook = projection.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
+    loss(backbone, "policy")
+    hook.remove()
+    assert seen == [torch.bfloat16] and loss(backbone, "policy").dtype == torch.float32
     before = backbone.state("policy")
     optimizer = optimizer_for(backbone, "policy", SFTSpec(model="m", dataset="d"))
     optimizer.param_groups[0]["lr"] = 1e-5  # of weights about 0.3: below what bf16 tells apart
