@@ -141,13 +141,19 @@ def checks(python: Path, fast: bool, pytest_arguments: Sequence[str]) -> list[Ch
     """What CI runs, in order: the quick ones first."""
     lint_imports = python.with_name("lint-imports.exe" if os.name == "nt" else "lint-imports")
     narrowed = ["-m", "not slow and not learning"] if fast else []
+    spread = side_by_side(os.cpu_count() or 1)
     return [
         Check("ruff check", [str(python), "-m", "ruff", "check", "."]),
         Check("ruff format", [str(python), "-m", "ruff", "format", "--check", "."]),
         Check("mypy", [str(python), "-m", "mypy"]),
         Check("lint-imports", [str(lint_imports), "--no-logo"]),
-        Check("pytest", [str(python), "-m", "pytest", *narrowed, *pytest_arguments]),
+        Check("pytest", [str(python), "-m", "pytest", *spread, *narrowed, *pytest_arguments]),
     ]
+
+
+def side_by_side(cores: int) -> list[str]:
+    """A file at a time for each core: what a file's tests share is made once."""
+    return ["-n", str(min(cores, 8)), "--dist", "loadfile"] if cores > 1 else []
 
 
 def run_oracle(say: Callable[[str], None], pytest_arguments: Sequence[str]) -> int:
