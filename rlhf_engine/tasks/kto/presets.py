@@ -13,7 +13,7 @@ PRESETS = (
         {
             "batch_size": 64,
             "micro_batch_size": 64,
-            "learning_rate": 1e-3,
+            "learning_rate": 2e-3,
             "evaluate_every": 20,
             "sample_every": 40,
             "checkpoint_every": 50,

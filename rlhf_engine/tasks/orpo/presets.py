@@ -14,6 +14,7 @@ PRESETS = (
             "batch_size": 32,
             "micro_batch_size": 32,
             "learning_rate": 3e-3,
+            "odds_weight": 1.0,
             "evaluate_every": 20,
             "sample_every": 40,
             "checkpoint_every": 50,

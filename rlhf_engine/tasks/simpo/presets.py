@@ -13,7 +13,8 @@ PRESETS = (
         {
             "batch_size": 32,
             "micro_batch_size": 32,
-            "learning_rate": 1e-3,
+            "learning_rate": 2e-3,
+            "nll_coef": 0.2,
             "evaluate_every": 20,
             "sample_every": 40,
             "checkpoint_every": 50,
