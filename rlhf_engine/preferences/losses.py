@@ -105,12 +105,8 @@ def simpo_loss(chosen: Tensor, rejected: Tensor, beta: float, gamma: float) -> T
 def log1mexp(x: Tensor) -> Tensor:
     """log(1 - exp(x)) for x < 0, accurate near 0 and far below it.
 
-    Source: Mächler 2012, "Accurately computing log(1 - exp(-|a|))": expm1 above -ln 2, log1p below. Each branch is
-    given a harmless number where the other is taken, or its infinite gradient would turn into NaN.
+    Source: Mächler 2012, "Accurately computing log(1 - exp(-|a|))": expm1 above -ln 2, log1p below. The second branch
+    is given a harmless number where the first is taken, or its infinite gradient would turn into NaN.
     """
     near = x > -math.log(2)
-    return torch.where(
-        near,
-        torch.log(-torch.expm1(torch.where(near, x, -1.0))),
-        torch.log1p(-torch.exp(torch.where(near, -1.0, x))),
-    )
+    return torch.where(near, torch.log(-torch.expm1(x)), torch.log1p(-torch.exp(torch.where(near, -1.0, x))))

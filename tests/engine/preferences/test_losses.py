@@ -138,6 +138,14 @@ def test_log_odds_is_exact_where_the_naive_form_fails():
     assert log1mexp(torch.tensor([-200.0])).item() == 0.0
 
 
+def test_log1mexp_and_its_gradient_where_exp_rounds_to_one():
+    x = torch.tensor([-1e-8, -1e-3, -5.0], requires_grad=True)
+    found = log1mexp(x)
+    found.sum().backward()
+    assert found.tolist() == pytest.approx([math.log(-math.expm1(v)) for v in x.tolist()], rel=1e-6)
+    assert x.grad.tolist() == pytest.approx([math.exp(v) / math.expm1(v) for v in x.tolist()], rel=1e-5)
+
+
 def test_certain_answers_have_finite_odds_and_gradients():
     for chosen, rejected in ((0.0, -1.0), (-1.0, 0.0), (0.0, 0.0), (-1e-7, -80.0), (-80.0, -1e-7)):
         sides = torch.tensor([chosen, rejected], requires_grad=True)

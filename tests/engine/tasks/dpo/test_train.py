@@ -18,8 +18,9 @@ from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.load import load_base, resolve
 from rlhf_engine.models.optimizer import optimizer_for
 from rlhf_engine.preferences import reference
+from rlhf_engine.preferences.answers import answer_logprobs
 from rlhf_engine.preferences.learning import learn
-from rlhf_engine.preferences.losses import dpo_loss_at_start
+from rlhf_engine.preferences.losses import dpo_loss, dpo_loss_at_start
 from rlhf_engine.preferences.pairs import in_parts
 from rlhf_engine.preferences.reference import POLICY, REFERENCE, hold_reference
 from rlhf_engine.tasks.dpo import train as dpo
@@ -53,12 +54,12 @@ def learned(small, inside, micro, **changed):
     hand.keep_gradients()
     optimizer = optimizer_for(backbone, POLICY, spec)
     values = learn(lambda part, each: dpo.losses(backbone, part, spec, each), pairs, spec, hand.run, optimizer, 1e-3)
-    return values, hand.gradients[0]
+    return values, hand.gradients[0], backbone, pairs
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(map(str, v.values())))
 def test_eight_by_one_learns_what_one_by_eight_learns(small, inside, variant):
-    (whole, a), (cut, b), (uneven, c) = (learned(small, inside, micro, **variant) for micro in (8, 1, 3))
+    (whole, a), (cut, b), (uneven, c) = (learned(small, inside, micro, **variant)[:2] for micro in (8, 1, 3))
     assert equal_gradients(a, b) and equal_gradients(a, c)
     for name in whole:
         assert (
@@ -66,6 +67,30 @@ def test_eight_by_one_learns_what_one_by_eight_learns(small, inside, variant):
             == pytest.approx(cut[name], abs=1e-5, rel=1e-6)
             == pytest.approx(uneven[name], abs=1e-5, rel=1e-6)
         ), name
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(map(str, v.values())))
+def test_the_step_is_the_formula(small, inside, variant):
+    """Each answer's own log-ratio over its own length, where means are asked for."""
+    values, _, backbone, pairs = learned(small, inside, 3, **variant)
+    by = variant.get("lengths", "mean" if variant["loss"] == "ipo" else "sum")
+    beta, share = variant.get("beta", 0.1), variant.get("label_smoothing", 0.0)
+
+    @torch.no_grad()
+    def ratio(answer):
+        now, then = (answer_logprobs(backbone, role, [answer]).total.item() for role in (POLICY, REFERENCE))
+        return (now - then) / (answer.tokens if by == "mean" else 1)
+
+    sides = [(ratio(p.chosen), ratio(p.rejected)) for p in pairs]
+    apart = torch.tensor([up - down for up, down in sides])
+    assert values["train/margin"] == pytest.approx(beta * apart.mean().item(), abs=1e-4)
+    assert values["train/chosen_reward"] == pytest.approx(beta * sum(up for up, _ in sides) / 8, abs=1e-4)
+    assert values["train/accuracy"] == (apart > 0).float().mean().item()
+    with torch.no_grad():
+        chosen = answer_logprobs(backbone, POLICY, [p.chosen for p in pairs])
+    nats = variant.get("nll_coef", 0.0) * -(chosen.total.sum() / chosen.tokens.sum()).item()
+    wanted = dpo_loss(apart, beta, variant["loss"], share).mean().item() + nats
+    assert values["train/loss"] == pytest.approx(wanted, abs=1e-4, rel=1e-5)
 
 
 @pytest.mark.parametrize("variant", VARIANTS[:6], ids=lambda v: "-".join(map(str, v.values())))
