@@ -28,8 +28,7 @@ from rlhf_engine.models.load import load_base
 from rlhf_engine.models.load import resolve as resolve_model
 from rlhf_engine.preferences.answers import GivenAnswer
 from rlhf_engine.preferences.pairs import Pair, pair_logprobs
-from rlhf_engine.tasks import TASKS
-from rlhf_engine.tasks.presets import presets_of
+from rlhf_engine.tasks import TASKS, presets_of
 from tests.engine.small_project import curve, ended_well
 
 pytestmark = [pytest.mark.learning, pytest.mark.timeout(1800)]
