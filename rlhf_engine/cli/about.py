@@ -89,10 +89,13 @@ def help_(
         raise SpecError("topic", f"Nothing is said of {words!r} in the help.", f"Pages: {', '.join(PAGES)}.")
     for hit in hits:
         if as_json:
-            body = {"page": hit.page.key, "heading": hit.heading, "name": hit.anchor, "text": hit.text}
-            console.out(json.dumps(body, ensure_ascii=False), highlight=False)
+            found: dict[str, Any] = {"page": hit.page.key, "heading": hit.heading, "name": hit.anchor}
+            found |= {"text": hit.text, "also": hit.also}
+            console.out(json.dumps(found, ensure_ascii=False), highlight=False)
             continue
-        console.print(Text.assemble((hit.heading or hit.page.title, "bold"), f"  (rlhf help {hit.page.key})"))
+        where = ", also ".join(filter(None, (hit.page.key, ", ".join(hit.also))))
+        head = Text.assemble((hit.heading or hit.page.title, "bold"), f"  (rlhf help {where})")
+        console.print(head, soft_wrap=True)
         console.print(Text(f"  {hit.text}", "dim"), soft_wrap=True)
     return 0
 

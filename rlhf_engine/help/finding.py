@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from rlhf_engine.help.pages import PAGES, Page, read
@@ -14,13 +14,14 @@ AROUND = 60  # characters shown on each side of what was found
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A part of a page in which all words are: its heading ("" for the page's beginning), what a link to it names, and
-    the text around the words."""
+    """A part of a page in which all words are: its heading ("" for the page's beginning), what a link to it names, the
+    text around the words, and the keys of further pages that say the same."""
 
     page: Page
     heading: str
     anchor: str
     text: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,18 @@ def search(wanted: str, most: int = 40) -> list[Hit]:
     words = wanted.casefold().split()
     if not words:
         return []
-    found: list[tuple[int, Hit]] = []
+    found: dict[tuple[str, str], tuple[int, Hit]] = {}
     for part in _parts():
         title, heading, text = part.page.title.casefold(), part.heading.casefold(), part.text.casefold()
         if all(word in title or word in heading or word in text for word in words):
             named = all(word in (heading or title) for word in words)
             rank = 0 if named else 1 if any(word in heading for word in words) else 2
-            found.append((rank, Hit(part.page, part.heading, part.anchor, _around(part.text, words))))
-    found.sort(key=lambda one: one[0])
-    return [hit for _, hit in found[:most]]
+            hit = Hit(part.page, part.heading, part.anchor, _around(part.text, words))
+            said = (part.heading, part.text) if part.heading else (part.page.key, part.text)
+            _, first = found.get(said, (rank, hit))
+            more = (*first.also, part.page.key) if first is not hit else ()
+            found[said] = (rank, replace(first, also=more))
+    return [hit for _, hit in sorted(found.values(), key=lambda one: one[0])[:most]]
 
 
 @cache

@@ -321,7 +321,7 @@ def test_help_shows_pages_and_finds_words(capsys):
     assert "rlhf help ppo" in capsys.readouterr().out
     assert main(["help", "objective/kl_sequence", "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {"ppo", "metrics"} <= {body["page"] for body in found}
+    assert {"ppo", "metrics"} <= {page for body in found for page in (body["page"], *body["also"])}
     assert main(["help", "xylophone"]) == 2
     assert "Nothing is said of 'xylophone'" in capsys.readouterr().err
     assert main(["help", "--json"]) == 0

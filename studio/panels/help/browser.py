@@ -47,6 +47,12 @@ class HelpBrowser(QTextBrowser):
         self.clear()
         self._bring()
 
+    def seek(self, anchor: str) -> None:
+        """Another part of the page that is shown, once it is there; its beginning without an anchor."""
+        self._anchor, self._place = anchor, 0
+        if self.whole and not (anchor and self.go_to(anchor)):
+            self.verticalScrollBar().setValue(0)
+
     def go_to(self, anchor: str) -> bool:
         """Scroll to a heading, or to where a setting or metric of that name is explained."""
         block, heading = self.document().begin(), None

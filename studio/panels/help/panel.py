@@ -84,8 +84,8 @@ class HelpPanel(QWidget):
             self._past.append(self.page)
         if page != self.page.partition("#")[0]:
             self.browser.show_markdown(read(page), anchor)
-        elif not (anchor and self.browser.go_to(anchor)):
-            self.browser.verticalScrollBar().setValue(0)
+        else:
+            self.browser.seek(anchor)
         self.page = topic
         self.back.setEnabled(bool(self._past))
         self._mark(page)
@@ -144,7 +144,8 @@ class HelpPanel(QWidget):
         self.hits.blockSignals(True)
         self.hits.clear()
         for hit in hits:
-            where = hit.page.title if not hit.heading else f"{hit.heading}  ·  {hit.page.title}"
+            pages = self.tr("{0} and {1} more").format(hit.page.title, len(hit.also)) if hit.also else hit.page.title
+            where = pages if not hit.heading else f"{hit.heading}  ·  {pages}"
             entry = QListWidgetItem(f"{where}\n{hit.text}", self.hits)
             entry.setData(_PAGE, hit.page.key)
             entry.setData(_ANCHOR, hit.anchor)

@@ -93,6 +93,8 @@ def test_search_finds_settings_metrics_and_pages() -> None:
     assert "methods" in {hit.page.key for hit in search("cheapest steadiest")}
     assert any(hit.anchor == "objective/kl_sequence" for hit in search("drift per answer"))
     assert search("Schulman 2016 equation 16")[0].anchor == "lam"
+    (metric,) = [hit for hit in search("drift per answer") if hit.anchor == "objective/kl_sequence"]
+    assert metric.page.key == "ppo" and {"rloo", "metrics"} <= set(metric.also), "what several pages say is one hit"
     assert search("") == [] and search("xylophone") == []
     assert len(search("the")) == 40
 

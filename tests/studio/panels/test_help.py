@@ -90,10 +90,19 @@ def test_a_part_of_a_page_is_scrolled_to(panel: HelpPanel, qtbot: Any) -> None:
     assert panel.page == "index"
 
 
+def test_a_part_is_found_while_the_page_is_still_being_laid_out(panel: HelpPanel, qtbot: Any) -> None:
+    panel.show_topic("ppo")
+    assert not panel.browser.whole
+    panel.show_topic("ppo#objective/kl_sequence")
+    text(panel, qtbot)
+    qtbot.waitUntil(lambda: "Drift per answer" in first_line(panel), timeout=3000)
+
+
 def test_search_finds_and_leads_there(panel: HelpPanel, qtbot: Any) -> None:
     qtbot.keyClicks(panel.search, "gae lambda")
     qtbot.waitUntil(lambda: panel.hits.count() > 0, timeout=10_000)
     assert panel.hits.item(0).text().startswith("GAE lambda  ·  PPO\n")
+    assert panel.page == "index"
     qtbot.keyClick(panel.search, Qt.Key.Key_Return)
     assert panel.page == "ppo#lam"
     qtbot.keyClicks(panel.search, " xylophone")
