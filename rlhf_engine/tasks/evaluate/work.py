@@ -183,7 +183,7 @@ class Shelf:
                 self._bases[source.base] = Backbone(base)
             backbone = self._bases[source.base]
             role = PLAIN
-            if source.adapter is not None:
+            if source.folder is not None:
                 role = f"model{len(self._opened)}"
                 load_adapter(backbone, role, source)
             trained = str(source.about.get("template", "auto"))

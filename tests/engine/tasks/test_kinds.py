@@ -21,6 +21,7 @@ from rlhf_engine.models.folders import adapter_facts
 from rlhf_engine.models.load import load_base, resolve
 from rlhf_engine.models.trainable import trainable
 from rlhf_engine.tasks import TASKS
+from rlhf_engine.tasks.evaluate.spec import EvaluateSpec
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from tests.engine.small_project import SmallProject, curve, ended_well
 
@@ -105,7 +106,7 @@ def test_the_first_ratio_is_one_where_the_policy_is_a_copy_of_all_weights(small:
     assert values["policy/clip_fraction"] == values["policy/approx_kl"] == 0.0
 
 
-def test_a_whole_reward_model_judges_ppo(small: SmallProject) -> None:
+def test_a_whole_reward_model_judges_wherever_one_is_asked(small: SmallProject) -> None:
     """It is a base of its own: the policy sits beside it, and a value model cannot start from it."""
     whole = {"trained": "all-weights", "learning_rate": 5e-4, "epochs": 0.3, "normalise_on": 8}
     assert ended_well(small.run("rm-whole", small.reward(sample_every=0, evaluate_every=0, **whole)))
@@ -118,6 +119,9 @@ def test_a_whole_reward_model_judges_ppo(small: SmallProject) -> None:
     assert ended_well(said)
     (made,) = [e.event.facts for e in said if isinstance(e.event, Produced)]
     assert all(isinstance(answer["score"], float) for answer in made["answers"])
+    measure = {"reward_model": "run:rm-whole", "reference": "run:sft", "limit": 4, "response_tokens": 6}
+    spec = EvaluateSpec(models=("run:sft", "run:rm-whole"), dataset=small.prompts, device="cpu", **measure)
+    assert ended_well(small.run("measured", spec))
 
 
 def test_all_weights_go_on_from_all_weights_and_carry_adapters(small: SmallProject) -> None:
