@@ -460,7 +460,7 @@ def test_a_byte_that_is_not_utf8_costs_its_own_row_of_a_csv_only(tmp_path):
 # Bad files --------------------------------------------------------------------------------------------------------
 
 
-CUT_SHORT = gzip.compress("\n".join(json.dumps({"prompt": str(i)}) for i in range(3000)).encode())[:-2000]
+CUT_SHORT = gzip.compress("\n".join(json.dumps({"prompt": str(i)}) for i in range(3000)).encode(), mtime=0)[:-2000]
 
 
 @pytest.mark.parametrize(

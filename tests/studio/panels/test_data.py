@@ -387,7 +387,7 @@ def test_the_kind_can_be_another_than_recognised(session, show, qtbot, compariso
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("cut.jsonl.gz", gzip.compress(b'{"prompt": "a"}\n' * 9000)[:60], "cannot be unpacked"),
+        ("cut.jsonl.gz", gzip.compress(b'{"prompt": "a"}\n' * 9000, mtime=0)[:60], "cannot be unpacked"),
         ("empty.jsonl", b"", "empty"),
         ("list.json", b'{"no": "rows"}', "holds no list of rows"),
     ],
