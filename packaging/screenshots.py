@@ -189,7 +189,18 @@ class Photographer:
             self.go(window, "settings")
             self.rest(3.0)
             self.shoot(window, "settings")
+            self.help(window)
             self.frame(window)
+
+    def help(self, window: MainWindow) -> None:
+        panel = self.go(window, "help", metric="objective/kl_sequence", task="ppo")
+        self.shoot(window, "help")
+        self.go(window, "help", topic="methods")
+        self.shoot(window, "help", "methods")
+        panel.search.setText("kl penalty")
+        self.until(lambda: panel.hits.count())
+        self.shoot(window, "help", "search")
+        panel.search.clear()
 
     def playground(self, window: MainWindow, models: list[str], reward: str, state: str = "") -> None:
         panel = self.go(window, "playground", models=models)
@@ -264,6 +275,12 @@ class Photographer:
         panel.setup.form.fold.open(False)
         panel = self.go(window, "train", task="ppo", model=sft, reward=reward)
         self.shoot(window, "train")
+        form = panel.setup.form
+        form.set_value("rewards", [{"kind": "length", "target": 60}, {"kind": "format", "pattern": "("}])
+        form.editor("rewards").check()
+        panel.setup._area.ensureWidgetVisible(form.editor("rewards"))
+        self.shoot(window, "train", "rewards")
+        form.set_value("rewards", [])
         prompts = next(choice.ref for choice in session.datasets("prompts"))
         ppo = session.submit(ppo_spec(sft, reward, prompts, 0), "PPO 1")
         panel.show_run(ppo, "PPO 1")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
@@ -53,9 +54,7 @@ def all_words() -> Iterator[str]:
     """Every text that `word` may be asked for: what a translation of the engine has to cover."""
     for task in TASKS.values():
         yield from filter(None, (task.title, task.short, task.summary, *task.beside))
-        for said in (about(f) for f in fields(task.spec)):
-            if said is not None:
-                yield from filter(None, (said.label, said.help, said.group, said.unit))
+        yield from _words_of(task.spec)
     for family, about_it in FAMILIES.items():
         yield from (family, about_it)
     for preset in (preset for key in TASKS for preset in presets_of(key)):
@@ -64,3 +63,13 @@ def all_words() -> Iterator[str]:
         yield from filter(None, (drawn.label, drawn.measures, drawn.healthy, drawn.remedy, *drawn.columns.values()))
     for known in (*METRICS.values(), *FACTS.values()):
         yield from filter(None, (known.label, known.measures, known.healthy, known.remedy))
+
+
+def _words_of(spec_type: type[Any]) -> Iterator[str]:
+    """What the fields of a spec say, and those of the entries that its lists may hold."""
+    for said in (about(f) for f in fields(spec_type)):
+        if said is not None:
+            yield from filter(None, (said.label, said.help, said.group, said.unit))
+            for kind in said.entries:
+                yield from (kind.title, kind.summary)
+                yield from _words_of(kind.type)

@@ -67,4 +67,5 @@ def test_the_list_for_translators_holds_everything():
         "Starter model",
         METRICS["value/loss"].measures,
     } <= listed
+    assert {"Word list", "Good words minus bad words.", "Good words", "Reliability"} <= listed
     assert "" not in listed

@@ -77,7 +77,7 @@ def test_the_last_method_is_there_again(session, qtbot):
 
 def test_what_one_comes_with_finds_a_method_and_keeps_the_one_that_fits():
     assert fitting("sft", kind="comparisons") == "reward"
-    assert fitting("ppo", kind="prompts") == "ppo"
+    assert fitting("ppo", kind="prompts") == "ppo" and fitting("grpo", kind="prompts") == "grpo"
     assert fitting("sft", picks="reward_model") == "ppo"
     assert fitting("ppo", family="Reward model") == "reward"
     assert fitting("sft", kind="songs") == ""
