@@ -69,6 +69,8 @@ def diagnose(
         found(check_torch(torch, driver, sys.platform))
         if not torch.error:
             found(check_precision(torch, machine.processor()))
+        if torch.cuda_works:
+            found(check_four_bits(machine.package_version("bitsandbytes")))
     found(check_hub(os.environ))
     return findings
 
@@ -228,6 +230,16 @@ def check_precision(torch: machine.Torch, cpu: machine.Processor) -> Finding:
         said = "The CPU multiplies in bfloat16 (AMX): float32 for the starter model, bf16 for larger ones."
         return Finding("ok", "Precision", said, facts={"precision": "fp32"})
     return Finding("ok", "Precision", "Choose float32 on this CPU.", facts={"precision": "fp32"})
+
+
+def check_four_bits(installed: str) -> Finding:
+    """Said only where there is a GPU that could use it."""
+    if not installed:
+        said = "bitsandbytes is not installed: larger models cannot be trained on a base in 4 bits."
+        return Finding("ok", "4 bits", said, _pip("bitsandbytes"), {"bitsandbytes": ""})
+    return Finding(
+        "ok", "4 bits", f"bitsandbytes {installed}: bases can be in 4 bits.", facts={"bitsandbytes": installed}
+    )
 
 
 def check_hub(environ: Mapping[str, str]) -> Finding:

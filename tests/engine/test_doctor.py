@@ -133,6 +133,12 @@ def test_bfloat16_is_advised_where_the_units_are(torch, flags, precision, level)
     assert (finding.facts["precision"], finding.level) == (precision, level)
 
 
+def test_four_bits_need_a_package_that_is_named_where_it_is_missing():
+    missing = doctor.check_four_bits("")
+    assert missing.level == "ok" and missing.fix.endswith("-m pip install bitsandbytes")
+    assert doctor.check_four_bits("0.50.2").sentence == "bitsandbytes 0.50.2: bases can be in 4 bits."
+
+
 def test_offline_flags_are_read_and_the_network_is_not():
     assert doctor.check_hub({"HF_HUB_OFFLINE": "1"}).facts["offline"] is True
     assert doctor.check_hub({"HF_HUB_OFFLINE": "0"}).facts["offline"] is False
