@@ -80,11 +80,13 @@ def elsewhere(
 
     Fixed for a run, so that the reference's numbers can be measured once; a batch takes as many as it has rows.
     """
-    order = torch.randperm(len(answers), generator=torch.Generator().manual_seed(seed)).tolist()
-    found: list[GivenAnswer | None] = [None] * len(answers)
+    count = len(answers)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    found: list[GivenAnswer | None] = [None] * count
     for place, i in enumerate(order):
         asked = answers[i].ids[: answers[i].mask.index(True)]
-        for j in (*order[place + 1 :], *order[:place]):
+        for further in range(1, count):
+            j = order[(place + further) % count]
             said = answers[j].ids[answers[j].mask.index(True) :]
             if prompts[j] != prompts[i] and len(asked) + len(said) <= limit:
                 found[i] = GivenAnswer(asked + said, [False] * len(asked) + [True] * len(said))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -101,14 +102,14 @@ def require_identities(backbone: Backbone, answers: Sequence[GivenAnswer]) -> No
 @torch.no_grad()
 def _measured(backbone: Backbone, parts: Parts, run: RunContext, saying: str = "") -> Tensor:
     """Log-probabilities of all answers in their order, (N,). The processes of a run share the work."""
-    starts = [sum(map(len, parts[:i])) for i in range(len(parts))]
-    numbers = torch.zeros(sum(map(len, parts)), device=run.device)
+    ends = list(accumulate(map(len, parts)))
+    numbers = torch.zeros(ends[-1] if ends else 0, device=run.device)
     mine = run.world.share(range(len(parts)))
     for done, i in enumerate(mine):
         run.safe_point()
         if saying:
             run.stage(saying, done, len(mine))
-        numbers[starts[i] : starts[i] + len(parts[i])] = answer_logprobs(backbone, POLICY, parts[i]).total
+        numbers[ends[i] - len(parts[i]) : ends[i]] = answer_logprobs(backbone, POLICY, parts[i]).total
     run.world.sum_([numbers])
     return numbers
 

@@ -153,7 +153,6 @@ TASKS = {
             charts=("train/loss", "heldout/accuracy", "heldout/margin", "heldout/chosen_logp"),
             family=PREFERENCES,
             short="DPO",
-            beside=("Answer now", "Answer at the start"),
             adapters=2,  # policy and reference
         ),
         Task(
@@ -167,7 +166,6 @@ TASKS = {
             family=PREFERENCES,
             metrics=(*MEASURES[PREFERENCES], "*/baseline"),
             short="KTO",
-            beside=("Answer now", "Answer at the start"),
             adapters=2,  # policy and reference
         ),
         Task(
@@ -180,7 +178,6 @@ TASKS = {
             charts=("train/loss", "heldout/accuracy", "heldout/margin", "heldout/chosen_logp"),
             family=PREFERENCES,
             short="ORPO",
-            beside=("Answer now", "Answer at the start"),
         ),
         Task(
             "simpo",
@@ -192,7 +189,6 @@ TASKS = {
             charts=("train/loss", "heldout/accuracy", "heldout/margin", "heldout/chosen_logp"),
             family=PREFERENCES,
             short="SimPO",
-            beside=("Answer now", "Answer at the start"),
         ),
         Task(
             "ppo",
