@@ -30,7 +30,7 @@ METRICS = {
         "Training loss",
         "What the optimiser lowers, on the batch just learned from: nats per token for SFT, "
         "minus the log-probability of people's choice for a reward model and for DPO.",
-        "It falls, fast at first. A reward model and DPO start near 0.69, the loss of a coin; KTO starts at a half.",
+        "It falls, fast at first. A reward model and DPO start near 0.69, the loss of a coin; KTO at half its weights.",
         "nats",
         "down",
         remedy="If it stays flat, raise the learning rate; if it jumps about, lower it or raise the batch size.",

@@ -224,6 +224,26 @@ def test_sentences_of_a_table_serve_as_prompts(said, project, pairs):
     assert "Raise the longest example (128 tokens; the model reads up to 512), or lower the response length (8)." in out
 
 
+@pytest.mark.parametrize(
+    ("task", "file", "first"),
+    [("dpo", "dpo_en_demo.json", math.log(2)), ("kto", "kto_en_demo.json", 0.5), ("simpo", "dpo_en_demo.json", None)],
+)
+def test_published_preferences_are_learned_from_where_they_lie(said, project, task, file, first):
+    """Conversations with a better and a worse ending, and answers liked or not: most too long for this model."""
+    spec = {"task": task, "model": str(STORIES), "dataset": str(REAL / "data" / "llama-factory-demo" / file)}
+    spec |= {"epochs": 0.3, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-3, "max_tokens": 512}
+    spec |= (
+        {"balance": "given"} if task == "kto" else {}
+    )  # otherwise the rarer class weighs more, and the loss is higher
+    out = said("run", written(f"{task}.json", {**spec, "sample_every": 0, "evaluate_every": 2}), "--name", task)
+    assert "are longer than 512 tokens" in out and "Completed." in out
+    curves = curves_of(project, runs(project)[task].id)
+    assert all(math.isfinite(value) for curve in curves.values() for _, value in curve)
+    if first is not None:
+        assert curves["train/loss"][0] == (1, pytest.approx(first, abs=1e-6))
+        assert curves["train/margin"][0] == (1, 0.0)
+
+
 def test_a_model_whose_tokenizers_end_token_was_never_trained_learns_to_end_with_its_other_one(said):
     """Id 2, the tokenizer's end, has the same row in the output layer as 168 other tokens; a new story is id 1."""
     names = ("Lily", "Tom", "Ben", "Mia", "Sam", "Anna", "Max", "Sue", "Tim", "Jane", "Spot", "Bob") * 3
