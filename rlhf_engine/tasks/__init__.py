@@ -302,10 +302,14 @@ TASKS = {
 
 def presets_of(key: str) -> tuple[Preset, ...]:
     """Sets of settings to start a task from, the first one for a start: those in its folder, or all its defaults."""
-    if key in TASKS and TASKS[key].trains:
-        found: tuple[Preset, ...] = import_module(f"rlhf_engine.tasks.{key}.presets").PRESETS
-        return found
-    return (Preset("default", "Default", "All settings at their defaults."),)
+    module = f"rlhf_engine.tasks.{key}.presets"
+    try:
+        found: tuple[Preset, ...] = import_module(module).PRESETS
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise  # it is there, and misses something itself
+        return (Preset("default", "Default", "All settings at their defaults."),)
+    return found
 
 
 def task_of(spec: object) -> Task:
