@@ -58,6 +58,14 @@ def answer_logprobs(backbone: Backbone, role: str, answers: Sequence[GivenAnswer
 
     `width` pads further than the longest answer needs. Temperature is 1: preferences are about the model itself.
     """
+    logp, mask = logprobs_by_token(backbone, role, answers, width)
+    return AnswerLogprobs(logp.sum(1), mask.sum(1).float())
+
+
+def logprobs_by_token(
+    backbone: Backbone, role: str, answers: Sequence[GivenAnswer], width: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Of the answers' tokens in their rectangle: log-probabilities, 0 elsewhere, and the mask of the answers. (N, T)"""
     ids, attention = right_pad([answer.ids for answer in answers], backbone.base.pad_id, width)
     mask = torch.zeros_like(attention)
     for i, answer in enumerate(answers):
@@ -65,5 +73,4 @@ def answer_logprobs(backbone: Backbone, role: str, answers: Sequence[GivenAnswer
     device = backbone.device
     ids, attention, mask = ids.to(device), attention.long().to(device), mask.to(device)
     with backbone.acting_as(role):
-        logp = token_logprobs(backbone, ids, attention, mask).logp
-    return AnswerLogprobs(logp.sum(1), mask.sum(1).float())
+        return token_logprobs(backbone, ids, attention, mask).logp, mask
