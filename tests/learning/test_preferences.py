@@ -51,7 +51,6 @@ class World:
     """The starter's data, an SFT model, and every held-out comparison."""
 
     def __init__(self, root: Path) -> None:
-        torch.set_num_threads(1)
         self.root = root
         self.comparisons = resolve(root, str(PROJECT / "comparisons.jsonl"), "comparisons").info.ref
         self.ratings = self._one_rating_a_prompt()
