@@ -136,21 +136,22 @@ def test_suspending_saves_at_once_and_goes_on_exactly(project, task):
     assert curve(said + rest) == curve(project.run(f"{task}-straight", spec))
 
 
-def test_observers_are_free(project):
+@pytest.mark.parametrize("task", ["ppo", "grpo", "online_dpo", "best_of_n"])
+def test_observers_are_free(project, task):
     """Previews, evaluations, pauses and checkpoints change no bit of a run."""
-    seen = project.ppo("run:rm", sample_every=1, checkpoint_every=1, updates=4)
-    blind = project.ppo("run:rm", sample_every=0, checkpoint_every=100, updates=4)
+    seen = project.online(task, "run:rm", sample_every=1, checkpoint_every=1, updates=4)
+    blind = project.online(task, "run:rm", sample_every=0, checkpoint_every=100, updates=4)
     control = RunControl()
     control.pause()
     from threading import Timer
 
     timer = Timer(0.5, control.resume)
     timer.start()
-    a = project.run("seen", seen, control)
-    b = project.run("blind", blind)
+    a = project.run(f"seen-{task}", seen, control)
+    b = project.run(f"blind-{task}", blind)
     timer.join()
     assert curve(a) == curve(b)
-    assert same(weights(project, "seen"), weights(project, "blind"))
+    assert same(weights(project, f"seen-{task}"), weights(project, f"blind-{task}"))
 
 
 @pytest.mark.parametrize("task", ["dpo", "kto"])
