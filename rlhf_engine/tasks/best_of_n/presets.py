@@ -12,8 +12,7 @@ PRESETS = (
         STARTER,
         {
             "updates": 50,
-            "learning_rate": 1e-3,
-            "epochs": 2,
+            "learning_rate": 3e-4,
             "batch_size": 64,
             "minibatch_size": 32,
             "micro_batch_size": 32,

@@ -14,7 +14,7 @@ PRESETS = (
             "updates": 50,
             "learning_rate": 1e-3,
             "epochs": 2,
-            "kl_coef": 0.04,
+            "kl_coef": 0.15,
             "batch_size": 64,
             "minibatch_size": 32,
             "micro_batch_size": 32,

@@ -12,7 +12,8 @@ PRESETS = (
         STARTER,
         {
             "updates": 50,
-            "learning_rate": 1e-3,
+            "learning_rate": 5e-4,
+            "beta": 0.3,
             "group_size": 4,
             "batch_size": 64,
             "minibatch_size": 32,
