@@ -64,6 +64,12 @@ class Person:
             place = QPoint(10, place.y())
         QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=place)
 
+    def choose_method(self, setup: Any, task: str) -> None:
+        """The button with the methods, then the row of this one on the sheet that opens."""
+        self.click(setup.methods.button)
+        self.click(next(row for row in setup.methods.sheet.rows() if row.task == task))
+        self.wait(lambda: setup.task == task, f"{task} is chosen", SHORT)
+
     def press(self, widget: QWidget, *keys: str) -> None:
         """Keys as on a keyboard: "1", "Shift+1", "Backspace". They go to what has the focus, which must be in there."""
         for key in keys:

@@ -127,7 +127,7 @@ def test_a_run_that_fails_says_why_where_it_is_watched_and_can_be_resumed_or_clo
 ) -> None:
     person, engine = quiet_window
     panel = person.go("train")
-    person.click(panel.setup.methods["sft"])
+    person.choose_method(panel.setup, "sft")
     person.set_number(panel.setup.form, "learning_rate", "0.02")
     person.wait(panel.setup.start_button.isEnabled, lambda: f"{panel.setup.blockers()}")
     person.click(panel.setup.start_button)

@@ -22,7 +22,7 @@ SFT = {"batch_size": "32", "micro_batch_size": "32", "learning_rate": "3e-3", "c
 def begin(person: Person, epochs: str, steps: int) -> Any:
     """Start SFT by its form, and watch until it has gone some steps."""
     panel = person.go("train")
-    person.click(panel.setup.methods["sft"])
+    person.choose_method(panel.setup, "sft")
     for name, text in {**SFT, "epochs": epochs}.items():
         person.set_number(panel.setup.form, name, text)
     person.wait(panel.setup.start_button.isEnabled)

@@ -152,7 +152,7 @@ def train(person: Person, task: str, numbers: dict[str, str], inputs: dict[str, 
     panel = person.go("train")
     if panel.watching:
         person.click(panel.to_form)
-    person.click(panel.setup.methods[task])
+    person.choose_method(panel.setup, task)
     form = panel.setup.form
     for name, ref in inputs.items():
         person.choose(form.editor(name).combo, ref)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
+from PySide6.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from rlhf_engine.tasks import FAMILIES, TASKS
@@ -52,9 +52,10 @@ class MethodRow(QPushButton):
 
 
 class MethodSheet(QFrame):
-    """All methods in two columns of families. Signal: chosen(task)."""
+    """All methods in two columns of families. Signals: chosen(task); left() when it is gone, whatever was chosen."""
 
     chosen = Signal(str)
+    left = Signal()
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -89,6 +90,10 @@ class MethodSheet(QFrame):
         self.move(place)
         self.show()
         next((row for row in self.rows() if row.task == task), self.rows()[0]).setFocus()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self.left.emit()
 
     def eventFilter(self, watched: object, event: QEvent) -> bool:
         if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent) and isinstance(watched, MethodRow):
@@ -169,7 +174,13 @@ class MethodMenu(QWidget):
         if self._sheet is None:
             self._sheet = MethodSheet(self)
             self._sheet.chosen.connect(self.chosen)
+            self._sheet.left.connect(self._take_focus_back)
         return self._sheet
+
+    def _take_focus_back(self) -> None:
+        """A sheet that is gone may keep the keys: not every platform gives them back to the window below."""
+        self.window().activateWindow()
+        self.button.setFocus()
 
     def show_task(self, task: str) -> None:
         self.task = task
