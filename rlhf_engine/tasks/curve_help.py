@@ -36,11 +36,11 @@ CURVES = {
         "It rises steeply and flattens: the first few answers are worth most.",
         columns={"kl": "Drift at most (nats)", "score": "Expected best score", "n": "answers"},
     ),
-    "shootout/frontier": CurveHelp(
-        "Win rate against drift",
-        "How often the gold judge prefers a method's answers, against how far the method has drifted.",
+    "evaluated/frontier": CurveHelp(
+        "Score against drift",
+        "The mean score of each model's answers, against how far it has drifted from the reference.",
         "High and to the left: much gained for little drift.",
-        columns={"kl": "Drift per answer (nats)", "win_rate": "Gold win rate"},
+        columns={"kl": "Drift per answer (nats)", "score": "Mean score", "model": "model"},
     ),
 }
 

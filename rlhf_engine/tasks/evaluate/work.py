@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rlhf_engine.contract.errors import DataError, ModelError
-from rlhf_engine.contract.events import Alert, Produced
+from rlhf_engine.contract.events import Alert, Curve, Produced
 from rlhf_engine.data.batches import parts
 from rlhf_engine.data.chat import answer_text, render
 from rlhf_engine.data.datasets import resolve as open_dataset
@@ -74,6 +74,8 @@ def evaluate(spec: EvaluateSpec, run: RunContext) -> None:
                 out.write(json.dumps(row, ensure_ascii=False) + "\n")
             facts[ref] = figures(spec, said)
             run.metrics(number, {f"evaluated/{name}": value for name, value in facts[ref].items()})
+    if spec.reference and spec.reward_model:
+        run.emit(frontier(len(spec.models), list(facts.values())))
     run.emit(Produced("evaluation", f"runs/{run.run_id}/answers.jsonl", {"models": facts}))
 
 
@@ -159,6 +161,13 @@ def figures(spec: EvaluateSpec, said: list[Said]) -> dict[str, float]:
     if spec.best_of > 1:
         found["kl_sequence"] = best_of_n_kl(spec.best_of)
     return found
+
+
+def frontier(step: int, found: list[dict[str, float]]) -> Curve:
+    """What each model gained against how far it went, from the least drifted on; `model` counts them from 1."""
+    points = sorted((row["kl_sequence"], row["score"], float(number)) for number, row in enumerate(found, 1))
+    kl, score, model = zip(*points, strict=True)
+    return Curve(step, "evaluated/frontier", {"kl": kl, "score": score, "model": model})
 
 
 class Shelf:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rlhf_engine.contract.errors import SpecError
-from rlhf_engine.contract.events import Produced
+from rlhf_engine.contract.events import Curve, Produced
 from rlhf_engine.tasks.evaluate.spec import EvaluateSpec
 from tests.engine.small_project import ended_well
 from tests.engine.tiny import tiny_model
@@ -29,6 +29,8 @@ def test_the_reference_has_no_drift_from_itself_and_another_model_has(small):
     found = facts_of(said)
     assert found["run:sft"]["kl_sequence"] == 0.0 < found[small.model]["kl_sequence"]
     assert found["run:sft"]["answers"] == 4 * min(6, 5 + 1)
+    (drawn,) = [e.event for e in said if isinstance(e.event, Curve)]
+    assert drawn.columns["model"] == (2.0, 1.0) and drawn.columns["kl"] == (0.0, found[small.model]["kl_sequence"])
     rows = [json.loads(line) for line in (small.root / "runs/evaluated/answers.jsonl").read_text().splitlines()]
     mine = [row for row in rows if row["model"] == small.model]
     assert sum(row["score"] for row in mine) / len(mine) == pytest.approx(found[small.model]["score"])
