@@ -138,7 +138,7 @@ def spec_for(method: str, sft: str, reward: str, datasets: dict[str, str], seed:
 
 
 def title_of(method: str) -> str:
-    return "SFT" if method == "sft" else TASKS[method].title
+    return TASKS[method].short or TASKS[method].title
 
 
 def written_by(method: str) -> int:
@@ -210,7 +210,7 @@ def interval(by_prompt: list[list[float]], seed: int, level: float = 0.95) -> tu
 def table_of(outcomes: list[Outcome]) -> Table:
     """The outcomes as a table for the terminal."""
     table = Table(title="Against SFT, on held-out prompts", title_justify="left")
-    for column in ("", "gold win rate", "95 % interval", "KL", "score", "correct", "polite", "words", "written", "s"):
+    for column in ("", "gold win", "95 % interval", "KL", "score", "correct", "polite", "words", "written", "s"):
         table.add_column(column, justify="left" if not column else "right")
     for row in cells(outcomes):
         table.add_row(*row)
