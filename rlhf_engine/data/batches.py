@@ -43,11 +43,6 @@ def parts(rows: Tensor, size: int) -> tuple[Tensor, ...]:
     return rows.split(size) if len(rows) else ()
 
 
-def _blank(rows: Sequence[Sequence[int]], pad: int, width: int) -> tuple[Tensor, Tensor]:
-    wide = max([width, *(len(row) for row in rows)])
-    return torch.full((len(rows), wide), pad, dtype=torch.int64), torch.zeros((len(rows), wide), dtype=torch.bool)
-
-
 def padded_with_answers(rows: Sequence[Rendered], pad: int) -> tuple[Tensor, Tensor, Tensor]:
     """Token ids, attention mask (both int64) and the mask of what is trained, each (B, T); padding is on the right."""
     ids, attention = right_pad([row.ids for row in rows], pad)
@@ -55,3 +50,8 @@ def padded_with_answers(rows: Sequence[Rendered], pad: int) -> tuple[Tensor, Ten
     for i, row in enumerate(rows):
         mask[i, : len(row.ids)] = torch.tensor(row.completion_mask)
     return ids, attention.long(), mask
+
+
+def _blank(rows: Sequence[Sequence[int]], pad: int, width: int) -> tuple[Tensor, Tensor]:
+    wide = max([width, *(len(row) for row in rows)])
+    return torch.full((len(rows), wide), pad, dtype=torch.int64), torch.zeros((len(rows), wide), dtype=torch.bool)
