@@ -91,7 +91,7 @@ class LabelReader:
         order = f"ORDER BY {self._sort_key(kind, sort)} {direction}, t.row {direction}"
         select = f"SELECT {_COLUMNS[kind]} FROM {_FROM[kind]}"
         if filter_text or sort not in (None, "created"):
-            values = {"like": _like(filter_text), "limit": limit, "offset": offset}
+            values = {"like": like_pattern(filter_text), "limit": limit, "offset": offset}
             return self._rows(f"{select} WHERE {where} {order} LIMIT :limit OFFSET :offset", **values)
         start = self._row_at(kind, offset, descending, include_retired)
         edge = "t.row <= :start" if descending else "t.row >= :start"
@@ -100,7 +100,7 @@ class LabelReader:
     def count(self, kind: str, filter_text: str = "", include_retired: bool = False) -> int:
         if filter_text:
             where = self._where(kind, filter_text, include_retired)
-            return int(self._one(f"SELECT count(*) FROM {_FROM[kind]} WHERE {where}", like=_like(filter_text)))
+            return int(self._one(f"SELECT count(*) FROM {_FROM[kind]} WHERE {where}", like=like_pattern(filter_text)))
         return self._last_row(kind) - self._hidden_between(kind, 1, self._last_row(kind), include_retired)
 
     def next_pairs(
@@ -113,9 +113,10 @@ class LabelReader:
         """
         if no_person_yet:
             sql = (
-                "SELECT p.*, c.winner AS said, c.strength AS said_strength, c.source AS said_source FROM verdicts AS v "
-                "JOIN pairs AS p ON p.row = v.pair LEFT JOIN comparisons AS c ON c.row = v.judgement "
-                "WHERE v.hidden = 0 AND (c.row IS NULL OR c.source <> 'human') ORDER BY v.pair LIMIT :limit"
+                "SELECT p.*, c.winner AS said, c.strength AS said_strength, c.source AS said_source "
+                "FROM verdicts AS v INDEXED BY verdicts_unheard CROSS JOIN pairs AS p ON p.row = v.pair "
+                "LEFT JOIN comparisons AS c ON c.row = v.judgement "
+                "WHERE v.hidden = 0 AND v.source <> 'human' ORDER BY v.pair LIMIT :limit"
             )
         else:
             sql = (
@@ -128,11 +129,8 @@ class LabelReader:
 
     def judged_by_people(self) -> dict[str, int]:
         """How many pairs stand at each winner because a person said so, and under "" how many no person has judged."""
-        found = self._rows(
-            "SELECT CASE WHEN c.source = 'human' THEN v.winner ELSE '' END AS winner, count(*) AS n "
-            "FROM verdicts AS v LEFT JOIN comparisons AS c ON c.row = v.judgement WHERE v.hidden = 0 GROUP BY 1"
-        )
-        return dict.fromkeys(("", *WINNERS), 0) | {row["winner"]: row["n"] for row in found}
+        found = self._rows("SELECT winner, pairs FROM people_tallies")
+        return dict.fromkeys(("", *WINNERS), 0) | {row["winner"]: row["pairs"] for row in found}
 
     def tally(self) -> dict[str, int]:
         """How many pairs stand at each winner, and under "" how many wait to be judged."""
@@ -221,7 +219,8 @@ def _matches(columns: tuple[str, ...]) -> str:
     return " OR ".join(f"{column} LIKE :like ESCAPE '\\'" for column in columns)
 
 
-def _like(text: str) -> str:
+def like_pattern(text: str) -> str:
+    """For LIKE ... ESCAPE '\\': what contains `text` as it is."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 

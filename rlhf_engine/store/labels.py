@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rlhf_engine.contract.errors import DataError, StoreError
 from rlhf_engine.data.records import Prompt, PromptRecord, fault_in, unpack_prompt
 from rlhf_engine.store.database import open_database, transaction
+from rlhf_engine.store.drafts import DraftKeeper
 from rlhf_engine.store.facts import (
     Fact,
     demonstration_fact,
@@ -29,7 +30,7 @@ from rlhf_engine.store.facts import (
     same_key,
 )
 from rlhf_engine.store.journal import Journal
-from rlhf_engine.store.label_pages import TABLES, LabelReader
+from rlhf_engine.store.label_pages import TABLES
 from rlhf_engine.store.migrations import migrate
 from rlhf_engine.store.schema import STEPS, insert_sql
 from rlhf_engine.store.standings import await_verdict, hide_replaced, restate_mark, restate_pair
@@ -51,7 +52,7 @@ class Changed(Flag):
     RATINGS = auto()
 
 
-class Labels(LabelReader):
+class Labels(DraftKeeper):
     """labels.db and its journal. Opened to write by whoever holds the project's lock; to read by any thread for itself.
 
     Raises:

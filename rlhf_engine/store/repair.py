@@ -187,6 +187,7 @@ def _standings(db: Database) -> list[dict[str, Any]]:
         *db.query("SELECT * FROM standings WHERE hidden <> '' OR flagged <> 0 ORDER BY kind, record"),
         *db.query("SELECT * FROM verdicts NOT INDEXED ORDER BY pair"),
         *db.query("SELECT * FROM tallies WHERE pairs <> 0 ORDER BY winner"),
+        *db.query("SELECT * FROM people_tallies WHERE pairs <> 0 ORDER BY winner"),
     ]
 
 

@@ -48,6 +48,21 @@ STEPS: tuple[tuple[str, ...], ...] = (
         f"""CREATE TABLE ratings (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, {_PROMPT},
             completion TEXT NOT NULL, liked INTEGER NOT NULL, replaces TEXT NOT NULL, {_WHO}) STRICT""",
     ),
+    (
+        # Whose judgement stands, so that pairs no person has judged are found, and counted, without walking.
+        "ALTER TABLE verdicts ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+        "UPDATE verdicts SET source = coalesce((SELECT c.source FROM comparisons AS c WHERE c.row = judgement), '')",
+        "CREATE INDEX verdicts_unheard ON verdicts (pair) WHERE source <> 'human' AND hidden = 0",
+        "CREATE INDEX verdicts_judged ON verdicts (judgement) WHERE judgement IS NOT NULL AND hidden = 0",
+        "CREATE INDEX verdicts_skipped ON verdicts (judgement) WHERE winner = 'skip' AND hidden = 0",
+        "CREATE INDEX standings_flagged ON standings (kind, record) WHERE flagged = 1",
+        "CREATE TABLE people_tallies (winner TEXT PRIMARY KEY, pairs INTEGER NOT NULL) STRICT",
+        "INSERT INTO people_tallies SELECT CASE WHEN source = 'human' THEN winner ELSE '' END, count(*) "
+        "FROM verdicts WHERE hidden = 0 GROUP BY 1",
+        # What somebody has begun to write about a record, as JSON: no fact yet, so it is written over and deleted.
+        """CREATE TABLE drafts (record_id TEXT NOT NULL, author TEXT NOT NULL, body TEXT NOT NULL,
+            changed REAL NOT NULL, PRIMARY KEY (record_id, author)) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 TEXT = ("prompt", "turns")

@@ -24,7 +24,9 @@ def hide_replaced(db: Database, kind: str, id: str) -> None:
 
 def restate_pair(db: Database, pair_id: str) -> None:
     """Which of a pair's judgements counts now."""
-    rows = list(db.query("SELECT row, id, winner, undoes FROM comparisons WHERE pair_id = ? ORDER BY row", [pair_id]))
+    rows = list(
+        db.query("SELECT row, id, winner, undoes, source FROM comparisons WHERE pair_id = ? ORDER BY row", [pair_id])
+    )
     standing, hidden = standing_judgement(rows)
     for row, why in hidden.items():
         _hide(db, "comparisons", row, why)
@@ -33,14 +35,14 @@ def restate_pair(db: Database, pair_id: str) -> None:
     pair = _row_of(db, "pairs", pair_id)
     if pair is not None:
         with _recount(db, pair):
-            values = [standing and standing["row"], standing["winner"] if standing else "", pair]
-            db.execute("UPDATE verdicts SET judgement = ?, winner = ? WHERE pair = ?", values)
+            said = [standing["row"], standing["winner"], standing["source"]] if standing else [None, "", ""]
+            db.execute("UPDATE verdicts SET judgement = ?, winner = ?, source = ? WHERE pair = ?", [*said, pair])
 
 
 def await_verdict(db: Database, pair: int) -> None:
     """A new pair, by its row number, waits to be judged."""
     with _recount(db, pair):
-        db.execute("INSERT INTO verdicts VALUES (?, NULL, '', 0)", [pair])
+        db.execute("INSERT INTO verdicts VALUES (?, NULL, '', 0, '')", [pair])
 
 
 def restate_mark(db: Database, kind: str, id: str) -> None:
@@ -65,6 +67,7 @@ def work_out_again(db: Database, lost: dict[str, set[int]]) -> None:
     db.execute("DELETE FROM standings")
     db.execute("DELETE FROM verdicts")
     db.execute("DELETE FROM tallies")
+    db.execute("DELETE FROM people_tallies")
     for pair in list(db.query("SELECT row FROM pairs")):
         await_verdict(db, pair["row"])
     for kind in _TABLES:
@@ -114,8 +117,12 @@ def _recount(db: Database, pair: int) -> Iterator[None]:
 
 
 def _count(db: Database, pair: int, change: int) -> None:
-    db.execute(
-        "INSERT INTO tallies SELECT winner, :change FROM verdicts WHERE pair = :pair AND hidden = 0 "
-        "ON CONFLICT DO UPDATE SET pairs = pairs + excluded.pairs",
-        {"pair": pair, "change": change},
-    )
+    for table, winner in (
+        ("tallies", "winner"),
+        ("people_tallies", "CASE WHEN source = 'human' THEN winner ELSE '' END"),
+    ):
+        db.execute(
+            f"INSERT INTO {table} SELECT {winner}, :change FROM verdicts WHERE pair = :pair AND hidden = 0 "
+            "ON CONFLICT DO UPDATE SET pairs = pairs + excluded.pairs",
+            {"pair": pair, "change": change},
+        )

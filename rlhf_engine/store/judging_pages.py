@@ -1,0 +1,120 @@
+"""The pairs of a queue as one looks through it: those that wait, were begun, judged, skipped or flagged, and searches.
+
+No question here walks through a table unless a text is searched for: ask those on another thread.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rlhf_engine.contract.errors import DataError
+from rlhf_engine.store.label_pages import LabelReader, like_pattern
+
+VIEWS = ("waiting", "drafts", "judged", "skipped", "flagged")
+_ROW = (
+    "p.row, p.id, substr(p.prompt, 1, 300) AS prompt, v.winner, v.source, c.strength, c.left_side, c.comment, "
+    "coalesce(s.flagged, 0) AS flagged"
+)
+_PAIR = "CROSS JOIN pairs AS p ON p.row = v.pair "
+_REST = (
+    "LEFT JOIN comparisons AS c ON c.row = v.judgement "
+    "LEFT JOIN standings AS s ON s.kind = 'pairs' AND s.record = p.row "
+)
+_FROM: dict[str, tuple[str, str, str]] = {  # tables, condition, order
+    "waiting": (f"verdicts AS v INDEXED BY verdicts_pending {_PAIR}{_REST}", "v.judgement IS NULL", "v.pair"),
+    "judged": (
+        f"verdicts AS v INDEXED BY verdicts_judged {_PAIR}{_REST}",
+        "v.judgement IS NOT NULL AND v.winner <> 'skip'",
+        "v.judgement DESC",
+    ),
+    "skipped": (f"verdicts AS v INDEXED BY verdicts_skipped {_PAIR}{_REST}", "v.winner = 'skip'", "v.judgement DESC"),
+    "flagged": (
+        "standings AS s INDEXED BY standings_flagged CROSS JOIN verdicts AS v ON v.pair = s.record "
+        f"{_PAIR}LEFT JOIN comparisons AS c ON c.row = v.judgement",
+        "s.kind = 'pairs' AND s.flagged = 1",
+        "v.pair",
+    ),
+    "drafts": (
+        "drafts AS d CROSS JOIN pairs AS p ON p.id = d.record_id CROSS JOIN verdicts AS v ON v.pair = p.row " + _REST,
+        "d.author = :author",
+        "d.changed DESC",
+    ),
+}
+_SEARCHED = ("p.prompt", "p.a", "p.b", "coalesce(c.comment, '')")
+
+
+class JudgingReader(LabelReader):
+    """What a queue of pairs shows of itself."""
+
+    def queue(
+        self,
+        view: str,
+        limit: int = 100,
+        offset: int = 0,
+        text: str = "",
+        winner: str = "",
+        source: str = "",
+        author: str = "",
+    ) -> list[dict[str, Any]]:
+        """Pairs of one of VIEWS: row, id, the beginning of the prompt, and the standing judgement where there is one.
+
+        Those that wait come in the order they are asked, all others latest first. `text` is searched for in prompt,
+        answers and note; `winner` and `source` keep those that stand so. `author` is whose drafts are meant.
+
+        Raises:
+            DataError: there is no such view.
+        """
+        if view not in _FROM:
+            raise DataError(f"There is no queue {view!r}.", f"There are {', '.join(VIEWS)}.")
+        tables, condition, order = _FROM[view]
+        more = ""
+        if text:
+            more += " AND (" + " OR ".join(f"{column} LIKE :like ESCAPE '\\'" for column in _SEARCHED) + ")"
+        if winner:
+            more += " AND v.winner = :winner"
+        if source:
+            more += " AND v.source = :source"
+        return self._rows(
+            f"SELECT {_ROW} FROM {tables} WHERE v.hidden = 0 AND {condition}{more} ORDER BY {order} "
+            "LIMIT :limit OFFSET :offset",
+            **{"like": like_pattern(text), "winner": winner, "source": source, "author": author},
+            limit=limit,
+            offset=offset,
+        )
+
+    def queue_counts(self, author: str = "") -> dict[str, int]:
+        """How many pairs each of VIEWS holds."""
+        tally = self.tally()
+        flagged = (
+            "SELECT count(*) FROM standings AS s INDEXED BY standings_flagged WHERE s.kind = 'pairs' AND s.flagged = 1"
+        )
+        drafts = "SELECT count(*) FROM drafts WHERE author = :author"
+        return {
+            "waiting": tally[""],
+            "drafts": int(self._one(drafts, author=author)),
+            "judged": sum(tally.values()) - tally[""] - tally["skip"],
+            "skipped": tally["skip"],
+            "flagged": int(self._one(flagged)),
+        }
+
+    def pair_as_judged(self, pair_id: str) -> dict[str, Any] | None:
+        """A pair with its standing judgement (winner, strength, left_side, comment), if it has one; None if hidden."""
+        found = self._rows(
+            "SELECT p.*, coalesce(s.flagged, 0) AS flagged, v.winner, v.source AS judged_by, c.strength, c.left_side, "
+            f"c.comment FROM pairs AS p JOIN verdicts AS v ON v.pair = p.row {_REST} "
+            "WHERE p.id = :id AND v.hidden = 0",
+            id=pair_id,
+        )
+        return found[0] if found else None
+
+    def draft(self, record_id: str, author: str = "") -> dict[str, Any]:
+        """What was begun and not finished; empty if nothing was."""
+        found = self._rows(
+            "SELECT body FROM drafts WHERE record_id = :record AND author = :author", record=record_id, author=author
+        )
+        try:
+            body = json.loads(found[0]["body"]) if found else {}
+        except ValueError:
+            return {}
+        return body if isinstance(body, dict) else {}
