@@ -23,7 +23,7 @@ from rlhf_engine.contract.events import (
 from studio.theme import mono_font
 from studio.theme.tokens import S1, S2
 from studio.widgets.buttons import ghost_button
-from studio.widgets.plain_text import soft_break
+from studio.widgets.display import Display
 from studio.widgets.surfaces import redacted
 
 MOST_LINES = 20_000
@@ -90,7 +90,7 @@ class LogView(QWidget):
 
     def _append(self, lines: list[str]) -> None:
         if lines:
-            self.box.appendPlainText(soft_break("\n".join(lines))[0])
+            self.box.appendPlainText(Display().add("\n".join(lines)))
 
     def _wanted(self, line: str) -> bool:
         return self.filter.text().casefold() in line.casefold()
@@ -129,7 +129,7 @@ class Drawer(QTabWidget):
     def note(self, text: str, level: str = "info") -> None:
         words = {"bad": self.tr("Error"), "warn": self.tr("Warning"), "good": self.tr("Done")}
         head = f"{time.strftime('%H:%M:%S')}  " + (f"{words[level]}: " if level in words else "")
-        self.notes.appendPlainText(soft_break(head + text)[0])
+        self.notes.appendPlainText(Display().add(head + text))
         self._unread += 1
         self._seen()
 

@@ -8,14 +8,26 @@ from rapidfuzz.distance import Indel
 
 Span = tuple[int, int]  # from, to: characters
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+MOST = 2e8  # words of one text times words of the other: beyond, whole lines are compared, then nothing is
 
 
 def differences(left: str, right: str) -> tuple[list[Span], list[Span]]:
     """The stretches of `left` that are not in `right`, and those of `right` that are not in `left`.
 
-    Words that follow each other make one stretch, the space between them included; the texts are not touched.
+    Words that follow each other make one stretch, the space between them included; the texts are not touched. Of texts
+    too long for that, lines are compared instead, and of even longer ones nothing.
     """
-    ours, theirs = _words(left), _words(right)
+    for what in (_WORD, _LINE):
+        ours, theirs = _parts(what, left), _parts(what, right)
+        if len(ours) * len(theirs) <= MOST:
+            return _compared(left, right, ours, theirs)
+    return [], []
+
+
+def _compared(
+    left: str, right: str, ours: list[tuple[str, int, int]], theirs: list[tuple[str, int, int]]
+) -> tuple[list[Span], list[Span]]:
     only_left: list[Span] = []
     only_right: list[Span] = []
     for step in Indel.opcodes([word for word, _, _ in ours], [word for word, _, _ in theirs]):
@@ -26,8 +38,8 @@ def differences(left: str, right: str) -> tuple[list[Span], list[Span]]:
     return only_left, only_right
 
 
-def _words(text: str) -> list[tuple[str, int, int]]:
-    return [(found.group(), found.start(), found.end()) for found in _WORD.finditer(text)]
+def _parts(what: re.Pattern[str], text: str) -> list[tuple[str, int, int]]:
+    return [(found.group(), found.start(), found.end()) for found in what.finditer(text)]
 
 
 def _add(text: str, spans: list[Span], start: int, end: int) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.panels.compare.differences import Span, differences
 from studio.panels.compare.queue import Shown
-from studio.theme import colors, theme
 from studio.theme.tokens import S1, S2, S3
 from studio.widgets import Pill, PlainLabel, PlainText
 
@@ -45,11 +43,11 @@ class AnswerSide(QFrame):
         self.words.setText(self.tr("{0} words").format(f"{len(text.split()):,}"))
 
     def mark(self, spans: list[Span]) -> None:
-        mark(self.body, spans)
+        self.body.mark(spans)
 
     def marked(self) -> list[str]:
         """The texts that are marked."""
-        return [selection.cursor.selectedText() for selection in self.body.view.extraSelections()]
+        return self.body.marked()
 
 
 class PairView(QWidget):
@@ -88,7 +86,6 @@ class PairView(QWidget):
         left, right = (side.body.view.verticalScrollBar() for side in self.sides)
         left.valueChanged.connect(right.setValue)
         right.valueChanged.connect(left.setValue)
-        theme().changed.connect(self._paint)
 
     def show_pair(self, shown: Shown) -> None:
         self.prompt.set_text(str(shown.pair["prompt"]))
@@ -103,29 +100,6 @@ class PairView(QWidget):
     def _paint(self) -> None:
         spans: tuple[list[Span], list[Span]] = ([], [])
         if self._differences:
-            spans = differences(*(side.body.view.toPlainText() for side in self.sides))
+            spans = differences(*(side.body.displayed for side in self.sides))
         for side, own in zip(self.sides, spans, strict=True):
             side.mark(own)
-
-
-def mark(text: PlainText, spans: list[Span]) -> None:
-    """Give these stretches of the displayed text another ground; the text stays as it is."""
-    made: list[QTextEdit.ExtraSelection] = []
-    shown = text.view.toPlainText()
-    ground = QColor(colors().warn)
-    ground.setAlpha(70)
-    look = QTextCharFormat()
-    look.setBackground(ground)
-    look.setFontUnderline(True)  # not by colour alone
-    for start, end in spans:
-        selection = QTextEdit.ExtraSelection()
-        cursor = QTextCursor(text.view.document())
-        cursor.setPosition(_utf16(shown[:start]))
-        cursor.setPosition(_utf16(shown[:end]), QTextCursor.MoveMode.KeepAnchor)
-        selection.cursor, selection.format = cursor, look
-        made.append(selection)
-    text.view.setExtraSelections(made)
-
-
-def _utf16(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2

@@ -13,7 +13,6 @@ from rlhf_engine.contract.events import RunFinished
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from studio.commands import Command
 from studio.panels.compare.differences import differences
-from studio.panels.compare.pair_view import mark
 from studio.panels.playground.answer_card import AnswerCard
 from studio.panels.playground.asking import Asking
 from studio.panels.playground.columns import MOST, Columns
@@ -197,10 +196,10 @@ class PlaygroundPanel(QWidget):
     def toggle_differences(self) -> None:
         """Mark how the two chosen answers differ, else the first two to the last question; again takes it back."""
         marked = [card.body for column in self.talk.all for turn in column.turns for card in turn.cards]
-        marked = [body for body in marked if body.view.extraSelections()]
+        marked = [body for body in marked if body.marked()]
         if marked:
             for body in marked:
-                mark(body, [])
+                body.mark([])
             return
         chosen = [card.body for *_, card in self.talk.choices()]
         two = chosen if len(chosen) == 2 else [card.body for card in self.talk.newest()][:2]
@@ -208,11 +207,11 @@ class PlaygroundPanel(QWidget):
             self._session.toast(self.tr("Two finished answers are needed to compare them."))
             return
         self.tokens.setChecked(False)  # the marks are in the words, not in the tokens
-        spans = differences(*(body.view.toPlainText() for body in two))
+        spans = differences(*(body.displayed for body in two))
         if not any(spans):
             self._session.toast(self.tr("Both answers say the same."))
         for body, own in zip(two, spans, strict=True):
-            mark(body, own)
+            body.mark(own)
 
     # --- keeping -------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtWidgets import QLabel
 
 from studio.widgets import ErrorCard, Pill, PlainLabel, PlainText, tooltip
-from studio.widgets.plain_text import CAP, LINE, soft_break
+from studio.widgets.display import LINE, Display, Swap
+from studio.widgets.plain_text import CAP
 
 HOSTILE = [
     "if a<b and c>d",
@@ -20,7 +21,7 @@ HOSTILE = [
     "<img src=file:///etc/passwd>",
     "![](file:///etc/passwd)",
     "<title>secret</title>rest",
-    "\u202eright to left\u202c",
+    "\u05e9\u05dc\u05d5\u05dd \u200f(1)",
     "tab\tand  spaces  ",
     "",
 ]
@@ -87,7 +88,9 @@ def test_very_long_text_is_capped_until_asked_for(qtbot: Any) -> None:
 def test_a_streamed_answer_is_the_same_as_one_set_at_once(qtbot: Any) -> None:
     rng = random.Random(0)
     for _ in range(20):
-        text = "".join(rng.choice(["a" * rng.randint(1, 900), "\n", "🙂", "<b>", " "]) for _ in range(40))[:CAP]
+        text = "".join(
+            rng.choice(["a" * rng.randint(1, 900), "\n", "\r\n", "\r", "\u202e", "🙂", "<b>", " "]) for _ in range(40)
+        )[:CAP]
         streamed, whole = PlainText(), PlainText(text)
         qtbot.addWidget(streamed)
         qtbot.addWidget(whole)
@@ -98,14 +101,16 @@ def test_a_streamed_answer_is_the_same_as_one_set_at_once(qtbot: Any) -> None:
             at += size
         assert streamed.text() == text
         assert streamed.view.toPlainText() == whole.view.toPlainText()
-        assert streamed._breaks == whole._breaks
+        assert streamed._display.swaps == whole._display.swaps
 
 
 def test_soft_breaks_are_where_they_are_said_to_be() -> None:
-    shown, breaks = soft_break("a" * (LINE + 1))
-    assert shown == "a" * LINE + "\na" and breaks == [LINE]
-    assert soft_break("b" * 10, already=LINE - 4) == ("bbbb\nbbbbbb", [4])
-    assert soft_break("a" * LINE) == ("a" * LINE, [])
+    long = Display()
+    assert long.add("a" * (LINE + 1)) == "a" * LINE + "\na" and long.swaps == [Swap(LINE, 0, LINE, 1)]
+    goes_on = Display()
+    goes_on.add("b" * (LINE - 4))
+    assert goes_on.add("b" * 10) == "bbbb\nbbbbbb" and goes_on.swaps == [Swap(LINE, 0, LINE, 1)]
+    assert Display().add("a" * LINE) == "a" * LINE
 
 
 def test_an_error_card_copies_without_tokens_and_without_the_home_folder(qtbot: Any, monkeypatch: Any) -> None:
