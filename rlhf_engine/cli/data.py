@@ -29,13 +29,18 @@ def import_file(
     column: Annotated[list[str] | None, typer.Option(metavar="OURS=THEIRS", help="Where a field is.")] = None,
     name: Annotated[str, typer.Option(help="What to call the dataset.")] = "",
     examples: Annotated[int, typer.Option(help="Solved examples in the prompts of a task file, 0 to 4.")] = 2,
+    pairs: Annotated[str, typer.Option(help="Of ranked or scored answers: 'best and worst', or all that differ.")] = (
+        "best and worst"
+    ),
     project: InProject = None,
     as_json: AsJson = False,
 ) -> int:
     """Read files into one dataset, and say which rows were left out and why."""
     first, *more = (str(file.absolute()) for file in files)
     columns = _columns(column or [])
-    spec = ImportSpec(path=first, more=more, kind=kind, layout=layout, columns=columns, name=name, examples=examples)
+    spec = ImportSpec(
+        path=first, more=more, kind=kind, layout=layout, columns=columns, name=name, examples=examples, pairs=pairs
+    )
     made: list[Produced] = []
     root = project_root(project)
     code = do_run(root, new_run_id(), spec, name or files[0].name, as_json=as_json, also=_collect(made))
@@ -113,7 +118,8 @@ def _show_dataset(console: Console, dataset: Produced) -> None:
     for row in rejected[:SHOWN]:
         line, field, reason = (row.get(key, "") for key in ("line", "field", "reason"))
         file = f"{row['file']}, " if "file" in row else ""
-        console.print(Text(f"  {file}line {line}{f', {field}:' if field else ''} {reason}"), soft_wrap=True)
+        column = f" (column {row['column']!r})" if "column" in row else ""
+        console.print(Text(f"  {file}line {line}{f', {field}{column}:' if field else ''} {reason}"), soft_wrap=True)
     if (more := facts.get("rejected", len(rejected)) - SHOWN) > 0:
         console.print(Text(f"  and {more:,} more, all in {facts.get('report', '')}"), soft_wrap=True)
     console.print(Text(f"Use it as dataset:{Path(dataset.path).name}", "bold"), soft_wrap=True)

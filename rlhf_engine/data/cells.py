@@ -13,6 +13,7 @@ ROLES = {
     "developer": "system",
     "user": "user",
     "human": "user",
+    "prompter": "user",
     "observation": "user",  # what a tool answered, as text: templates know no fourth role
     "tool": "user",
     "function": "user",
@@ -26,8 +27,10 @@ _LIKED = {"true", "1", "1.0", "+1", "yes", "up", "thumbs up", "like", "liked", "
 _DISLIKED = {"false", "0", "0.0", "-1", "no", "down", "thumbs down", "dislike", "disliked", "bad", "undesirable"}
 _DISLIKED |= {"\U0001f44e"}
 _WINNERS = {
-    **dict.fromkeys(("a", "model a", "answer a", "response a"), "a"),
-    **dict.fromkeys(("b", "model b", "answer b", "response b"), "b"),
+    **dict.fromkeys(("a", "model a", "answer a", "response a", "left", "response1", "answer1"), "a"),
+    **dict.fromkeys(("b", "model b", "answer b", "response b", "right", "response2", "answer2"), "b"),
+    **dict.fromkeys(("response 1", "answer 1", "model 1", "completion 1", "generation 1"), "a"),
+    **dict.fromkeys(("response 2", "answer 2", "model 2", "completion 2", "generation 2"), "b"),
     **dict.fromkeys(("tie", "tied", "both", "draw", "equal", "both good"), "tie"),
 }
 _BOTH_BAD = {"both bad", "bothbad", "tie (bothbad)", "tie (both bad)", "neither"}
@@ -100,9 +103,16 @@ def strength_in(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.strip() in ("0", "1", "2", "3") else value
 
 
+def is_winner(value: Any) -> bool:
+    """Whether a cell says which of two answers is better, or that none is."""
+    return isinstance(value, str) and _plain(value).replace("-", " ") in _WINNERS.keys() | _BOTH_BAD
+
+
 def winner_in(value: Any) -> str:
     """ "a", "b" or "tie". That both answers are bad, or that a pair was skipped, says nothing to learn from."""
-    said = _plain(value)
+    if isinstance(value, list) and value and all(isinstance(one, dict) and "rank" in one for one in value):
+        value = _first_ranked(value)
+    said = _plain(value).replace("-", " ")
     if said in _WINNERS:
         return _WINNERS[said]
     if said in _BOTH_BAD:
@@ -110,6 +120,13 @@ def winner_in(value: Any) -> str:
     if said in ("skip", "skipped"):
         raise Fault("winner", "is a skip: nobody has said which answer is better")
     raise Fault("winner", f"is {str(value)[:40]!r}, neither a nor b nor a tie")
+
+
+def _first_ranked(ranking: list[dict[str, Any]]) -> Any:
+    """What a ranking of two puts first; "tie" where both have the same place."""
+    places = sorted(ranking, key=lambda one: str(one["rank"]))
+    tied = len(places) > 1 and places[0]["rank"] == places[1]["rank"]
+    return "tie" if tied else places[0].get("value")
 
 
 def liked_in(row: Mapping[str, Any]) -> bool | None:

@@ -145,8 +145,11 @@ def freeze(
     name: str,
     origin: str,
     facts: dict[str, Any] | None = None,
+    checked: bool = False,
 ) -> DatasetInfo:
     """Write records as a dataset of the project and return what it became; the same records give the one there is.
+
+    `checked` says that the records come from `reading`, which has looked for faults in them already.
 
     Raises:
         DataError: no records, one of another kind, or one that no training could use.
@@ -159,7 +162,7 @@ def freeze(
     unfinished = datasets / f".tmp-{uuid.uuid4().hex}"
     unfinished.mkdir()
     try:
-        info = _write(unfinished, kind, records, name, origin, facts or {})
+        info = _write(unfinished, kind, records if checked else _checked(kind, records), name, origin, facts or {})
         home = datasets / info.hash
         if _is_whole(home) and _sha256(home / "records.parquet") == _read_card(home).sha256:
             return open_dataset(project_root, info.ref).info
@@ -274,7 +277,7 @@ def _write(
     file = home / "records.parquet"
     try:
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for batch in _in_batches(_checked(kind, records), _BATCH):
+            for batch in _in_batches(iter(records), _BATCH):
                 rows = [_row(record) for record in batch]
                 for record, row in zip(batch, rows, strict=True):
                     content.update(content_of(record).encode("utf-8") + b"\n")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rlhf_engine.contract.errors import DataError
+from rlhf_engine.data.annotations import unpacked
 from rlhf_engine.data.strict_json import StrictJson
 from rlhf_engine.data.task_files import rows_of_task
 
@@ -42,22 +43,30 @@ _SUFFIXES = {
 class Rejected:
     """A row that was left out. `line` is where it begins, or its number from 1 in formats without lines.
 
-    `field` is ours, or empty where the row as a whole is meant. `file` is named where there are several.
+    `field` is ours, or empty where the row as a whole is meant. `file` is named where there are several, `column` where
+    the file has another name for the field.
     """
 
     line: int
     field: str
     reason: str
     file: str = ""
+    column: str = ""
 
     @property
     def said(self) -> str:
         where = f"{self.file}, line {self.line}" if self.file else f"Line {self.line}"
-        return f"{where}, {self.field}: {self.reason}" if self.field else f"{where} {self.reason}"
+        return f"{where}, {self.where}: {self.reason}" if self.field else f"{where} {self.reason}"
+
+    @property
+    def where(self) -> str:
+        """Our field, with the file's name for it where that is another."""
+        return f"{self.field} (column {self.column!r})" if self.column else self.field
 
     def to_json(self) -> dict[str, Any]:
-        body = {"line": self.line, "field": self.field, "reason": self.reason}
-        return {"file": self.file, **body} if self.file else body
+        body: dict[str, Any] = {"file": self.file} if self.file else {}
+        body |= {"line": self.line, "field": self.field, "reason": self.reason}
+        return {**body, "column": self.column} if self.column else body
 
 
 Row = dict[str, Any]
@@ -118,8 +127,13 @@ def rows_of(path: Path, format: str) -> Iterator[tuple[int, Row] | Rejected]:
             found = next(rows, None)
         if found is None:
             return
-        place = found.line if isinstance(found, Rejected) else found[0]
-        yield found
+        if isinstance(found, Rejected):
+            place = found.line
+            yield found
+            continue
+        place = found[0]
+        for line, one in unpacked(*found):
+            yield Rejected(line, "", one) if isinstance(one, str) else (line, one)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from rlhf_engine.data.cells import (
     ROLES,
     Fault,
     answer_in,
+    is_winner,
     liked_in,
     prompt_in,
     require_preference,
@@ -22,8 +24,12 @@ from rlhf_engine.data.cells import (
     winner_in,
 )
 from rlhf_engine.data.records import TIE, Comparison, Demonstration, PromptRecord, Rating, Record, Turn
+from rlhf_engine.data.scored import answers_in
 from rlhf_engine.data.task_files import EXAMPLES, first_output, task_prompt
+from rlhf_engine.data.trees import has_ranks
 
+_FIRST = ("answer1", "answer_1", "answer-1", "completion_1", "completion-1", "generation_1", "generation-1")
+_SECOND = ("answer2", "answer_2", "answer-2", "completion_2", "completion-2", "generation_2", "generation-2")
 # Our fields and the names that files have for them, compared without capitals; the first that is there counts.
 FIELDS: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "query", "text", "sentence", "column 1"),
@@ -31,8 +37,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "completion": ("completion", "response", "answer", "best answer", "best_answer"),
     "chosen": ("chosen",),
     "rejected": ("rejected",),
-    "a": ("a", "answer_a", "response_a", "conversation_a"),
-    "b": ("b", "answer_b", "response_b", "conversation_b"),
+    "wrong": ("incorrect answers", "incorrect_answers"),
+    "a": ("a", "answer_a", "response_a", "conversation_a", "response1", "response_1", "response-1", *_FIRST),
+    "b": ("b", "answer_b", "response_b", "conversation_b", "response2", "response_2", "response-2", *_SECOND),
     "winner": ("winner",),
     "strength": ("strength",),
     "liked": ("liked", "thumbs", "thumbs_up", "thumbs up"),
@@ -43,9 +50,19 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction",),
     "definition": ("definition", "task_prefix"),
     "examples": ("positive examples", "positive_examples"),
-    "input": ("input",),
+    "input": ("input", "context"),
     "output": ("output", "target"),
     "scores": ("target_scores",),
+    "completions": ("completions", "responses", "answers"),
+    "answer_scores": ("scores", "rewards", "response_scores"),
+    "score": ("helpfulness", "overall_score", "score"),
+    "tree": ("message_tree_id",),
+    "message": ("message_id",),
+    "parent": ("parent_id",),
+    "role": ("role",),
+    "rank": ("rank",),
+    "deleted": ("deleted",),
+    "review": ("review_result",),
     "history": ("history",),
     "system": ("system", "system_prompt"),
     "tools": ("tools",),
@@ -60,6 +77,12 @@ LAYOUTS: dict[str, tuple[frozenset[str], ...]] = {
     "sharegpt": (frozenset({"conversations"}),),
     "task": (frozenset({"definition", "input", "output"}), frozenset({"definition", "input", "scores"})),
     "alpaca": (frozenset({"instruction"}), frozenset({"input", "output"})),
+    "scored": tuple(
+        frozenset({asked, *answers})
+        for asked in ("prompt", "instruction")
+        for answers in (("completions",), ("completion", "score"))
+    ),
+    "oasst": (frozenset({"tree", "prompt"}),),
     "hh": (frozenset({"chosen", "rejected"}),),
     "trl": (frozenset({"chosen", "rejected"}),),
     "messages": (frozenset({"messages"}),),
@@ -76,7 +99,17 @@ def fields_in(columns: Iterable[str], rows: list[dict[str, Any]]) -> dict[str, s
     """
     known = {column.strip().casefold(): column for column in columns}
     found = {field: known[name] for field, names in FIELDS.items() for name in reversed(names) if name in known}
-    return {field: name for field, name in found.items() if _fits(field, [row.get(name) for row in rows])}
+    found = {field: name for field, name in found.items() if _fits(field, [row.get(name) for row in rows])}
+    if {"a", "b"} <= found.keys() and "winner" not in found:
+        judging = (name for name in known.values() if _says_winners([row.get(name) for row in rows]))
+        if winner := next(judging, ""):
+            found["winner"] = winner
+    return found
+
+
+def _says_winners(values: list[Any]) -> bool:
+    given = [value for value in values if value not in (None, "")]
+    return bool(given) and all(is_winner(value) for value in given)
 
 
 def _fits(field: str, values: list[Any]) -> bool:
@@ -89,6 +122,10 @@ def _fits(field: str, values: list[Any]) -> bool:
 def layout_of(fields: Mapping[str, str], rows: list[dict[str, Any]]) -> str:
     """The layout of a file with these fields, judged by its first rows; "" if none fits."""
     has = fields.keys()
+    if has >= {"tree", "prompt"}:
+        return "oasst"
+    if has & {"prompt", "instruction"} and not has & {"chosen", "a"} and _are_scored(fields, rows):
+        return "scored"
     if has >= {"chosen", "rejected"} and not has & {"conversations", "instruction"}:
         if has & {"prompt", "messages"}:
             return "native" if has & {"turns", "strength"} else "trl"
@@ -98,12 +135,45 @@ def layout_of(fields: Mapping[str, str], rows: list[dict[str, Any]]) -> str:
         return "trl" if any(isinstance(side, list) for side in sides) else ""
     if has >= {"a", "b", "winner"}:
         return "native"
-    return next((name for name, needs in LAYOUTS.items() if any(need <= has for need in needs)), "")
+    others = {name: needs for name, needs in LAYOUTS.items() if name != "scored"}
+    return next((name for name, needs in others.items() if any(need <= has for need in needs)), "")
 
 
-def kind_in(layout: str, fields: Mapping[str, str]) -> str:
-    """The most that a layout's rows say: comparisons before ratings before demonstrations before prompts."""
+def _are_scored(fields: Mapping[str, str], rows: list[dict[str, Any]]) -> bool:
+    """Whether rows hold several answers with scores each, or rows of one answer stand together under one prompt.
+
+    A score beside a single answer to each prompt compares nothing.
+    """
+    if "completions" in fields:
+        named = [{ours: row.get(theirs) for ours, theirs in fields.items()} for row in rows]
+        return any(_has_scores(row) for row in named)
+    if not fields.keys() >= {"prompt", "completion", "score"}:
+        return False
+    prompts = [row.get(fields["prompt"]) for row in rows]
+    numbers = all(isinstance(row.get(fields["score"]), int | float | str) for row in rows)
+    return numbers and any(one == next_ for one, next_ in itertools.pairwise(prompts))
+
+
+def _has_scores(row: Mapping[str, Any]) -> bool:
+    try:
+        return len(answers_in(row)) > 1
+    except Fault:
+        return False
+
+
+def kind_in(layout: str, fields: Mapping[str, str], rows: list[dict[str, Any]] | None = None) -> str:
+    """The most that a layout's rows say: comparisons before ratings before demonstrations before prompts.
+
+    Of trees the first `rows` say whether answers are ranked.
+    """
     has = fields.keys()
+    if layout == "scored":
+        return "comparisons"
+    if layout == "oasst":
+        ranks = [row.get(fields.get("rank", "rank")) for row in rows or []]
+        nested = ({"prompt": row.get(fields["prompt"])} for row in rows or [])
+        ranked = any(rank not in (None, "", 0, "0") for rank in ranks) or any(has_ranks(row) for row in nested)
+        return "comparisons" if ranked else "demonstrations"
     if has >= {"chosen", "rejected"} or (layout == "native" and has >= {"a", "b", "winner"}):
         return "comparisons"
     answered = layout in ("sharegpt", "messages", "kto") or bool(has & {"completion", "output", "scores"})
@@ -271,8 +341,8 @@ def _alpaca(row: Mapping[str, Any], kind: str) -> dict[str, Any]:  # noqa: ARG00
         asked, answered = (text_in(part, "history") for part in exchange)
         turns[-1:-1] = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     said = {field: row[field] for field in ("chosen", "rejected") if row.get(field) is not None}
-    if row.get("output") is not None:
-        said["completion"] = row["output"]
+    if (answer := row.get("output", row.get("completion"))) is not None:
+        said["completion"] = answer
     return {"prompt": prompt_in(_told_first(row, turns), "instruction"), **said, **_strength(row)}
 
 

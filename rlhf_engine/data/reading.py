@@ -8,29 +8,34 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data.cells import Fault
+from rlhf_engine.data.entries import entries_of, rows_together
 from rlhf_engine.data.files import Rejected, Row, files_in, format_of, rows_of
-from rlhf_engine.data.layouts import FIELDS, LAYOUTS, fields_in, kind_in, layout_of, record_of
-from rlhf_engine.data.records import KINDS, Record, fault_in
+from rlhf_engine.data.layouts import FIELDS, LAYOUTS, fields_in, kind_in, layout_of
+from rlhf_engine.data.records import KINDS, Record, fault_in, texts_of
+from rlhf_engine.data.scored import BEST_AND_WORST
 from rlhf_engine.data.task_files import EXAMPLES
 from rlhf_engine.data.writing import unguarded
 
 __all__ = ["Preview", "Reading", "Rejected", "preview", "read"]
 
 _LOOK = 50  # rows by which a file is judged
+_LINES_KEPT = 100  # of those that quote control tokens
 _CONTROL_TEXT = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
 
 
 @dataclass(slots=True)
 class Reading:
-    """What the files held: `len(records) + len(rejected) == total`.
+    """What the files held: `kept + left_out == total`, of which `records` and `rejected` hold all after `read`.
 
-    `columns` are our fields with the first file's names for them. `control_text` are lines of records that quote a
-    model's control tokens; they are kept, and always tokenised as ordinary text.
+    `total` counts rows of the files; where a row holds several comparisons (a tree, a list of scored answers), or
+    several rows make one, it counts those. `columns` are our fields with the first file's names for them. `quoting`
+    records quote a model's control tokens, the first of them on the lines `control_text`; they are kept, and always
+    tokenised as ordinary text.
     """
 
     kind: str
@@ -39,7 +44,13 @@ class Reading:
     records: list[Record] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     total: int = 0
+    left_out: int = 0
+    quoting: int = 0
     control_text: list[int] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        return self.total - self.left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +71,22 @@ def read(
     layout: str = "auto",
     columns: Mapping[str, str] | None = None,
     examples: int = EXAMPLES,
+    pairs: str = BEST_AND_WORST,
 ) -> Reading:
     """Read a file, several, or all of a folder. `columns` maps our fields (see layouts.FIELDS) to the files' names and
-    replaces guessing. `examples` is how many solved examples a prompt of a task file shows.
+    replaces guessing. `examples` is how many solved examples a prompt of a task file shows, `pairs` which of several
+    answers to a prompt are compared.
 
     Raises:
         DataError: a file cannot be read or understood as a whole, or holds something else than those before it. Rows
             that cannot be used are in `rejected`.
     """
-    reading, records = reading_of(path, kind, layout, columns, examples)
-    reading.records.extend(records)
+    reading, entries = reading_of(path, kind, layout, columns, examples, pairs)
+    for entry in entries:
+        if isinstance(entry, Rejected):
+            reading.rejected.append(entry)
+        else:
+            reading.records.append(entry)
     return reading
 
 
@@ -79,8 +96,9 @@ def reading_of(
     layout: str = "auto",
     columns: Mapping[str, str] | None = None,
     examples: int = EXAMPLES,
-) -> tuple[Reading, Iterator[Record]]:
-    """Like `read`, but the records come one by one, and the Reading's counts grow as they do.
+    pairs: str = BEST_AND_WORST,
+) -> tuple[Reading, Iterator[Record | Rejected]]:
+    """Like `read`, but records and what is left out come one by one, and are not kept; only the Reading's counts are.
 
     The first file is understood at once, each later one when its turn comes.
     """
@@ -88,10 +106,10 @@ def reading_of(
     opened = _open(paths[0], kind, layout, dict(columns or {}))
     reading = Reading(opened.kind, opened.layout, opened.columns)
     if not paths[1:]:
-        return reading, _records(reading, opened, "", examples)
+        return reading, _entries(reading, opened, "", examples, pairs)
 
-    def all_of_them() -> Iterator[Record]:
-        yield from _records(reading, opened, paths[0].name, examples)
+    def all_of_them() -> Iterator[Record | Rejected]:
+        yield from _entries(reading, opened, paths[0].name, examples, pairs)
         for later in paths[1:]:
             next_ = _open(later, kind, layout, dict(columns or {}))
             if next_.kind != reading.kind:
@@ -99,7 +117,7 @@ def reading_of(
                     f"{later} holds {next_.kind}, but {paths[0].name} {reading.kind}.",
                     "Import it by itself, or say what all of them hold.",
                 )
-            yield from _records(reading, next_, later.name, examples)
+            yield from _entries(reading, next_, later.name, examples, pairs)
 
     return reading, all_of_them()
 
@@ -119,7 +137,7 @@ def preview(path: Path | str, rows: int = 50) -> Preview:
     first = [found[1] for found in seen if not isinstance(found, Rejected)]
     fields = fields_in(_columns(first), first)
     layout = "text" if format == "text" else layout_of(fields, first)
-    kind = kind_in(layout, fields) if layout else ""
+    kind = kind_in(layout, fields, first) if layout else ""
     rejected = [found for found in seen if isinstance(found, Rejected)]
     return Preview(_columns(first), first, kind, layout, fields, rejected)
 
@@ -143,11 +161,11 @@ def _open(path: Path, kind: str, layout: str, columns: dict[str, str]) -> _Opene
     layout = "text" if (layout, format) == ("auto", "text") else layout
     fields, layout = _understand(path, first, layout, columns)
     if kind == "auto":
-        kind = kind_in(layout, fields)
+        kind = kind_in(layout, fields, first)
     if kind not in KINDS:
         raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(KINDS)}.")
     if first:
-        _require(path, kind, kind_in(layout, fields), first)
+        _require(path, kind, "comparisons" if "wrong" in fields else kind_in(layout, fields, first), first)
     # `writing` guards the cells of a CSV; by these two columns one of ours is known
     guarded = format == "csv" and {"turns", "prompt"} <= fields.keys()
     return _Opened(kind, layout, fields, itertools.chain(seen, rows), guarded)
@@ -178,28 +196,52 @@ def _require(path: Path, kind: str, there: str, first: list[Row]) -> None:
         )
 
 
-def _records(reading: Reading, opened: _Opened, name: str, examples: int) -> Iterator[Record]:
-    """The records of one file; `name` is told with its rejected rows where it is one of several."""
-    for found in opened.rows:
+def _entries(reading: Reading, opened: _Opened, name: str, examples: int, pairs: str) -> Iterator[Record | Rejected]:
+    """The records of one file and what is left out of it; `name` is told where it is one of several."""
+    columns = opened.columns
+
+    def rejected(line: int, field: str, reason: str) -> Rejected:
         reading.total += 1
+        reading.left_out += 1
+        theirs = columns.get(field, "")
+        return Rejected(line, field, reason, name, theirs if theirs.casefold() != field else "")
+
+    for found in rows_together(opened.layout, columns, _named(opened)):
         if isinstance(found, Rejected):
-            reading.rejected.append(replace(found, file=name))
+            yield rejected(found.line, found.field, found.reason)
             continue
         line, row = found
-        named = {field: row[column] for field, column in opened.columns.items() if column in row}
+        try:
+            entries = entries_of(reading.kind, opened.layout, row, examples, pairs)
+        except Fault as fault:
+            yield rejected(line, fault.field, fault.reason)
+            continue
+        for entry in entries:
+            if isinstance(entry, Fault):
+                yield rejected(line, entry.field, entry.reason)
+            elif fault_found := fault_in(entry):
+                yield rejected(line, *fault_found)
+            else:
+                reading.total += 1
+                if any(_CONTROL_TEXT.search(text) for text in texts_of(entry)):
+                    reading.quoting += 1
+                    if len(reading.control_text) < _LINES_KEPT:
+                        reading.control_text.append(line)
+                yield entry
+
+
+def _named(opened: _Opened) -> Iterator[tuple[int, Row] | Rejected]:
+    """The rows under our names."""
+    columns = list(opened.columns.items())
+    for found in opened.rows:
+        if isinstance(found, Rejected):
+            yield found
+            continue
+        line, row = found
+        named = {field: row[column] for field, column in columns if column in row}
         if opened.guarded:
             named = {field: unguarded(value) if isinstance(value, str) else value for field, value in named.items()}
-        try:
-            record = record_of(reading.kind, opened.layout, named, examples)
-        except Fault as fault:
-            reading.rejected.append(Rejected(line, fault.field, fault.reason, name))
-            continue
-        if fault_found := fault_in(record):
-            reading.rejected.append(Rejected(line, *fault_found, name))
-            continue
-        if _CONTROL_TEXT.search(str(record)):
-            reading.control_text.append(line)
-        yield record
+        yield line, named
 
 
 def _understand(path: Path, first: list[Row], layout: str, columns: dict[str, str]) -> tuple[dict[str, str], str]:

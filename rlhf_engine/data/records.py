@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 Turn = dict[str, str]
@@ -17,6 +18,8 @@ ROLES = ("system", "user", "assistant")
 STRENGTHS = (1, 2, 3)  # slightly, clearly, much better
 TIE = 0  # the strength of a comparison in which neither answer is the better one
 MAX_CHARACTERS = 1_000_000  # of one text; anything longer is a file in the wrong place
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LINE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))  # made once
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,19 @@ KINDS: dict[str, type[Any]] = {
 }
 
 
+_KIND = {type_: kind for kind, type_ in KINDS.items()}
+_SAID = {kind: [field.name for field in fields(type_) if field.name != "id"] for kind, type_ in KINDS.items()}
+
+
 def kind_of(record: Record) -> str:
     """The key of `KINDS` that a record belongs to."""
-    return next(kind for kind, type_ in KINDS.items() if type_ is type(record))
+    return _KIND[type(record)]
+
+
+def texts_of(record: Record) -> list[str]:
+    """All texts of a record: those of the prompt's turns, then its answers."""
+    asked = [turn["content"] for turn in turns_of(record.prompt)]
+    return asked + [getattr(record, name) for name in ("completion", "chosen", "rejected") if hasattr(record, name)]
 
 
 def turns_of(prompt: Prompt) -> list[Turn]:
@@ -125,9 +138,8 @@ def half_of(prompt: Prompt) -> str:
 
 def content_of(record: Record) -> str:
     """One line of JSON with all that a record says, its id left out: equal lines are equal records."""
-    body = asdict(record)
-    del body["id"]
-    return json.dumps({"kind": kind_of(record), **body}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    kind = kind_of(record)
+    return _LINE.encode({"kind": kind, **{name: getattr(record, name) for name in _SAID[kind]}})
 
 
 def pack_prompt(prompt: Prompt) -> tuple[str, str]:
@@ -172,7 +184,7 @@ def _fault_in_text(text: object) -> str:
         return f"is {len(text):,} characters long; at most {MAX_CHARACTERS:,} are read"
     if "\0" in text:
         return "contains a NUL character"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and _SURROGATE.search(text):
         return "contains half of a surrogate pair, which is not valid Unicode"
     return ""
 

@@ -36,6 +36,12 @@ class ImportSpec:
         between=(0, 4),
         source="Wang et al. 2022, Super-NaturalInstructions (two positive examples)",
     )
+    pairs: str = param(
+        "best and worst",
+        "Pairs",
+        "Where a prompt has several ranked or scored answers: the best against the worst, or all that differ.",
+        choices=("best and worst", "all"),
+    )
     name: str = param("", "Name", "Shown in lists. Empty takes the file's name.")
     seed: int = param(0, "Seed", "Unused; every spec has one.", between=(0, 2**31 - 1), advanced=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Alert, Produced, Stage
 from rlhf_engine.data.datasets import freeze, list_datasets
-from rlhf_engine.data.reading import Reading, files_of, reading_of
+from rlhf_engine.data.reading import Reading, Rejected, files_of, reading_of
 from rlhf_engine.data.records import Record
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.tasks.import_data.spec import ImportSpec
@@ -22,6 +22,8 @@ _EVERY = 1000  # rows between two words about progress
 def import_data(spec: ImportSpec, run: RunContext) -> None:
     """Freeze the files' records as a dataset of the project; write `rejected.jsonl` into the run's folder.
 
+    Records and the report are written as they are read: memory does not grow with the files.
+
     Raises:
         DataError: a file cannot be read, or no row of them can be used. The report is written all the same.
     """
@@ -30,31 +32,32 @@ def import_data(spec: ImportSpec, run: RunContext) -> None:
     name = path.name if len(paths) == 1 or not spec.more else f"{path.name} and {len(paths) - 1} more"
     run.emit(Stage(f"Reading {name}"))
     known = {info.hash for info in list_datasets(run.project_root)}
-    reading, records = reading_of(paths, spec.kind, spec.layout, spec.columns, spec.examples)
+    reading, entries = reading_of(paths, spec.kind, spec.layout, spec.columns, spec.examples, spec.pairs)
     # The path itself stays out of the card, which may be published: it can name a person.
     facts: dict[str, Any] = {"file": name, "layout": reading.layout, "columns": reading.columns}
     if len(paths) > 1:
         facts["files"] = len(paths)
     if reading.layout == "task":
         facts["examples"] = spec.examples
+    run.folder.mkdir(parents=True, exist_ok=True)
+    report = run.folder / "rejected.jsonl"
     try:
         info = freeze(
             run.project_root,
             reading.kind,
-            _watched(records, reading, name, run),
+            _watched(entries, reading, name, report, run),
             spec.name or name,
             f"{'files' if len(paths) > 1 else 'file'} {name}",
             facts,
+            checked=True,
         )
     except DataError as error:
-        if reading.total and reading.total == len(reading.rejected):
-            where = (run.folder / "rejected.jsonl").relative_to(run.project_root).as_posix()
+        if reading.total and not reading.kept:
+            where = report.relative_to(run.project_root).as_posix()
             hint = f"Each row is named in {where}. If columns were misunderstood, say which holds what."
             raise DataError(_none_left(name if len(paths) > 1 else str(path), reading), hint) from error
         raise
-    finally:
-        report = _write_report(reading, run.folder)
-    if reading.control_text:
+    if reading.quoting:
         run.emit(
             Alert("info", _quoting(reading, len(paths) > 1), "They are kept, and always tokenised as ordinary text.")
         )
@@ -69,28 +72,31 @@ def import_data(spec: ImportSpec, run: RunContext) -> None:
         "heldout": info.heldout,
         "total": reading.total,
         "known": info.hash in known,
-        "rejected": len(reading.rejected),
-        "rejected_rows": [row.to_json() for row in reading.rejected[:_SHOWN]],
+        "rejected": reading.left_out,
+        "rejected_rows": [row.to_json() for row in reading.rejected],
         "report": report.relative_to(run.project_root).as_posix(),
     }
     run.emit(Produced("dataset", info.path.relative_to(run.project_root).as_posix(), told))
 
 
-def _watched(records: Iterator[Record], reading: Reading, name: str, run: RunContext) -> Iterator[Record]:
-    """The records, with a safe point and a word about progress now and then."""
-    for count, record in enumerate(records, 1):
-        if count % _EVERY == 0:
-            run.safe_point()
-            run.emit(Stage(f"Reading {name}: {len(reading.rejected)} left out", reading.total))
-        yield record
+def _watched(
+    entries: Iterator[Record | Rejected], reading: Reading, name: str, report: Path, run: RunContext
+) -> Iterator[Record]:
+    """The records, with a safe point and a word about progress now and then; what is left out goes into the report.
 
-
-def _write_report(reading: Reading, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    report = folder / "rejected.jsonl"
+    Only the first rows that are left out are kept, to be told: a file may have a million of them.
+    """
     with report.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(row.to_json(), ensure_ascii=True) + "\n" for row in reading.rejected)
-    return report
+        for count, entry in enumerate(entries, 1):
+            if count % _EVERY == 0:
+                run.safe_point()
+                run.emit(Stage(f"Reading {name}: {reading.left_out} left out", reading.total))
+            if isinstance(entry, Rejected):
+                file.write(json.dumps(entry.to_json(), ensure_ascii=True) + "\n")
+                if len(reading.rejected) < _SHOWN:
+                    reading.rejected.append(entry)
+            else:
+                yield entry
 
 
 def _none_left(what: str, reading: Reading) -> str:
@@ -100,4 +106,4 @@ def _none_left(what: str, reading: Reading) -> str:
 def _quoting(reading: Reading, several: bool) -> str:
     lines = ", ".join(str(line) for line in reading.control_text[:10])
     where = "" if several else f" (lines {lines}…)"
-    return f"{len(reading.control_text)} records quote a model's control tokens{where}."
+    return f"{reading.quoting} records quote a model's control tokens{where}."

@@ -28,18 +28,24 @@ _ASKED = {
     "kto": ("messages", "conversations", "prompt", "completion", "label"),
     "task": ("definition", "examples", "input", "output", "scores", "source"),
     "alpaca": ("instruction", "input", "output", "chosen", "rejected", "history", "system"),
+    "scored": ("prompt", "instruction", "completions", "answer_scores", "completion", "score"),
+    "oasst": ("prompt", "tree", "message", "parent", "role", "rank"),
     "text": ("prompt",),
 }
+_SEVERAL = {"scored", "oasst"}  # layouts in which a prompt has more than two answers
 _NOT_ASKED = {  # by a kind: its records have no such part
-    "prompts": {"completion", "output", "scores", "chosen", "rejected", "strength", "liked", "rating"},
-    "demonstrations": {"rejected", "strength"},
+    "prompts": {"completion", "output", "scores", "chosen", "rejected", "strength", "liked", "rating", "wrong"},
+    "demonstrations": {"rejected", "strength", "wrong"},
     "comparisons": {"completion", "output", "liked", "rating"},
-    "ratings": {"chosen", "rejected", "strength"},
+    "ratings": {"chosen", "rejected", "strength", "wrong"},
 }
-_ALWAYS = {"hh", "sharegpt", "kto"}  # whose parts cannot be told apart without the others
+_ALWAYS = {"hh", "sharegpt", "kto", *_SEVERAL}  # whose parts cannot be told apart without the others
 _EXAMPLES = next(f for f in fields(ImportSpec) if f.name == "examples")
 _ABOUT_EXAMPLES: Param = _EXAMPLES.metadata["param"]
+_PAIRS = next(f for f in fields(ImportSpec) if f.name == "pairs")
+_ABOUT_PAIRS: Param = _PAIRS.metadata["param"]
 _OFTEN_ABSENT = {"liked", "rating", "scores", "conversations"}  # asked where they are, or where the kind needs them
+_OFTEN_ABSENT |= {"answer_scores", "message", "parent", "role", "rank", "completions", "score"}
 
 
 class ImportChoices(QWidget):
@@ -62,12 +68,17 @@ class ImportChoices(QWidget):
         for number in range(_ABOUT_EXAMPLES.between[1] + 1):
             self.examples.addItem(str(number), number)
         set_tooltip(self.examples, engine_words.word(_ABOUT_EXAMPLES.help))
+        self.pairs = Combo()
+        for choice in _ABOUT_PAIRS.choices:
+            self.pairs.addItem(engine_words.word(choice).capitalize(), choice)
+        set_tooltip(self.pairs, engine_words.word(_ABOUT_PAIRS.help))
         self.columns: dict[str, Combo] = {}
         self._form = _Form()
         self._form.add(self.tr("Holds"), self.kind)
         self._form.add(self.tr("Layout"), self.layout_)
         self._form.add(self.tr("Name"), self.name)
         self._form.add(engine_words.word(_ABOUT_EXAMPLES.label), self.examples)
+        self._form.add(engine_words.word(_ABOUT_PAIRS.label), self.pairs)
         what = Card(self.tr("What it is"))
         what.body.addLayout(self._form)
         self._columns_card = Card(self.tr("Which column is what"))
@@ -88,6 +99,7 @@ class ImportChoices(QWidget):
         self.kind.currentIndexChanged.connect(lambda _: self._choice_changed())
         self.layout_.currentIndexChanged.connect(lambda _: self._choice_changed())
         self.examples.currentIndexChanged.connect(lambda _: self._say_changed())
+        self.pairs.currentIndexChanged.connect(lambda _: self._say_changed())
 
     def begin(self, path: Path, preview: Preview, more: Sequence[Path] = ()) -> None:
         self._path, self._preview, self._more = path, preview, tuple(more)
@@ -107,6 +119,7 @@ class ImportChoices(QWidget):
         self.name.setText(path.name if not more else "")
         self.name.setPlaceholderText(self.tr("The files' names"))
         self.examples.setCurrentIndex(self.examples.findData(_EXAMPLES.default))
+        self.pairs.setCurrentIndex(self.pairs.findData(_PAIRS.default))
         self._filling = False
         self._show_columns(dict(preview.mapping))
 
@@ -119,6 +132,7 @@ class ImportChoices(QWidget):
             name=self.name.text().strip(),
             more=[str(path) for path in self._more],
             examples=self.examples.currentData(),
+            pairs=self.pairs.currentData(),
         )
 
     def _mapping(self) -> dict[str, str]:
@@ -142,6 +156,7 @@ class ImportChoices(QWidget):
         asked = list(_ASKED[layout])
         if layout == "native":
             asked += [field for field in self._preview.mapping if field in ("a", "b", "winner") and field in FIELDS]
+            asked += ["wrong"] if "wrong" in self._preview.mapping and kind in ("comparisons", "") else []
         needed = {"liked", "rating"} if kind in ("ratings", "") else set()
         left_out = _OFTEN_ABSENT - self._preview.mapping.keys() - needed
         if layout not in _ALWAYS and kind:
@@ -167,6 +182,7 @@ class ImportChoices(QWidget):
             self._columns_form.add(word(FIELDS[field]), combo)
         self.unknown.setVisible(not self._preview.layout)
         self._form.setRowVisible(self.examples, self._layout() == "task")
+        self._form.setRowVisible(self.pairs, self._layout() in _SEVERAL or "wrong" in self.columns)
         self._filling = False
         self._say_changed()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,27 +37,27 @@ def first_look(path: Path) -> Preview:
 def look(spec: ImportSpec) -> Look:
     """Read the first thousand rows as the import would."""
     try:
-        reading, records = reading_of([spec.path, *spec.more], spec.kind, spec.layout, spec.columns, spec.examples)
+        files = [spec.path, *spec.more]
+        reading, entries = reading_of(files, spec.kind, spec.layout, spec.columns, spec.examples, spec.pairs)
     except DataError as error:
         return Look(error=error)
     shown: list[Record] = []
-    good = 0
     whole = False
     try:
         while reading.total < LOOKED_AT:
-            record = next(records, None)
-            if record is None:
+            entry = next(entries, None)
+            if entry is None:
                 whole = True
                 break
-            good += 1
-            if len(shown) < _SHOWN:
-                shown.append(record)
+            if isinstance(entry, Rejected):
+                reading.rejected.append(entry)
+            elif len(shown) < _SHOWN:
+                shown.append(entry)
     except DataError as error:  # the file is damaged further on: what was read so far is shown all the same
-        return _told(reading, shown, good, False, error)
-    return _told(reading, shown, good, whole, None)
+        return _told(reading, shown, False, error)
+    return _told(reading, shown, whole, None)
 
 
-def _told(reading: Reading, shown: list[Record], good: int, whole: bool, error: DataError | None) -> Look:
-    rejected = list(itertools.islice(reading.rejected, LOOKED_AT))
-    quoting = len(reading.control_text)
-    return Look(reading.kind, reading.layout, shown, good, reading.total, rejected, quoting, whole, error)
+def _told(reading: Reading, shown: list[Record], whole: bool, error: DataError | None) -> Look:
+    told = (shown, reading.kept, reading.total, reading.rejected[:LOOKED_AT], reading.quoting)
+    return Look(reading.kind, reading.layout, *told, whole, error)

@@ -104,7 +104,7 @@ EXAMPLES = {
     "generate": {"models": ["starter", "run:abc"], "prompts": ["Why?", [{"role": "user", "content": "Why?"}]]},
     "evaluate": {"models": ["starter", "run:abc"], "dataset": "p.jsonl", "reference": "run:abc"},
     "export": {"model": "run:abc"},
-    "import_data": {"path": "people.jsonl"},
+    "import_data": {"path": "people.jsonl", "pairs": "all"},
     "download": {"repo": "owner/name"},
 }
 

@@ -278,7 +278,7 @@ def test_a_task_of_big_bench_shows_its_choices_and_takes_the_best_one(tmp_path):
         Demonstration(f"{asked}grass\n  choice: red\n  choice: green\nOutput:", "green", "colours"),
         Demonstration(f"{asked}snow\nOutput:", "white", "colours"),
     ]
-    assert reading.rejected == [Rejected(3, "scores", "gives all 2 choices the same score")]
+    assert reading.rejected == [Rejected(3, "scores", "gives all 2 choices the same score", column="target_scores")]
 
 
 def test_several_files_and_a_folder_are_read_as_one_and_rows_are_named_with_their_file(tmp_path):
