@@ -24,6 +24,7 @@ from typing import Any
 from rlhf_engine.contract.errors import DataError, EngineError
 from rlhf_engine.data.records import (
     KINDS,
+    WHO_JUDGED,
     Comparison,
     Demonstration,
     PromptRecord,
@@ -341,14 +342,15 @@ def _schema(kind: str) -> Any:
     import pyarrow as pa
 
     names = ["id", "prompt", "turns", *_TEXTS[kind], "source", "split"]
-    said = {"comparisons": [("strength", pa.int8())], "ratings": [("liked", pa.bool_())]}.get(kind, [])
+    judged = [("strength", pa.int8()), *((name, pa.string()) for name in WHO_JUDGED)]
+    said = {"comparisons": judged, "ratings": [("liked", pa.bool_())]}.get(kind, [])
     return pa.schema([(name, pa.string()) for name in names] + said)
 
 
 def _row(record: Record) -> dict[str, Any]:
     text, turns = pack_prompt(record.prompt)
     row = {"id": record.id, "prompt": text, "turns": turns, "source": record.source, "split": split_of(record.prompt)}
-    for name in (*_TEXTS[kind_of(record)], "strength", "liked"):
+    for name in (*_TEXTS[kind_of(record)], "strength", *WHO_JUDGED, "liked"):
         if hasattr(record, name):
             row[name] = getattr(record, name)
     return row
@@ -362,7 +364,8 @@ def _record(kind: str, row: dict[str, Any]) -> Record:
         return Demonstration(prompt, row["completion"], row["source"], row["id"])
     if kind == "ratings":
         return Rating(prompt, row["completion"], row["liked"], row["source"], row["id"])
-    return Comparison(prompt, row["chosen"], row["rejected"], row["strength"], row["source"], row["id"])
+    who = {name: row.get(name) or "" for name in WHO_JUDGED}  # datasets from before it was asked have no such columns
+    return Comparison(prompt, row["chosen"], row["rejected"], row["strength"], row["source"], row["id"], **who)
 
 
 def _read_card(home: Path) -> DatasetInfo:

@@ -23,7 +23,7 @@ from rlhf_engine.data.cells import (
     turns_in_json,
     winner_in,
 )
-from rlhf_engine.data.records import TIE, Comparison, Demonstration, PromptRecord, Rating, Record, Turn
+from rlhf_engine.data.records import TIE, WHO_JUDGED, Comparison, Demonstration, PromptRecord, Rating, Record, Turn
 from rlhf_engine.data.scored import answers_in
 from rlhf_engine.data.task_files import EXAMPLES, first_output, task_prompt
 from rlhf_engine.data.trees import has_ranks
@@ -67,6 +67,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "system": ("system", "system_prompt"),
     "tools": ("tools",),
     "source": ("source",),
+    "first": ("first",),
+    "annotator": ("annotator",),
+    "session": ("session",),
 }
 # What a layout is called, and the fields it cannot do without: any one of these sets.
 LAYOUTS: dict[str, tuple[frozenset[str], ...]] = {
@@ -206,7 +209,16 @@ def record_of(kind: str, layout: str, row: Mapping[str, Any], examples: int = EX
     for side in ("chosen", "rejected"):
         if said.get(side) is None:
             raise Fault(side, "is missing: a comparison needs both answers")
-    return Comparison(prompt, said["chosen"], said["rejected"], said.get("strength", 2), source)
+    who = _who_judged(row) if layout == "native" else {}
+    return Comparison(prompt, said["chosen"], said["rejected"], said.get("strength", 2), source, **who)
+
+
+def _who_judged(row: Mapping[str, Any]) -> dict[str, str]:
+    """What one of our own files says of the judging; elsewhere columns of these names may be anything."""
+    said = {name: row[name] for name in WHO_JUDGED if isinstance(row.get(name), str)}
+    if said.get("first", "") not in ("", "chosen", "rejected"):
+        del said["first"]
+    return said
 
 
 def _verdicts(row: Mapping[str, Any], layout: str) -> dict[str, Any]:

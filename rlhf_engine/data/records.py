@@ -17,6 +17,7 @@ Prompt = str | list[Turn]
 ROLES = ("system", "user", "assistant")
 STRENGTHS = (1, 2, 3)  # slightly, clearly, much better
 TIE = 0  # the strength of a comparison in which neither answer is the better one
+WHO_JUDGED = ("first", "annotator", "session")  # fields of a comparison
 MAX_CHARACTERS = 1_000_000  # of one text; anything longer is a file in the wrong place
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))  # made once
@@ -46,6 +47,9 @@ class Comparison:
     """Two answers to one prompt, the better one known. `strength` is 1 (slightly), 2 (better) or 3 (much better).
 
     `strength` 0 is a tie: neither is better, and `chosen` and `rejected` are only side A and side B.
+
+    Of who judged: `first` is the answer that was seen on the left or first, "chosen" or "rejected"; `annotator` the
+    person or the judging model; `session` the sitting. Each is "" where it is not known.
     """
 
     prompt: Prompt
@@ -54,6 +58,9 @@ class Comparison:
     strength: int = 2
     source: str = ""
     id: str = ""
+    first: str = ""
+    annotator: str = ""
+    session: str = ""
 
     @property
     def tied(self) -> bool:
@@ -137,9 +144,15 @@ def half_of(prompt: Prompt) -> str:
 
 
 def content_of(record: Record) -> str:
-    """One line of JSON with all that a record says, its id left out: equal lines are equal records."""
+    """One line of JSON with all that a record says, its id left out: equal lines are equal records.
+
+    Who judged is left out where it is not known: such records make the datasets that they made before it was asked.
+    """
     kind = kind_of(record)
-    return _LINE.encode({"kind": kind, **{name: getattr(record, name) for name in _SAID[kind]}})
+    said = {name: getattr(record, name) for name in _SAID[kind]}
+    if kind == "comparisons":
+        said = {name: value for name, value in said.items() if value or name not in WHO_JUDGED}
+    return _LINE.encode({"kind": kind, **said})
 
 
 def pack_prompt(prompt: Prompt) -> tuple[str, str]:
@@ -170,6 +183,11 @@ def fault_in(record: Record) -> tuple[str, str] | None:
             return "rejected", "both answers are the same"
         if isinstance(record.strength, bool) or record.strength not in (TIE, *STRENGTHS):
             return "strength", f"{record.strength!r} is not 1, 2 or 3, nor 0 for a tie"
+        for name in WHO_JUDGED:
+            if fault := _fault_in_name(getattr(record, name)):
+                return name, fault
+        if record.first not in ("", "chosen", "rejected"):
+            return "first", f"is {record.first[:40]!r}, neither chosen nor rejected"
     if isinstance(record, Rating) and not isinstance(record.liked, bool):
         return "liked", f"is {_type_name(record.liked)}, neither true nor false"
     return None
@@ -187,6 +205,10 @@ def _fault_in_text(text: object) -> str:
     if not text.isascii() and _SURROGATE.search(text):
         return "contains half of a surrogate pair, which is not valid Unicode"
     return ""
+
+
+def _fault_in_name(name: object) -> str:
+    return _fault_in_text(name) if name != "" else ""
 
 
 def _fault_in_prompt(prompt: object) -> str:

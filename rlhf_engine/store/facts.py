@@ -24,6 +24,7 @@ from rlhf_engine.data.records import (
     fault_in,
     pack_prompt,
 )
+from rlhf_engine.store.judgement_meta import pack_meta
 from rlhf_engine.store.label_pages import TABLES, WINNERS
 from rlhf_engine.store.schema import row_hash
 
@@ -48,7 +49,9 @@ def facts_of(kind: str, body: dict[str, Any], source: str, author: str) -> list[
     strength, comment = body.get("strength", 2), body.get("comment", "")
     if strength == TIE and not isinstance(strength, bool) and (chosen or winner == "tie"):
         winner, strength = "tie", 2  # of a tie only the winner says so: its strength means nothing
-    return [pair, judgement_fact(pair[1]["id"], winner, strength, "a", 0.0, author, source, comment, "")]
+    left = "b" if body.get("first") == "rejected" else "a"
+    author, meta = body.get("annotator") or author, {"session": body.get("session", "")}
+    return [pair, judgement_fact(pair[1]["id"], winner, strength, left, 0.0, author, source, comment, "", "", meta)]
 
 
 def prompt_fact(prompt: Prompt, source: str, author: str, id: str, replaces: str = "") -> Fact:
@@ -92,6 +95,7 @@ def judgement_fact(
     comment: str,
     id: str,
     undoes: str = "",
+    meta: Mapping[str, Any] | None = None,
 ) -> Fact:
     if winner not in WINNERS and not undoes:
         raise DataError(f"The winner {winner!r} is not one of {', '.join(WINNERS)}.")
@@ -100,7 +104,7 @@ def judgement_fact(
     if left not in ("a", "b") or not math.isfinite(seconds) or seconds < 0:
         raise DataError(f"A judgement cannot have {left!r} on the left and take {seconds} seconds.")
     said = {"winner": winner, "strength": strength, "comment": short_text(comment, "comment"), "undoes": undoes}
-    seen = {"pair_id": pair_id, "left_side": left, "seconds": float(seconds)}
+    seen = {"pair_id": pair_id, "left_side": left, "seconds": float(seconds), "meta": pack_meta(meta)}
     return fact("comparisons", {**_who(source, author, id), **seen, **said})
 
 

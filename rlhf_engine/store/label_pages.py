@@ -6,6 +6,7 @@ A reader has a connection of its own and belongs to the thread that made it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from sqlite_utils import Database
 from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.data.records import TIE, Comparison, Demonstration, PromptRecord, Rating, Record, unpack_prompt
 from rlhf_engine.store.database import open_database, store_errors
+from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.migrations import require_known, version_of
-from rlhf_engine.store.schema import SEARCHED, SEARCHED_PAIR, STEPS
+from rlhf_engine.store.schema import FACTS, SEARCHED, SEARCHED_PAIR, STEPS
 
 TABLES = ("prompts", "demonstrations", "pairs", "comparisons", "ratings")
 WINNERS = ("a", "b", "tie", "both_bad", "skip")
@@ -37,8 +39,10 @@ _FROM = {table: f"{table} AS t LEFT JOIN standings AS s ON s.kind = '{table}' AN
 _FROM["comparisons"] += (
     " CROSS JOIN pairs AS p ON p.id = t.pair_id"  # CROSS: from the judgements to the pairs, never back
 )
-_ROW = "t.*, coalesce(s.hidden, '') AS hidden, coalesce(s.flagged, 0) AS flagged"
-_COLUMNS = dict.fromkeys(TABLES, _ROW) | {"comparisons": f"{_ROW}, p.prompt, p.turns, p.a, p.b, p.meta"}
+_STANDS = "coalesce(s.hidden, '') AS hidden, coalesce(s.flagged, 0) AS flagged"
+_COLUMNS = dict.fromkeys(TABLES, f"t.*, {_STANDS}")
+_SAID = ", ".join(f"t.{column}" for column in ("row", *FACTS["comparisons"]) if column != "meta")
+_COLUMNS["comparisons"] = f"{_SAID}, t.meta AS judgement_meta, {_STANDS}, p.prompt, p.turns, p.a, p.b, p.meta"
 _VISIBLE = "coalesce(s.hidden, '') = ''"
 
 
@@ -83,8 +87,8 @@ class LabelReader:
     ) -> list[dict[str, Any]]:
         """Records `offset` to `offset + limit` as dicts, oldest first unless sorted (see SORTS) or `descending`.
 
-        Rows of "comparisons" also carry their pair's prompt, turns, a, b and meta. In the order of time and without a
-        filter a page is found by its number, however many records there are.
+        Rows of "comparisons" also carry their pair's prompt, turns, a, b and meta; their own is `judgement_meta`. In
+        the order of time and without a filter a page is found by its number, however many records there are.
         """
         where = self._where(kind, filter_text, include_retired)
         direction = "DESC" if descending else "ASC"
@@ -237,7 +241,12 @@ def _comparison(row: dict[str, Any]) -> Comparison:
     chosen, rejected = (row["b"], row["a"]) if row["winner"] == "b" else (row["a"], row["b"])
     prompt = unpack_prompt(row["prompt"], row["turns"])
     strength = TIE if row["winner"] == "tie" else row["strength"]
-    return Comparison(prompt, chosen, rejected, strength, row["source"], row["id"])
+    made = Comparison(prompt, chosen, rejected, strength, row["source"], row["id"])
+    if row["source"] not in ("human", "model"):  # a rule has seen no sides, and an import does not say
+        return made
+    first = "rejected" if (row["winner"] == "b") == (row["left_side"] == "a") else "chosen"
+    session = str(unpack_meta(row["judgement_meta"]).get("session", ""))
+    return replace(made, first=first if row["seconds"] > 0 else "", annotator=row["author"], session=session)
 
 
 def _rating(row: dict[str, Any]) -> Rating:

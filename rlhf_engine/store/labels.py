@@ -30,6 +30,7 @@ from rlhf_engine.store.facts import (
     same_key,
 )
 from rlhf_engine.store.journal import Journal
+from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.label_pages import TABLES
 from rlhf_engine.store.migrations import migrate
 from rlhf_engine.store.schema import STEPS, insert_sql
@@ -159,14 +160,16 @@ class Labels(DraftKeeper):
         source: str = "human",
         comment: str = "",
         id: str = "",
+        meta: Mapping[str, Any] | None = None,
     ) -> str:
         """Say which answer of a pair is better; `left` is the one that was shown on the left. Returns an id.
 
-        A later judgement of the same pair takes the earlier one's place.
+        A later judgement of the same pair takes the earlier one's place. The keys of `meta` are those of
+        `store.judgement_meta`.
         """
         if not self._rows("SELECT 1 FROM pairs WHERE id = :id", id=pair_id):
             raise StoreError(f"There is no pair {pair_id!r} to judge.")
-        fact = judgement_fact(pair_id, winner, strength, left, seconds, author, source, comment, id)
+        fact = judgement_fact(pair_id, winner, strength, left, seconds, author, source, comment, id, "", meta)
         self._write([fact], Changed.COMPARISONS)
         return str(fact[1]["id"])
 
@@ -203,7 +206,8 @@ class Labels(DraftKeeper):
             raise DataError(f"{unknown[0]!r} of the {kind} cannot be edited.", f"Editable are {', '.join(editable)}.")
         if kind == "comparisons":
             said = {name: fields.get(name, old[name]) for name in editable}
-            return self.judge(old["pair_id"], left=old["left_side"], author=author, **said)
+            kept = {key: unpack_meta(old["judgement_meta"]).get(key) for key in ("attributes", "adjudicates")}
+            return self.judge(old["pair_id"], left=old["left_side"], author=author, meta=kept, **said)
         prompt = fields.get("prompt", unpack_prompt(old["prompt"], old["turns"]))
         if kind == "prompts":
             fact = prompt_fact(prompt, old["source"], author, "", replaces=id)

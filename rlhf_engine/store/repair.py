@@ -21,7 +21,7 @@ from rlhf_engine.store.database import open_database, store_errors, transaction
 from rlhf_engine.store.journal import Journal, read_journal
 from rlhf_engine.store.labels import Labels
 from rlhf_engine.store.migrations import migrate, version_of
-from rlhf_engine.store.schema import FACTS, STEPS, insert_sql, row_hash
+from rlhf_engine.store.schema import ADDED, FACTS, STEPS, insert_sql, row_hash
 from rlhf_engine.store.standings import work_out_again
 
 Place = tuple[str, int]  # table and row number
@@ -218,7 +218,8 @@ def _hash(table: str, row: dict[str, Any]) -> str:
 def _put(db: Database, table: str, row: dict[str, Any]) -> None:
     """A row of the journal in its old place, whatever is there now."""
     db.execute(f"DELETE FROM {table} WHERE row = ? OR id = ?", [row["row"], row["id"]])
-    db.execute(insert_sql(table), {column: row[column] for column in ("row", *FACTS[table])})
+    whole = {**ADDED.get(table, {}), **row}
+    db.execute(insert_sql(table), {column: whole[column] for column in ("row", *FACTS[table])})
 
 
 def _gaps(db: Database, table: str) -> set[int]:

@@ -63,6 +63,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE drafts (record_id TEXT NOT NULL, author TEXT NOT NULL, body TEXT NOT NULL,
             changed REAL NOT NULL, PRIMARY KEY (record_id, author)) STRICT, WITHOUT ROWID""",
     ),
+    ("ALTER TABLE comparisons ADD COLUMN meta TEXT NOT NULL DEFAULT ''",),  # see judgement_meta.py
 )
 
 TEXT = ("prompt", "turns")
@@ -71,11 +72,13 @@ FACTS: dict[str, tuple[str, ...]] = {
     "prompts": ("id", *TEXT, "same", "replaces", *WHO),
     "demonstrations": ("id", *TEXT, "completion", "replaces", *WHO),
     "pairs": ("id", *TEXT, "a", "b", "meta", "replaces", *WHO),
-    "comparisons": ("id", "pair_id", "winner", "strength", "left_side", "seconds", "comment", "undoes", *WHO),
+    "comparisons": ("id", "pair_id", "winner", "strength", "left_side", "seconds", "comment", "undoes", "meta", *WHO),
     "ratings": ("id", *TEXT, "completion", "liked", "replaces", *WHO),
     "marks": ("id", "kind", "record_id", "mark", "author", "created", "hash"),
     "models": ("id", "ref", "title", "created", "hash"),
 }
+# Columns that came later, with what they are in rows from before; such rows keep the hash that they were written with.
+ADDED: dict[str, dict[str, str]] = {"comparisons": {"meta": ""}}
 # What a search looks through.
 SEARCHED: dict[str, tuple[str, ...]] = {
     "prompts": ("t.prompt", "t.source"),
@@ -88,8 +91,10 @@ SEARCHED_PAIR = ("q.prompt", "q.a", "q.b")
 
 
 def row_hash(table: str, row: dict[str, Any]) -> str:
-    """What the `hash` of a fact should be."""
-    told = [row[column] for column in FACTS[table] if column != "hash"]
+    """What the `hash` of a fact should be. A later column that says nothing is left out, as it was before."""
+    old = ADDED.get(table, {})
+    columns = [column for column in FACTS[table] if column != "hash"]
+    told = [row[column] for column in columns if column not in old or row.get(column, old[column]) != old[column]]
     line = json.dumps([table, *told], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

@@ -118,6 +118,7 @@ def test_a_project_from_before_learns_whose_judgements_stand(tmp_path: Path) -> 
     for name in ("people_tallies", "drafts"):
         old.execute(f"DROP TABLE {name}")
     old.execute("ALTER TABLE verdicts DROP COLUMN source")
+    old.execute("ALTER TABLE comparisons DROP COLUMN meta")
     old.execute("PRAGMA user_version=2")
     old.commit()
     old.close()

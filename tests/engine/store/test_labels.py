@@ -49,7 +49,7 @@ def test_what_is_said_comes_back_as_records(labels):
 
     assert list(labels.records("prompts")) == [PromptRecord(TURNS, "human", prompt)]
     assert list(labels.records("demonstrations")) == [Demonstration("Hi", "Yes?", "human", shown)]
-    assert list(labels.records("comparisons")) == [Comparison("Hi", "B", "A", 3, "human", said)]
+    assert list(labels.records("comparisons")) == [Comparison("Hi", "B", "A", 3, "human", said, "chosen", "ann")]
     row = labels.get("comparisons", said)
     assert (row["left_side"], row["seconds"], row["comment"], row["author"]) == ("b", 2.5, "shorter", "ann")
 
