@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from rlhf_engine.cli.outcome import DONE, FAILED
 from rlhf_engine.cli.place import AsJson, InProject
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.store.runs import RunsReader
 
-app = typer.Typer(help="Make a project, or look whether one is sound.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rlhf_engine.store.repair import Repair
+
+app = typer.Typer(help="Make a project, look whether one is sound, and mend it.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="The project's folder.")]
 
 
@@ -38,7 +42,72 @@ def create(
 
 @app.command()
 def check(folder: Folder, as_json: AsJson = False) -> int:
-    """Open a project without changing it, and count what it holds."""
+    """Look at every label of a project without changing it: whether all are as they were written, and how many."""
+    from rlhf_engine.store.project import Project
+
+    looked = Project.look_into(folder)
+    if not looked.healthy:
+        hint = f"Put it right: rlhf project repair {folder}"
+        told = {"damaged": looked.damaged, "missing": looked.missing, "structure": looked.structure}
+        if as_json:
+            _say(json.dumps({"project": str(folder), "healthy": False, "said": str(looked), "hint": hint, **told}))
+        else:
+            _say(f"{folder} is not sound: {looked}\n{hint}")
+        return FAILED
+    found = {**_counts(folder), "snapshots": len(Project.snapshots(folder))}
+    if as_json:
+        _say(json.dumps({"project": str(folder), "healthy": True, "rows": looked.rows, **found}))
+    else:
+        _say(f"{folder} is sound: " + ", ".join(f"{count} {what}" for what, count in found.items()) + f". {looked}")
+    return DONE
+
+
+@app.command()
+def repair(folder: Folder, as_json: AsJson = False) -> int:
+    """Put labels that have changed or gone back from the journal and the snapshots. The project must be closed."""
+    from rlhf_engine.store.project import Project
+
+    done = Project.repair(folder)
+    if as_json:
+        told = {"restored": done.restored, "lost": done.lost, "backup": str(done.backup) if done.backup else None}
+        _say(json.dumps({"project": str(folder), **told}))
+    else:
+        _say(_words(folder, done))
+    return FAILED if done.lost else DONE
+
+
+@app.command()
+def restore(
+    folder: Folder,
+    snapshot: Annotated[str, typer.Argument(help="Its name, as --list shows it. Default: the newest.")] = "",
+    rewind: Annotated[
+        bool, typer.Option("--rewind", help="Leave out what was said after it; else the journal puts it back.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--list", help="Only show which snapshots there are.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Put a snapshot in the place of a project's labels. The labels as they were before stay in backups/."""
+    from rlhf_engine.store.project import Project
+
+    if show:
+        for found in Project.snapshots(folder):
+            told = {"snapshot": found.name, "taken": found.taken.isoformat(timespec="seconds"), "bytes": found.bytes}
+            _say(json.dumps(told) if as_json else f"{found.name}   {found.taken.astimezone():%Y-%m-%d %H:%M:%S}")
+        return DONE
+    done = Project.restore(folder, snapshot, rewind)
+    if as_json:
+        told = {"snapshot": done.snapshot.stem, "later": done.later, "kept": str(done.kept) if done.kept else None}
+        _say(json.dumps({"project": str(folder), **told, "restored": done.repair.restored, "lost": done.repair.lost}))
+    else:
+        later = "what was said after it is left out" if rewind else f"{done.later} rows said after it were put back"
+        kept = f" As it was before: {done.kept}" if done.kept else ""
+        _say(f"Restored {done.snapshot.stem}; {later}.{kept}")
+        if done.repair.restored or done.repair.lost:
+            _say(_words(folder, done.repair))
+    return FAILED if done.repair.lost else DONE
+
+
+def _counts(folder: Path) -> dict[str, int]:
     from rlhf_engine.data.datasets import list_datasets
     from rlhf_engine.store.project import Project
 
@@ -46,17 +115,24 @@ def check(folder: Folder, as_json: AsJson = False) -> int:
         kinds = ("prompts", "demonstrations", "pairs", "ratings")
         counts = {kind: project.labels.count(kind) for kind in kinds}
         judged, _, skipped = project.labels.progress()
-        datasets = len(list_datasets(project.root))
         reader = RunsReader(project.root)
         runs = len(reader.runs())
         reader.close()
-        found = {**counts, "judged": judged, "skipped": skipped, "datasets": datasets, "runs": runs}
-        if as_json:
-            said = json.dumps({"project": str(project.root), "name": project.name, **found})
-        else:
-            said = f"{project.root} is sound: " + ", ".join(f"{count} {what}" for what, count in found.items()) + "."
-    Console(highlight=False).out(said, highlight=False)
-    return 0
+        datasets = len(list_datasets(project.root))
+        return {**counts, "judged": judged, "skipped": skipped, "datasets": datasets, "runs": runs}
+
+
+def _words(folder: Path, done: Repair) -> str:
+    if done.backup is None:
+        return f"{folder} needed no repair."
+    lost = ", ".join(f"{table} {row}" for table, row in done.lost[:20])
+    more = f" and {len(done.lost) - 20} more" if len(done.lost) > 20 else ""
+    end = f" {len(done.lost)} rows are in no copy, and are hidden: {lost}{more}." if done.lost else ""
+    return f"Put back {done.restored} rows.{end} As it was before: {done.backup}"
+
+
+def _say(text: str) -> None:
+    Console(highlight=False).out(text, highlight=False)
 
 
 def doctor(project: InProject = None, as_json: AsJson = False) -> int:

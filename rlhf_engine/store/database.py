@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,3 +78,14 @@ def store_errors(path: Path) -> Iterator[None]:
         if error.errno == errno.ENOSPC:
             raise DiskFull(f"There is no space left for {path}.", "Free some space and try again.") from error
         raise StoreError(f"{error.filename or path}: {error.strerror or error}.") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the folder itself is on the disk: which files are in it, under which names."""
+    if os.name == "nt":  # a folder cannot be opened there, and renaming is journalled
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,56 +1,211 @@
-"""A second copy of every label, as lines of JSON: SQLite notices few of the bits that rot."""
+"""A second copy of every label, as lines of JSON: SQLite notices few of the bits that rot.
+
+A line carries its row's hash and a sum over table, row number and hash. After the lines of one write comes a line that
+says up to which row of each table the journal reaches, so that the end of the file alone tells whether journal and
+database are level.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rlhf_engine.store.database import store_errors
+from rlhf_engine.contract.errors import EngineError
+from rlhf_engine.store.database import store_errors, sync_folder
+
+Entry = tuple[str, dict[str, Any]]  # a table and a row of it
+Reached = dict[str, int]  # by table: the highest row number
+REACHED = "reached"  # stands where the table's name stands in other lines
+_START = re.compile(rb'\{"table": "(\w+)", "row": (\d+)')  # how every row's line begins
+_TAIL = 1 << 16
 
 
 class Journal:
-    """Appends rows after they were committed. A line that a crash cut short is closed off, not written over."""
+    """Adds the rows of one write: `write` them, commit them to the database, `sync`; or `take_back`.
+
+    Written before the commit, so that a full disk refuses both or neither. A line that a crash cut short is closed off,
+    not written over.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with store_errors(path):
-            self._file = path.open("ab")
-            if self._file.tell() and _last_byte(path) != b"\n":
-                self._file.write(b"\n")
+            fresh = not path.exists()
+            self._file = path.open("ab", buffering=0)
+            if fresh:
+                sync_folder(path.parent)
+            self._end = path.stat().st_size
+            self.reached, self._cut = _end_of(path)
+        self._safe = self.reached  # as of the last `sync`
+        self._batch: list[bytes] = []
+        self._owed: list[bytes] = []  # committed, and written again with the next rows, since `sync` failed
+        self._unclean = False  # whether there may be something after `_end`
 
-    def append(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Write (table, row) pairs and wait until they are on the disk."""
-        lines = [json.dumps({"table": table, **row}, ensure_ascii=False).encode("utf-8") for table, row in rows]
-        with store_errors(self._path):
-            self._file.write(b"".join(line + b"\n" for line in lines))
-            self._file.flush()
-            os.fsync(self._file.fileno())
+    def write(self, rows: Iterable[Entry]) -> None:
+        """Add lines, not yet safe. Raises DiskFull or StoreError with the journal as it was."""
+        reached = dict(self.reached)
+        batch = list(self._owed)
+        for table, row in rows:
+            batch.append(line_of(table, row))
+            reached[table] = max(reached.get(table, 0), row["row"])
+        if not batch:
+            return
+        try:
+            with store_errors(self._path):
+                if self._unclean:
+                    self._file.truncate(self._end)
+                self._unclean = True
+                start = [b"\n", _mark(self._safe, cut=True)] if self._cut else []
+                left = memoryview(b"".join([*start, *batch, _mark(reached)]))
+                while left:
+                    left = left[self._file.write(left) or 0 :]
+        except BaseException:
+            self.take_back()
+            raise
+        self._batch, self.reached = batch, reached
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        if not self._unclean:
+            return
+        self._safe = self.reached
+        try:
+            with store_errors(self._path):
+                os.fsync(self._file.fileno())
+                self._end = os.fstat(self._file.fileno()).st_size
+        except BaseException:
+            self._owed = self._batch  # after a failed fsync nobody knows which of it is on the disk
+            raise
+        self._batch, self._owed = [], []
+        self._unclean = self._cut = False
+
+    def take_back(self) -> None:
+        """Forget what was written since the last `sync`. Where that fails it is done before the next write."""
+        self.reached = self._safe
+        if self._unclean:
+            with suppress(OSError):
+                self._file.truncate(self._end)
+                self._unclean = False
 
     def close(self) -> None:
+        with suppress(EngineError):  # whoever opens it next brings it level
+            self.write([])
+            self.sync()
         self._file.close()
 
 
-def read_journal(path: Path) -> Iterator[tuple[str, dict[str, Any]] | None]:
-    """The (table, row) pairs of a journal, None for a line that cannot be read; nothing for a missing file."""
+def line_of(table: str, row: Mapping[str, Any]) -> bytes:
+    told = {"table": table, **row, "sum": _sum(table, row["row"], row["hash"])}
+    return json.dumps(told, ensure_ascii=False).encode("utf-8") + b"\n"
+
+
+def read_journal(path: Path) -> Iterator[Entry | None]:
+    """The rows of a journal, None for a line that cannot be read; nothing for a missing file."""
+    return (entry for entry in read_lines(path) if entry is None or entry[0] != REACHED)
+
+
+def read_lines(path: Path) -> Iterator[Entry | None]:
+    """As `read_journal`, and between the rows (REACHED, {"rows", "cut"}) for each line that says how far it reaches.
+
+    `cut` says that the line before was cut short by a crash.
+    """
     if not path.exists():
         return
     with store_errors(path), path.open("rb") as file:
         for line in file:
-            yield _parse(line)
+            if line != b"\n":
+                yield _parse(line)
 
 
-def _parse(line: bytes) -> tuple[str, dict[str, Any]] | None:
+def rows_beyond(path: Path, reached: Reached) -> Iterator[Entry]:
+    """The readable rows with a higher number than the table has in `reached`; only those are parsed."""
+    with store_errors(path), path.open("rb") as file:
+        for line in file:
+            start = _START.match(line)
+            if start and int(start[2]) > reached.get(start[1].decode(), 0) and (entry := _parse(line)):
+                yield entry
+
+
+def replace_journal(path: Path, rows: Iterable[Entry]) -> None:
+    """Write a journal anew with these rows, and put it in the place of the old one in one step."""
+    unfinished = path.with_suffix(".new")
+    reached: Reached = {}
+    try:
+        with store_errors(path):
+            with unfinished.open("wb") as file:
+                for table, row in rows:
+                    file.write(line_of(table, row))
+                    reached[table] = max(reached.get(table, 0), row["row"])
+                file.write(_mark(reached))
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+            sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def _end_of(path: Path) -> tuple[Reached, bool]:
+    """How far the journal reaches, and whether its last line was cut short."""
+    size = path.stat().st_size
+    if not size:
+        return {}, False
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TAIL))
+        lines = file.read().split(b"\n")
+        reached: Reached = {}
+        marked = max((n for n, line in enumerate(lines) if _marks(line)), default=None)
+        if marked is None:  # a journal of before there were marks, or a long write that was cut short
+            file.seek(0)
+            found: Iterable[bytes] = file
+        else:
+            found = lines[marked:]
+        for line in found:
+            if start := _START.match(line):
+                # only the last line can have been cut short: the others need not be parsed
+                table = start[1].decode()
+                reached[table] = max(reached.get(table, 0), int(start[2]))
+            elif mark := _marks(line):
+                reached = {**reached, **mark}
+    cut = lines[-1] != b""
+    if cut and (start := _START.match(lines[-1])) and _parse(lines[-1]) is None:
+        reached[start[1].decode()] = min(reached[start[1].decode()], int(start[2]) - 1)
+    return reached, cut
+
+
+def _marks(line: bytes) -> Reached | None:
+    if not line.startswith(b'{"table": "reached"'):
+        return None
+    entry = _parse(line)
+    return entry[1]["rows"] if entry else None
+
+
+def _mark(reached: Reached, cut: bool = False) -> bytes:
+    rows = dict(sorted(reached.items()))
+    told = {"table": REACHED, "rows": rows, "cut": cut, "sum": _sum(REACHED, rows, cut)}
+    return json.dumps(told).encode("utf-8") + b"\n"
+
+
+def _sum(*told: Any) -> str:
+    return hashlib.sha256(json.dumps(told).encode("utf-8")).hexdigest()[:8]
+
+
+def _parse(line: bytes) -> Entry | None:
     try:
         row = json.loads(line)
-        return str(row.pop("table")), row
+        table = str(row.pop("table"))
+        said = row.pop("sum", None)
+        if table == REACHED:
+            return (table, row) if said == _sum(REACHED, row["rows"], row["cut"]) else None
+        if said is not None and said != _sum(table, row["row"], row["hash"]):
+            return None
+        return table, row
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-
-
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1)

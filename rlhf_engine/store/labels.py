@@ -1,7 +1,8 @@
 """Writing down what people say: nothing is changed or deleted, and nothing counts as said before it is on the disk.
 
-An edit, an undo or a retirement is a later row. Every write commits, is read back on a second connection, and is then
-appended to the journal. Ids are made by the caller or here, so that saying the same thing twice changes nothing.
+An edit, an undo or a retirement is a later row. Every write is committed to the database and the journal, or to
+neither, and is read back on a second connection. Ids are made by the caller or here, so that saying the same thing
+twice changes nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from rlhf_engine.store.facts import (
 from rlhf_engine.store.journal import Journal
 from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.label_pages import TABLES
+from rlhf_engine.store.level import bring_level
 from rlhf_engine.store.migrations import migrate
 from rlhf_engine.store.schema import STEPS, insert_sql
 from rlhf_engine.store.standings import await_verdict, hide_replaced, restate_mark, restate_pair
@@ -63,6 +65,7 @@ class Labels(DraftKeeper):
     def __init__(self, path: Path, write: bool = True) -> None:
         self.path = Path(path)
         self.last_change = Changed(0)
+        self.put_back = 0  # rows that only the journal had when this was opened
         if not write:
             self._db = self._open_reader(self.path)
             return
@@ -71,6 +74,7 @@ class Labels(DraftKeeper):
             migrate(self._db, STEPS, self.path)
             self._witness = self._open_reader(self.path)
             self._journal = Journal(self.journal_path)
+            self.put_back = bring_level(self._db, self.path, self._journal, self.journal_path, self._restate)
         except BaseException:
             self._db.close()
             raise
@@ -90,9 +94,9 @@ class Labels(DraftKeeper):
 
     def snapshot(self, folder: Path) -> Path:
         """Copy the database as it is now into `folder` and return the copy."""
-        from rlhf_engine.store.repair import snapshot_labels
+        from rlhf_engine.store.snapshots import take_snapshot
 
-        return snapshot_labels(self.path, Path(folder))
+        return take_snapshot(self.path, Path(folder))
 
     def close(self) -> None:
         self._db.close()
@@ -302,18 +306,23 @@ class Labels(DraftKeeper):
         return str(found[0]["id"]) if found else ""
 
     def _write(self, facts: list[Fact], changed: Changed) -> Changed:
-        """Commit facts and what follows from them; then make sure that others see them; then write the journal."""
+        """Commit facts and what follows from them, here and in the journal; then make sure that others see them."""
         if not self._writable:
             raise StoreError(f"{self.path} is open for reading only.", "Close the other window that has it open.")
         added: list[Fact] = []
-        with transaction(self._db, self.path):
-            for table, row in facts:
-                cursor = self._db.execute(insert_sql(table), {"row": None, **row})
-                if cursor.rowcount == 1:
-                    added.append((table, {"row": cursor.lastrowid, **row}))
-                    self._restate(table, added[-1][1])
+        try:
+            with transaction(self._db, self.path):
+                for table, row in facts:
+                    cursor = self._db.execute(insert_sql(table), {"row": None, **row})
+                    if cursor.rowcount == 1:
+                        added.append((table, {"row": cursor.lastrowid, **row}))
+                        self._restate(table, added[-1][1])
+                self._journal.write(added)  # before the commit: a full disk refuses both or neither
+        except BaseException:
+            self._journal.take_back()
+            raise
+        self._journal.sync()
         self._prove(added)
-        self._journal.append(added)
         return self._note(changed if added else Changed(0))
 
     def _restate(self, table: str, row: dict[str, Any]) -> None:

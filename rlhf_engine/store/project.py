@@ -13,16 +13,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.contract.errors import StoreError
-from rlhf_engine.store.database import store_errors
+from rlhf_engine.store.database import store_errors, sync_folder
 from rlhf_engine.store.labels import Labels
 from rlhf_engine.store.locks import FileLock
-from rlhf_engine.store.repair import Check, Repair, check_labels, repair_labels, snapshot_labels
+from rlhf_engine.store.repair import Check, Repair, check_labels, repair_labels
+from rlhf_engine.store.restore import Restored, restore_labels
+from rlhf_engine.store.snapshots import Snapshot, find_snapshot, list_snapshots, take_snapshot, thin
 
 if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunsReader
 
 FORMAT = 1  # of the folder; a higher one is refused
 FOLDERS = ("datasets", "runs", "exports")
+BACKUPS = "backups"
 _CARD = "project.json"
 
 
@@ -107,18 +110,60 @@ class Project:
         """Whether all labels are as they were written. Takes a while for many; may be called from any thread."""
         return check_labels(self.root / "labels.db")
 
+    @classmethod
+    def look_into(cls, root: Path | str) -> Check:
+        """`check` of a project that need not be open, nor be able to."""
+        root = Path(root).expanduser().absolute()
+        _read_card(root)
+        return check_labels(root / "labels.db")
+
     def snapshot(self) -> Path:
-        """Copy the labels as they are now into `backups/` and return the copy. May be called from any thread."""
-        return snapshot_labels(self.root / "labels.db", self.root / "backups")
+        """Copy the labels as they are now into `backups/`, delete the copies that are too many, and return the new one.
+
+        May be called from any thread; others read and write meanwhile. Raises DiskFull.
+        """
+        made = take_snapshot(self.root / "labels.db", self.root / BACKUPS)
+        thin(self.root / BACKUPS)
+        return made
+
+    @classmethod
+    def snapshots(cls, root: Path | str) -> list[Snapshot]:
+        """The copies that there are, newest first."""
+        root = Path(root).expanduser().absolute()
+        _read_card(root)
+        return list_snapshots(root / BACKUPS)
 
     @classmethod
     def repair(cls, root: Path | str) -> Repair:
-        """Put damaged or lost labels of a closed project back from the journal. Raises ProjectLocked if it is open."""
+        """Put damaged or lost labels of a closed project back from journal and snapshots.
+
+        Raises:
+            ProjectLocked: it is open.
+        """
         root = Path(root).expanduser().absolute()
         _read_card(root)
         lock = _lock(root)
         try:
             return repair_labels(root / "labels.db")
+        finally:
+            lock.release()
+
+    @classmethod
+    def restore(cls, root: Path | str, snapshot: str = "", rewind: bool = False) -> Restored:
+        """Put a snapshot (the newest, or the one of this name) in the place of a closed project's labels.
+
+        What was said after it is put back from the journal; with `rewind` it is left out. Either way the labels as they
+        were before stay in `backups/`.
+
+        Raises:
+            ProjectLocked: it is open.
+            StoreError: there is no such snapshot.
+        """
+        root = Path(root).expanduser().absolute()
+        _read_card(root)
+        lock = _lock(root)
+        try:
+            return restore_labels(root / "labels.db", find_snapshot(root / BACKUPS, snapshot).path, rewind)
         finally:
             lock.release()
 
@@ -174,6 +219,7 @@ def _write_card(root: Path, card: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(root / _CARD)
+    sync_folder(root)
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -1,14 +1,15 @@
-"""Finding labels that have rotted or gone, and putting them back from the journal.
+"""Finding labels that have rotted or gone, and putting them back from the journal and the snapshots.
 
-`PRAGMA quick_check` looks at SQLite's own structure and sees few flipped bits, so every row's hash is worked out again.
+`PRAGMA integrity_check` looks at SQLite's own structure and sees few flipped bits, so every row's hash is worked out
+again, and rows and journal are counted against each other.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +17,13 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from rlhf_engine.contract.errors import EngineError
+from rlhf_engine.contract.errors import DiskFull, EngineError
 from rlhf_engine.store.database import open_database, store_errors, transaction
-from rlhf_engine.store.journal import Journal, read_journal
+from rlhf_engine.store.journal import REACHED, Entry, read_lines, replace_journal
 from rlhf_engine.store.labels import Labels
 from rlhf_engine.store.migrations import migrate, version_of
 from rlhf_engine.store.schema import ADDED, FACTS, STEPS, insert_sql, row_hash
+from rlhf_engine.store.snapshots import copy_database, list_snapshots
 from rlhf_engine.store.standings import work_out_again
 
 Place = tuple[str, int]  # table and row number
@@ -34,16 +36,17 @@ class Check:
     rows: int = 0
     structure: list[str] = field(default_factory=list)  # what SQLite says
     damaged: list[Place] = field(default_factory=list)  # their hash does not fit
-    missing: list[Place] = field(default_factory=list)  # in the journal alone
+    missing: list[Place] = field(default_factory=list)  # in the journal alone, or known only by their number
     unjournaled: list[Place] = field(default_factory=list)  # in the database alone
-    torn_lines: int = 0  # of the journal: cut short by a crash, or rotted
+    torn_lines: int = 0  # of the journal: cut short by a crash
+    rotted_lines: int = 0  # of the journal: they cannot be read, and no crash explains it
     lost: list[Place] = field(default_factory=list)  # known since an earlier repair, and hidden
     standings_wrong: bool = False  # what is worked out from the rows is not what the rows say
 
     @property
     def healthy(self) -> bool:
         """Rows that only the database has are no damage: a crash came between commit and journal."""
-        return not (self.structure or self.damaged or self.missing or self.standings_wrong)
+        return not (self.structure or self.damaged or self.missing or self.standings_wrong or self.rotted_lines)
 
     def __str__(self) -> str:
         if self.healthy:
@@ -53,6 +56,9 @@ class Check:
             f"{len(self.missing)} rows are gone" if self.missing else "",
             f"SQLite reports: {self.structure[0]}" if self.structure else "",
             "which judgements count is not what the rows say" if self.standings_wrong else "",
+            f"{self.rotted_lines} lines of the journal have changed since they were written"
+            if self.rotted_lines
+            else "",
         ]
         return f"{'; '.join(filter(None, parts))}."
 
@@ -69,22 +75,23 @@ class Repair:
 def check_labels(path: Path) -> Check:
     """Compare labels.db with its hashes and its journal. Reads only; may run in any thread, while others write."""
     check = Check()
-    journal = _journal_by_place(path, check)
+    journal, reached = _journal_by_place(path, check)
+    seen: set[Place] = set()
+    lost: set[Place] = set()
     try:
         db = open_database(path, write=False)
     except EngineError as error:
         check.structure.append(str(error))
-        check.missing = sorted(journal)
+        check.missing = sorted(journal.keys() | _up_to(reached))
         return check
     with contextlib.closing(db):
         # Rotten text may not be UTF-8; it must be seen, not raised.
         db.conn.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         try:
-            said = [str(next(iter(row.values()))) for row in db.query("PRAGMA quick_check(20)")]
+            said = [str(next(iter(row.values()))) for row in db.query("PRAGMA integrity_check(20)")]
             check.structure = [line for line in said if line != "ok"]
             lost = {(row["kind"], row["record"]) for row in db.query("SELECT * FROM standings WHERE hidden = 'lost'")}
             check.lost = sorted(lost)
-            seen = set()
             for place, row in _rows(db):
                 check.rows += 1
                 seen.add(place)
@@ -95,77 +102,143 @@ def check_labels(path: Path) -> Check:
                     check.damaged.append(place)
                 elif told is None:
                     check.unjournaled.append(place)
-            check.missing = sorted(journal.keys() - seen)
-            if check.healthy:
-                check.standings_wrong = _standings_differ(db, lost, path)
         except sqlite3.Error as error:
             check.structure.append(str(error))
-            check.missing = sorted(journal)
+        for table, number in seen:
+            reached[table] = max(reached.get(table, 0), number)
+        check.missing = sorted((journal.keys() | (_up_to(reached) - lost)) - seen)
+        if check.healthy:
+            try:
+                check.standings_wrong = _standings_differ(db, lost, path)
+            except (sqlite3.Error, EngineError) as error:
+                check.structure.append(str(error))
     return check
 
 
 def repair_labels(path: Path) -> Repair:
-    """Put back from the journal what `check_labels` finds. Call it while holding the project's lock.
+    """Put back from journal and snapshots what `check_labels` finds. Call it while holding the project's lock.
 
-    A copy of labels.db as it was is kept in `backups/`. A file that SQLite itself can no longer read is made again from
-    the journal alone.
+    A copy of labels.db as it was is kept in `backups/`, and one of a journal with lines that cannot be read. A file
+    that SQLite itself can no longer read is made again from the copies.
     """
     check = check_labels(path)
     if check.healthy and not check.unjournaled and not check.torn_lines:
         return Repair(0, [], None)
-    backup = _keep_copy(path)
-    journal = _journal_by_place(path, Check())
+    backup = keep_copy(path, "before-repair")
+    copies, reached = _journal_by_place(path, Check())
     unjournaled = _still_readable(path, check.unjournaled)
+    wanted = check.damaged + check.missing
     if check.structure:
-        journal |= {(table, row["row"]): row for table, row in unjournaled}
+        copies |= {(table, row["row"]): row for table, row in unjournaled}
         for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
             path.with_name(name).unlink(missing_ok=True)
-        check.damaged, check.missing = [], sorted(journal)
+        copies |= _from_snapshots(path, copies.keys(), None)
+        wanted = sorted(copies.keys() | _up_to(reached))
+    else:
+        copies |= _from_snapshots(path, copies.keys(), wanted)
+    if check.torn_lines or check.rotted_lines:
+        if check.rotted_lines:
+            kept = path.parent / "backups" / f"{path.stem}-before-repair-{_stamp()}.journal.jsonl"
+            with store_errors(kept):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(journal_of(path), kept)
+        tables = list(FACTS)
+        order = sorted(copies, key=lambda place: (tables.index(place[0]), place[1]))
+        replace_journal(journal_of(path), ((place[0], copies[place]) for place in order))
     labels = Labels(path)
     try:
         db = labels._db
         restored, lost = 0, []
         with transaction(db, path):
-            for table, number in check.damaged + check.missing:
-                if told := journal.get((table, number)):
-                    _put(db, table, told)
+            for place in wanted:
+                if copy := copies.get(place):
+                    _put(db, place[0], copy)
                     restored += 1
                 else:
-                    lost.append((table, number))
-            hidden = {place for place in check.lost if place not in journal} | set(lost)
+                    lost.append(place)
+            hidden = {place for place in check.lost if place not in copies} | set(lost)
             gone = {table: {row for kind, row in hidden if kind == table} | _gaps(db, table) for table in FACTS}
             db.execute("REINDEX")
             work_out_again(db, gone)
-        journal_file = Journal(labels.journal_path)
-        journal_file.append(unjournaled)
-        journal_file.close()
+        told = _journal_by_place(path, Check())[0].keys()
+        labels._journal.write((table, row) for table, row in sound_rows(path) if (table, row["row"]) not in told)
+        labels._journal.sync()
     finally:
         labels.close()
     return Repair(restored, lost, backup)
 
 
-def snapshot_labels(path: Path, folder: Path) -> Path:
-    """Copy an open labels.db as it is now, in one piece, and return the copy. Copying the file itself loses rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    copy = folder / f"{path.stem}-{stamp}.db"
-    with store_errors(copy), contextlib.closing(open_database(path, write=False)) as db:
-        unfinished = copy.with_suffix(".tmp")
-        with contextlib.closing(sqlite3.connect(unfinished)) as target:
-            db.conn.backup(target)
-        unfinished.replace(copy)
-    return copy
+def keep_copy(path: Path, why: str) -> Path | None:
+    """A copy of labels.db as it is, in `backups/`, that is never thinned out; None when there is no file."""
+    copy = path.parent / "backups" / f"{path.stem}-{why}-{_stamp()}.db"
+    try:
+        return copy_database(path, copy)
+    except DiskFull:
+        raise
+    except EngineError:  # too damaged for a copy by SQLite: the file as it is
+        if not path.exists():
+            return None
+        with store_errors(copy):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        return copy
 
 
-def _journal_by_place(path: Path, check: Check) -> dict[Place, dict[str, Any]]:
-    """Rows of the journal whose own hash fits."""
-    found = {}
-    for entry in read_journal(path.with_name(f"{path.stem}.journal.jsonl")):
-        if entry is None or entry[0] not in FACTS or entry[1].get("hash") != _hash(*entry):
-            check.torn_lines += 1
+def journal_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.journal.jsonl")
+
+
+def sound_rows(path: Path) -> Iterator[Entry]:
+    """The rows of a database whose hash fits, table by table. What cannot be read is left out."""
+    with contextlib.closing(open_database(path, write=False)) as db:
+        db.conn.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        try:
+            for (table, _), row in _rows(db):
+                if row["hash"] == _hash(table, row):
+                    yield table, row
+        except sqlite3.Error:
+            return
+
+
+def _journal_by_place(path: Path, check: Check) -> tuple[dict[Place, dict[str, Any]], dict[str, int]]:
+    """Rows of the journal whose own hash fits, and up to which row of each table it says that it reaches."""
+    found: dict[Place, dict[str, Any]] = {}
+    reached: dict[str, int] = {}
+    unreadable = 0
+    for entry in read_lines(journal_of(path)):
+        if entry is not None and entry[0] == REACHED:
+            reached |= {table: max(number, reached.get(table, 0)) for table, number in entry[1]["rows"].items()}
+            if entry[1]["cut"] and unreadable:
+                check.torn_lines, unreadable = check.torn_lines + 1, unreadable - 1
+        elif entry is None or entry[0] not in FACTS or entry[1].get("hash") != _hash(*entry):
+            unreadable += 1
             continue
-        table, row = entry
-        found[table, int(row["row"])] = row
+        else:
+            found[entry[0], int(entry[1]["row"])] = entry[1]
+        check.rotted_lines, unreadable = check.rotted_lines + unreadable, 0
+    if unreadable and not _ends_with_line_end(journal_of(path)):
+        check.torn_lines, unreadable = check.torn_lines + 1, unreadable - 1
+    check.rotted_lines += unreadable
+    return found, reached
+
+
+def _from_snapshots(path: Path, known: Iterable[Place], wanted: Iterable[Place] | None) -> dict[Place, dict[str, Any]]:
+    """Sound rows of the snapshots, the newest first: those `wanted`, or all, that are not `known` from elsewhere."""
+    known = set(known)
+    left = None if wanted is None else set(wanted) - known
+    found: dict[Place, dict[str, Any]] = {}
+    for snapshot in list_snapshots(path.parent / "backups"):
+        if left is not None and not left:
+            break
+        try:
+            rows = {(table, row["row"]): row for table, row in sound_rows(snapshot.path)}
+        except EngineError:  # this one is damaged as well
+            continue
+        for place, row in rows.items():
+            if place not in known and place not in found and (left is None or place in left):
+                found[place] = row
+        if left is not None:
+            left -= found.keys()
     return found
 
 
@@ -216,7 +289,7 @@ def _hash(table: str, row: dict[str, Any]) -> str:
 
 
 def _put(db: Database, table: str, row: dict[str, Any]) -> None:
-    """A row of the journal in its old place, whatever is there now."""
+    """A row of a copy in its old place, whatever is there now."""
     db.execute(f"DELETE FROM {table} WHERE row = ? OR id = ?", [row["row"], row["id"]])
     whole = {**ADDED.get(table, {}), **row}
     db.execute(insert_sql(table), {column: whole[column] for column in ("row", *FACTS[table])})
@@ -224,18 +297,19 @@ def _put(db: Database, table: str, row: dict[str, Any]) -> None:
 
 def _gaps(db: Database, table: str) -> set[int]:
     """Row numbers between 1 and the last that nothing has: pages are counted by number, so they are marked as lost."""
-    there = Counter(row["row"] for row in db.query(f"SELECT row FROM {table}"))
-    return set(range(1, max(there, default=0) + 1)) - there.keys()
+    there = {row["row"] for row in db.query(f"SELECT row FROM {table}")}
+    return set(range(1, max(there, default=0) + 1)) - there
 
 
-def _keep_copy(path: Path) -> Path | None:
-    folder = path.parent / "backups"
-    try:
-        return snapshot_labels(path, folder)
-    except EngineError:  # too damaged for a copy by SQLite: the file as it is
-        if not path.exists():
-            return None
-        folder.mkdir(parents=True, exist_ok=True)
-        copy = folder / f"{path.stem}-damaged-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S-%f')}.db"
-        copy.write_bytes(path.read_bytes())
-        return copy
+def _up_to(reached: dict[str, int]) -> set[Place]:
+    return {(table, number) for table, last in reached.items() if table in FACTS for number in range(1, last + 1)}
+
+
+def _ends_with_line_end(path: Path) -> bool:
+    with store_errors(path), path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
