@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from rlhf_engine.contract.errors import EngineError
+from rlhf_engine.contract.errors import EngineError, StoreDamaged
 from rlhf_engine.contract.events import Alert, Envelope, RunFinished
 from studio.commands import Command
 from studio.frame.drawer import Drawer, LogLines
@@ -34,6 +34,7 @@ from studio.frame.rail import Rail
 from studio.frame.status_bar import StatusBar
 from studio.frame.top_bar import TopBar
 from studio.panels import PANELS
+from studio.safekeeping import Safekeeping
 from studio.session import Session, sentence
 from studio.settings import user_folder
 from studio.theme import theme
@@ -123,6 +124,7 @@ class MainWindow(QMainWindow):
         session.activity.changed.connect(self._show_activity)
         session.activity.ended.connect(lambda *_: self._go_on_closing())
         session.project_changed.connect(self._project_changed)
+        self.safekeeping = Safekeeping(session, self)
 
     # --- panels --------------------------------------------------------------------------------------------------
 
@@ -267,7 +269,16 @@ class MainWindow(QMainWindow):
             if self.report is not None:
                 self.report(error)
                 return
+        if isinstance(error, StoreDamaged) and self._repairable(error):
+            self.safekeeping.offer_repair(sentence(error), Path(error.folder))
+            return
         self._toast("bad", sentence(error), "", None)
+
+    def _repairable(self, error: StoreDamaged) -> bool:
+        """Whether it is a project that could not be opened, or the one that is open."""
+        from rlhf_engine.store.project import is_project
+
+        return bool(error.folder) and is_project(error.folder) and self.session.root in (None, Path(error.folder))
 
     def _hear(self, envelope: Envelope) -> None:
         self.drawer.hear(envelope)
@@ -491,6 +502,7 @@ class MainWindow(QMainWindow):
             _call(panel, "on_hidden")
         self.hide()
         self.status.finish()
+        self.safekeeping.stop()
         self.session.close()
         self.closed.emit()
 

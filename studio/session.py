@@ -140,6 +140,11 @@ class Session(QObject):
         except OSError as error:
             log.warning("The settings could not be kept: %s", error)
 
+    def leave_project(self) -> None:
+        """Have none open."""
+        self.close_project()
+        self.project_changed.emit()
+
     def close_project(self) -> None:
         if self.engine is not None:
             self.engine.close()

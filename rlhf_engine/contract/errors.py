@@ -41,6 +41,14 @@ class StoreError(EngineError):
     """The project folder or one of its databases cannot be opened or written."""
 
 
+class StoreDamaged(StoreError):
+    """A database can no longer be read as it was written. `folder` is where it lies."""
+
+    def __init__(self, message: str, hint: str = "", folder: str = "") -> None:
+        super().__init__(message, hint)
+        self.folder = folder
+
+
 class ProjectLocked(StoreError):
     """Another process holds the project (or its runs)."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from rlhf_engine.contract.errors import DiskFull, StoreError
+from rlhf_engine.contract.errors import DiskFull, StoreDamaged, StoreError
 
 _BUSY_MS = 5000
 
@@ -72,7 +72,8 @@ def store_errors(path: Path) -> Iterator[None]:
         if "locked" in text:
             raise StoreError(f"{path} is being written by another program.", "Try again in a moment.") from error
         if "malformed" in text or "not a database" in text or "decode" in text:
-            raise StoreError(f"{path} is damaged: {text}.", "Repair the project: its journal has a copy.") from error
+            hint = "Repair the project: its journal has a copy."
+            raise StoreDamaged(f"{path} is damaged: {text}.", hint, str(path.parent)) from error
         raise StoreError(f"{path}: {text}.") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -66,6 +66,7 @@ class Labels(DraftKeeper):
         self.path = Path(path)
         self.last_change = Changed(0)
         self.put_back = 0  # rows that only the journal had when this was opened
+        self.written = 0  # facts, since this was opened
         if not write:
             self._db = self._open_reader(self.path)
             return
@@ -323,6 +324,7 @@ class Labels(DraftKeeper):
             raise
         self._journal.sync()
         self._prove(added)
+        self.written += len(added)
         return self._note(changed if added else Changed(0))
 
     def _restate(self, table: str, row: dict[str, Any]) -> None:

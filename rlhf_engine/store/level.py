@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from rlhf_engine.store.database import store_errors, transaction
 from rlhf_engine.store.journal import Entry, Journal, rows_beyond
-from rlhf_engine.store.schema import FACTS, insert_sql, row_hash
+from rlhf_engine.store.schema import FACTS, insert_sql, row_hash, stored_row
 from rlhf_engine.store.snapshots import highest_rows
 
 
@@ -31,7 +31,7 @@ def bring_level(
         with transaction(db, path):
             for table, row in rows_beyond(journal_path, there):
                 if table in FACTS and _fits(table, row):
-                    cursor = db.execute(insert_sql(table), {column: row[column] for column in ("row", *FACTS[table])})
+                    cursor = db.execute(insert_sql(table), stored_row(table, row))
                     if cursor.rowcount == 1:
                         restate(table, row)
                         back += 1

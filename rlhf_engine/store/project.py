@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rlhf_engine.contract.errors import StoreError
+from rlhf_engine.contract.errors import StoreDamaged, StoreError
 from rlhf_engine.store.database import store_errors, sync_folder
 from rlhf_engine.store.labels import Labels
 from rlhf_engine.store.locks import FileLock
@@ -94,7 +94,8 @@ class Project:
         root = Path(root).expanduser().absolute()
         card = _read_card(root)
         if not (root / "labels.db").is_file():
-            raise StoreError(f"{root / 'labels.db'} is missing.", "Repair the project: its journal has a copy.")
+            hint = "Repair the project: its journal has a copy."
+            raise StoreDamaged(f"{root / 'labels.db'} is missing.", hint, str(root))
         lock = _lock(root) if write else None
         try:
             with store_errors(root):

@@ -22,7 +22,7 @@ from rlhf_engine.store.database import open_database, store_errors, transaction
 from rlhf_engine.store.journal import REACHED, Entry, read_lines, replace_journal
 from rlhf_engine.store.labels import Labels
 from rlhf_engine.store.migrations import migrate, version_of
-from rlhf_engine.store.schema import ADDED, FACTS, STEPS, insert_sql, row_hash
+from rlhf_engine.store.schema import FACTS, STEPS, insert_sql, row_hash, stored_row
 from rlhf_engine.store.snapshots import copy_database, list_snapshots
 from rlhf_engine.store.standings import work_out_again
 
@@ -291,8 +291,7 @@ def _hash(table: str, row: dict[str, Any]) -> str:
 def _put(db: Database, table: str, row: dict[str, Any]) -> None:
     """A row of a copy in its old place, whatever is there now."""
     db.execute(f"DELETE FROM {table} WHERE row = ? OR id = ?", [row["row"], row["id"]])
-    whole = {**ADDED.get(table, {}), **row}
-    db.execute(insert_sql(table), {column: whole[column] for column in ("row", *FACTS[table])})
+    db.execute(insert_sql(table), stored_row(table, row))
 
 
 def _gaps(db: Database, table: str) -> set[int]:

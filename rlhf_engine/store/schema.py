@@ -106,6 +106,12 @@ def insert_sql(table: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values}) ON CONFLICT DO NOTHING"
 
 
+def stored_row(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    """What `insert_sql` takes, of a row from the journal or a snapshot."""
+    whole = {**ADDED.get(table, {}), **row}
+    return {column: whole[column] for column in ("row", *FACTS[table])}
+
+
 def standing_judgement(judgements: Iterable[dict[str, Any]]) -> tuple[dict[str, Any] | None, dict[int, str]]:
     """Of one pair's judgements, oldest first: the one that counts now, and why each of the others does not.
 

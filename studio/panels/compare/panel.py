@@ -83,6 +83,7 @@ class ComparePanel(QWidget):
         self.note.closed.connect(self.setFocus)
         self.failure = FailureBar()
         self.failure.retried.connect(self.judge)
+        self.failure.waited.connect(self._judge_again)
         self.bar = VerdictBar(
             self,
             self.judge,
@@ -135,6 +136,13 @@ class ComparePanel(QWidget):
         self._show_current()
         self._show_last(said)
         self._ahead.start()
+
+    def _judge_again(self, side: str, strength: int) -> None:
+        """By itself, once there may be space again; not under the hands of somebody who writes."""
+        if self.edit.isHidden() and not self.note.field.isVisible():
+            self.judge(side, strength)
+        else:
+            self.failure.wait()
 
     def undo(self) -> None:
         if self.queue is None or not self.bar.others["undo"].isEnabled():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ class PairQueue:
     tally: Tally = field(default_factory=Tally)
     _ahead: deque[Shown] = field(default_factory=deque)
     _since: float = 0.0
+    _unsaved: tuple[tuple[str, str, int, str], str] | None = None  # what was said but not written, and its id
 
     def start(self, keep: Shown | None = None) -> None:
         """Read everything anew; `keep` stays on the screen."""
@@ -131,7 +133,12 @@ class PairQueue:
             raise StoreError("There is no pair to judge.")
         seconds = max(0.0, self.clock() - self._since)
         winner = shown.winner(side)
-        self.labels.judge(shown.id, winner, strength, shown.left, seconds, self.author, "human", comment)
+        said = (shown.id, winner, strength, comment)
+        if self._unsaved is None or self._unsaved[0] != said:
+            self._unsaved = (said, uuid.uuid4().hex)  # said again after a failure, it is written once
+        by = (self.author, "human", comment, self._unsaved[1])
+        self.labels.judge(shown.id, winner, strength, shown.left, seconds, *by)
+        self._unsaved = None
         made = Said(shown, winner, strength, seconds)
         self.said.append(made)
         self.tally.count(winner, 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
+from rlhf_engine.contract.errors import DiskFull
 from studio.panels.compare.verdict_bar import Verdict
 from studio.session import sentence
 from studio.theme.tokens import S2, S3
@@ -55,9 +57,13 @@ class NoteLine(QWidget):
 
 
 class FailureBar(QFrame):
-    """A verdict that could not be written, kept for another try: `retried(side, strength)`."""
+    """A verdict that could not be written, kept for another try: `retried(side, strength)`.
+
+    While the disk is full `waited(side, strength)` comes every few seconds.
+    """
 
     retried = Signal(str, int)
+    waited = Signal(str, int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,6 +71,8 @@ class FailureBar(QFrame):
         self._verdict: Verdict = ("tie", 1)
         self.cause = PlainLabel(tone="bad", wrap=True, selectable=True)
         self.retry = button(self.tr("Try again"), lambda: self.retried.emit(*self._verdict))
+        self._again = QTimer(self, singleShot=True, interval=3000)
+        self._again.timeout.connect(lambda: self.waited.emit(*self._verdict))
         row = QHBoxLayout(self)
         row.setContentsMargins(S3, S2, S3, S2)
         row.addWidget(self.cause, 1)
@@ -73,7 +81,17 @@ class FailureBar(QFrame):
 
     def keep(self, verdict: Verdict, error: Exception) -> None:
         self._verdict = verdict
-        self.cause.setText(
-            self.tr("Your verdict is not saved yet: {0} The pair stays until it is.").format(sentence(error))
-        )
+        words = self.tr("Your verdict is not saved yet: {0} The pair stays until it is.").format(sentence(error))
+        if isinstance(error, DiskFull):
+            words += " " + self.tr("As soon as there is space it is saved by itself.")
+            self._again.start()
+        self.cause.setText(words)
         self.show()
+
+    def wait(self) -> None:
+        """Try again a little later."""
+        self._again.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        self._again.stop()
+        super().hideEvent(event)
