@@ -100,11 +100,11 @@ class Labels(DraftKeeper):
         return take_snapshot(self.path, Path(folder))
 
     def close(self) -> None:
-        self._db.close()
         if self._writable:
-            self._witness.close()
+            self._witness.close()  # before the writer, which folds the log into labels.db when it closes last
             self._journal.close()
             self._writable = False
+        self._db.close()
 
     def add_prompt(self, prompt: Prompt, source: str = "human", author: str = "", id: str = "") -> tuple[str, Changed]:
         """Returns its id; for a prompt that is there already (whatever its spacing), that one's id and no change."""
