@@ -72,13 +72,19 @@ def store_errors(path: Path) -> Iterator[None]:
         if "locked" in text:
             raise StoreError(f"{path} is being written by another program.", "Try again in a moment.") from error
         if "malformed" in text or "not a database" in text or "decode" in text:
-            hint = "Repair the project: its journal has a copy."
-            raise StoreDamaged(f"{path} is damaged: {text}.", hint, str(path.parent)) from error
+            raise _damaged(path, text) from error
         raise StoreError(f"{path}: {text}.") from error
+    except UnicodeDecodeError as error:  # in what SQLite says of its own tables
+        raise _damaged(path, str(error)) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DiskFull(f"There is no space left for {path}.", "Free some space and try again.") from error
         raise StoreError(f"{error.filename or path}: {error.strerror or error}.") from error
+
+
+def _damaged(path: Path, what: str) -> StoreDamaged:
+    hint = "Repair the project: its journal has a copy."
+    return StoreDamaged(f"{path} is damaged: {what}.", hint, str(path.parent))
 
 
 def sync_folder(folder: Path) -> None:
