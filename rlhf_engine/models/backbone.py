@@ -195,6 +195,12 @@ class Backbone:
             )
         return out.last_hidden_state, out.past_key_values
 
+    def read(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """Hidden states (B, T, H) with neither mask nor cache: the attention that is switched on knows (`decoding`)."""
+        with self._precision():
+            states: Tensor = self._trunk()(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
+        return states
+
     def _precision(self) -> AbstractContextManager[Any]:
         """A copy of all weights is fp32; where the base is not, each product is rounded to what the base is in."""
         rounded = self.acting in self.wholes and self.dtype != torch.float32

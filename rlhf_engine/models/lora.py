@@ -114,6 +114,10 @@ class LoraAdapters:
             if name:
                 layer._active_adapter = active
 
+    def layers_of(self, name: str) -> list[nn.Module]:
+        """The layers of the base that an adapter changes, without what PEFT put around them."""
+        return [layer.get_base_layer() for layer in self._layers if name in layer.lora_A]
+
     def merge_into_base(self, name: str) -> None:
         """Add an adapter into the weights that its layers hold now, for good."""
         for layer in self._layers:

@@ -1,31 +1,29 @@
-"""One sampler for the playground, rollouts and evaluation: batched, cached, and reporting what it drew from.
+"""One sampler for the playground, rollouts and evaluation: it keeps its slots full, and reports what it drew from.
 
 With temperature alone it draws from exactly the distribution that training measures; top-p and top-k are for reading.
+The same state of the generator gives the same answers, however many are written at once and in whichever order they
+finish; in fp32 to the bit, unless two sums that differ in their last digits fall to two sides of a draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
-from transformers import DynamicCache
 
 from rlhf_engine.contract.errors import NotFinite
-from rlhf_engine.data.batches import left_pad
 from rlhf_engine.models.backbone import Backbone
-from rlhf_engine.tensors import position_ids
+from rlhf_engine.models.decoding import Flow
+from rlhf_engine.models.drawing import Noise, Sampler, draw, likeliest
+from rlhf_engine.models.fitting import cache_bytes
+from rlhf_engine.models.padded import Batches
+from rlhf_engine.models.voices import voice_of
 
+__all__ = ["Answer", "Sampler", "Step", "complete", "steps"]
 
-@dataclass(frozen=True, slots=True)
-class Sampler:
-    """How tokens are drawn. temperature 0 always takes the likeliest. `top_k` 0 and `top_p` 1 change nothing."""
-
-    max_new_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
+SLOTS = 64  # answers written at once
+_ON_CPU, _ON_CUDA = 1 << 30, 0.3  # memory for their cache: bytes, and a share of the device's
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,66 +54,82 @@ class Answer:
 def steps(
     backbone: Backbone,
     role: str,
-    prompts: list[list[int]],
+    prompts: Sequence[list[int]],
     sampler: Sampler,
     generator: torch.Generator,
     alternatives: int = 0,
     stopped: Callable[[int], bool] = lambda _: False,
+    limits: Sequence[int] | None = None,
+    slots: int = SLOTS,
 ) -> Iterator[Step]:
-    """Write all answers at once, one token per step; finished ones leave the batch.
+    """Write all answers, up to `slots` at once, one token each per step. Finished ones leave, and the next enter.
 
     Args:
         prompts: token ids, not padded. Answers are numbered as they are.
-        generator: on the backbone's device; the only randomness used.
+        generator: on the backbone's device; the only randomness used. It gives one number, whatever is written.
         stopped: asked after each step for each answer; True ends it (a stop text was found).
+        limits: by prompt, the most new tokens, where that is fewer than the sampler's. No answer goes on where the
+            model has no more room for it.
     Raises:
         NotFinite: the model's logits are NaN or infinite.
     """
     device, base = backbone.device, backbone.base
-    ids, mask = (t.to(device) for t in left_pad(prompts, base.pad_id))
-    rows = torch.arange(len(prompts), device=device)
-    mask = mask.long()
-    positions = position_ids(mask)
-    eos = torch.tensor(base.eos_ids, device=device)
-    cache = DynamicCache(config=base.model.config)
-    limit = min(sampler.max_new_tokens, base.context - ids.shape[1])
-    for written in range(1, limit + 1):
-        with backbone.acting_as(role):
-            hidden, cache = backbone.decode(ids, mask, positions, cache)
-        logits = backbone.logits(hidden[:, -1])
-        if not bool(torch.isfinite(logits).all()):
-            bad = rows[~torch.isfinite(logits).all(-1)].tolist()
-            raise NotFinite(f"The model's output is not finite for answer {bad[0]} at token {written}.")
-        tokens, logp = _draw(logits, sampler, generator)
-        top = _likeliest(logp, alternatives)
-        chosen = logp.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-        numbers = rows.tolist()
-        yield Step(numbers, tokens.tolist(), chosen.tolist(), top)
-
-        going = ~torch.isin(tokens, eos)
-        going &= torch.tensor([not stopped(n) for n in numbers], device=device)
-        if not bool(going.any()):
-            return
-        ids, positions = tokens.unsqueeze(1), positions[:, -1:] + 1
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        if bool((~going).any()):
-            left = going.nonzero().squeeze(1)
-            cache.batch_select_indices(left)
-            ids, positions, mask, rows = ids[left], positions[left], mask[left], rows[left]
+    most = (
+        [sampler.max_new_tokens] * len(prompts) if limits is None else [min(n, sampler.max_new_tokens) for n in limits]
+    )
+    rooms = [max(0, min(n, base.context - len(prompt))) for n, prompt in zip(most, prompts, strict=True)]
+    noise = Noise(len(prompts), generator, device) if sampler.temperature > 0 else None
+    voice = voice_of(backbone, role)
+    each = cache_bytes(backbone)
+    texts = (
+        Flow(backbone, voice, prompts, rooms, slots, _memory(device) // each)
+        if each
+        else Batches(backbone, voice, prompts, rooms, slots)
+    )
+    written = [0] * len(prompts)
+    eos = set(base.eos_ids)
+    while texts.busy:
+        numbers, hidden = texts.advance()
+        with voice():
+            logits = backbone.logits(hidden)
+        keyed = None
+        if noise is not None:
+            keyed = noise.at(*torch.tensor([numbers, [written[n] for n in numbers]], device=device))
+        drawn = draw(logits, sampler, keyed)
+        # One transfer from the device: an id below 2^53 is exact in fp64.
+        finite = torch.isfinite(logits).all(-1)
+        places, logprobs, fine = torch.stack([drawn.tokens.double(), drawn.logp.double(), finite.double()]).tolist()
+        if not all(fine):
+            bad = min(n for n, good in zip(numbers, fine, strict=True) if not good)
+            raise NotFinite(f"The model's output is not finite for answer {bad} at token {written[bad] + 1}.")
+        tokens, top = [int(place) for place in places], likeliest(drawn, alternatives)
+        order = sorted(range(len(numbers)), key=numbers.__getitem__)
+        step = Step(*([column[i] for i in order] for column in (numbers, tokens, logprobs, top)))  # type: ignore[arg-type]
+        for number in numbers:
+            written[number] += 1
+        yield step
+        going = {
+            number
+            for number, token in zip(step.rows, step.tokens, strict=True)
+            if not stopped(number) and token not in eos and written[number] < rooms[number]
+        }
+        texts.take(dict(zip(step.rows, step.tokens, strict=True)), going)
 
 
 def complete(
     backbone: Backbone,
     role: str,
-    prompts: list[list[int]],
+    prompts: Sequence[list[int]],
     sampler: Sampler,
     generator: torch.Generator,
     between: Callable[[], None] = lambda: None,
+    limits: Sequence[int] | None = None,
+    slots: int = SLOTS,
 ) -> list[Answer]:
-    """All answers, finished. `between` is called after every token: a safe point."""
+    """All answers, finished. `between` is called after every token: a safe point. The rest as for `steps`."""
     answers = [Answer() for _ in prompts]
     eos = set(backbone.base.eos_ids)
-    for step in steps(backbone, role, prompts, sampler, generator):
+    for step in steps(backbone, role, prompts, sampler, generator, limits=limits, slots=slots):
         for row, token, logp in zip(step.rows, step.tokens, step.logprobs, strict=True):
             answers[row].tokens.append(token)
             answers[row].logprobs.append(logp)
@@ -125,26 +139,9 @@ def complete(
     return answers
 
 
-def _draw(logits: Tensor, sampler: Sampler, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Tokens (B,) and the log-probabilities (B, V) they were drawn from."""
-    if sampler.temperature == 0:
-        return logits.argmax(-1), logits.log_softmax(-1)
-    logits = logits / sampler.temperature
-    if sampler.top_k and sampler.top_k < logits.shape[-1]:
-        least = logits.topk(sampler.top_k).values[:, -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
-    if sampler.top_p < 1:
-        ordered, places = logits.sort(descending=True)
-        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
-        drop = torch.zeros_like(before, dtype=torch.bool).scatter(-1, places, before >= sampler.top_p)
-        logits = logits.masked_fill(drop, -torch.inf)
-    logp = logits.log_softmax(-1)
-    return torch.multinomial(logp.exp(), 1, generator=generator).squeeze(-1), logp
-
-
-def _likeliest(logp: Tensor, count: int) -> list[list[tuple[int, float]]]:
-    if not count:
-        return [[] for _ in logp]
-    values, places = logp.topk(min(count, logp.shape[-1]))
-    rows = zip(places.tolist(), values.tolist(), strict=True)
-    return [[(t, v) for t, v in zip(*row, strict=True) if v > -float("inf")] for row in rows]
+def _memory(device: torch.device) -> int:
+    """Bytes for the cache. It does not depend on what is free now: a run that goes on must not differ from one that
+    was never interrupted."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory * _ON_CUDA)
+    return _ON_CPU

@@ -22,7 +22,7 @@ from rlhf_engine.tasks.generate.writing import Vocabulary, Writing
 
 __all__ = ["forget", "generate"]
 
-BATCH = 16  # answers that one model writes at a time
+SLOTS = 16  # answers that one model writes at a time
 QUIET = 1 / 30  # seconds between two pieces of one answer
 
 
@@ -134,38 +134,33 @@ def _write(
 ) -> Iterator[None]:
     """Write the answers of one model; pauses after every token."""
     sampler = Sampler(spec.max_new_tokens, spec.temperature, spec.top_p, spec.top_k)
-    for batch in _batches(questions, opened.backbone.base.context - spec.max_new_tokens):
-        writings = [question.writing for question in batch]
-        ids = [question.ids for question in batch]
-        drawn = steps(
-            opened.backbone,
-            opened.role,
-            ids,
-            sampler,
-            generator,
-            spec.alternatives,
-            stopped=lambda row, writings=writings: writings[row].ended,  # type: ignore[misc]
-        )
-        for step in drawn:
-            for row, token, logprob, top in zip(step.rows, step.tokens, step.logprobs, step.top, strict=True):
-                writings[row].push(token, logprob, top)
-                _tell(batch[row], run)
-            yield
-        for question in batch:
-            question.writing.end("length")
-            _tell(question, run)
+    drawn = steps(
+        opened.backbone,
+        opened.role,
+        [question.ids for question in questions],
+        sampler,
+        generator,
+        spec.alternatives,
+        stopped=lambda row: questions[row].writing.ended,
+        slots=SLOTS,
+    )
+    before: set[int] = set()
+    for step in drawn:
+        for row, token, logprob, top in zip(step.rows, step.tokens, step.logprobs, step.top, strict=True):
+            questions[row].writing.push(token, logprob, top)
+            _tell(questions[row], run)
+        for row in before - set(step.rows):
+            _cut_off(questions[row], run)
+        before = set(step.rows)
+        yield
+    for question in questions:
+        _cut_off(question, run)
 
 
-def _batches(questions: list[Question], roomy: int) -> Iterator[list[Question]]:
-    """Questions that are written together. Prompts near the model's limit are joined only by others of their length:
-    the sampler stops a whole batch where the longest prompt has no more room."""
-    waiting = list(questions)
-    while waiting:
-        first = waiting[0]
-        alike = [q for q in waiting if len(q.ids) == len(first.ids) or max(len(q.ids), len(first.ids)) <= roomy][:BATCH]
-        taken = {q.answer for q in alike}
-        waiting = [q for q in waiting if q.answer not in taken]
-        yield alike
+def _cut_off(question: Question, run: RunContext) -> None:
+    """Nothing more will come of this answer: where it is not at its end, its length was."""
+    question.writing.end("length")
+    _tell(question, run)
 
 
 def _take_turns(writers: list[Iterator[None]], questions: list[Question], run: RunContext) -> None:
@@ -215,7 +210,7 @@ def _scores(
     if not fitting:
         return {}
     run.safe_point()
-    scores = judge.backbone.score(judge.role, list(fitting.values()), micro_batch=BATCH)
+    scores = judge.backbone.score(judge.role, list(fitting.values()), micro_batch=SLOTS)
     return dict(zip(fitting, scores.tolist(), strict=True))
 
 

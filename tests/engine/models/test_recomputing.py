@@ -10,6 +10,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.models import logprobs
 from rlhf_engine.models.backbone import PLAIN, Backbone
+from rlhf_engine.models.fitting import cache_bytes
 from rlhf_engine.models.load import load_base
 from rlhf_engine.models.logprobs import token_logprobs
 from rlhf_engine.models.lora import lora
@@ -132,6 +133,7 @@ def test_sampling_keeps_its_cache_and_computes_nothing_again(folder, counted):
     answers = {}
     for again in (False, True):
         backbone = made(folder, "lora", again=again)
+        cache_bytes(backbone)  # tries the model out, once
         counted.clear()
         rng = torch.Generator().manual_seed(3)
         answers[again] = [a.tokens for a in complete(backbone, "policy", [[5, 6, 7], [8, 9]], Sampler(6), rng)]

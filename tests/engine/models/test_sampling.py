@@ -111,7 +111,7 @@ def test_draws_follow_the_probabilities(backbone, monkeypatch):
         return out
 
     only(monkeypatch, backbone, coin)
-    (step,) = steps(backbone, "policy", [[7]] * 4000, Sampler(1), seeded())
+    (step,) = steps(backbone, "policy", [[7]] * 4000, Sampler(1), seeded(), slots=4000)
     share = step.tokens.count(10) / 4000
     assert share == pytest.approx(0.75, abs=0.028)  # four standard deviations
 
