@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from rlhf_engine.store.annotator_pages import AnnotatorReader
 from rlhf_engine.store.database import transaction
-from rlhf_engine.store.judging_pages import JudgingReader
 
 
-class DraftKeeper(JudgingReader):
+class DraftKeeper(AnnotatorReader):
     """Drafts are no facts: each is written over by the next, and gone once what it was for has been said."""
 
     _db: Database

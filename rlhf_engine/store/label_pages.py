@@ -171,9 +171,9 @@ class LabelReader:
             f"WHERE {_VISIBLE} ORDER BY t.row"
         )
 
-    def _each(self, sql: str) -> Iterator[dict[str, Any]]:
+    def _each(self, sql: str, **values: Any) -> Iterator[dict[str, Any]]:
         with store_errors(self.path):
-            yield from self._db.query(sql)
+            yield from self._db.query(sql, values)
 
     def _where(self, kind: str, filter_text: str, include_retired: bool) -> str:
         shown = "coalesce(s.hidden, '') IN ('', 'retired')" if include_retired else _VISIBLE

@@ -34,9 +34,8 @@ from rlhf_engine.store.journal import Journal
 from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.label_pages import TABLES
 from rlhf_engine.store.level import bring_level
-from rlhf_engine.store.migrations import migrate
-from rlhf_engine.store.schema import STEPS, insert_sql
-from rlhf_engine.store.standings import await_verdict, hide_replaced, restate_mark, restate_pair
+from rlhf_engine.store.schema import insert_sql
+from rlhf_engine.store.standings import await_verdict, bring_up_to_date, hide_replaced, restate_mark, restate_pair
 
 if TYPE_CHECKING:
     from rlhf_engine.store.repair import Check
@@ -72,7 +71,7 @@ class Labels(DraftKeeper):
             return
         self._db = open_database(self.path, write=True)
         try:
-            migrate(self._db, STEPS, self.path)
+            bring_up_to_date(self._db, self.path)
             self._witness = self._open_reader(self.path)
             self._journal = Journal(self.journal_path)
             self.put_back = bring_level(self._db, self.path, self._journal, self.journal_path, self._restate)
@@ -183,8 +182,8 @@ class Labels(DraftKeeper):
         found = self._rows(
             "SELECT t.id, t.pair_id FROM comparisons AS t LEFT JOIN standings AS s "
             "ON s.kind = 'comparisons' AND s.record = t.row "
-            "WHERE t.source = 'human' AND t.author = :author AND coalesce(s.hidden, '') IN ('', 'replaced', 'retired') "
-            "ORDER BY t.row DESC LIMIT 1",
+            "WHERE t.source = 'human' AND t.author = :author "
+            "AND coalesce(s.hidden, '') NOT IN ('undone', 'undo', 'lost') ORDER BY t.row DESC LIMIT 1",
             author=author,
         )
         if not found:
@@ -197,7 +196,8 @@ class Labels(DraftKeeper):
     def edit(self, kind: str, id: str, author: str = "", **fields: Any) -> str:
         """Say a record again with other `fields`; the new row takes the old one's place. Returns the new id.
 
-        Editing a comparison judges its pair again; an edited pair waits to be judged.
+        Editing a comparison judges its pair again, and another person's is then overruled (an adjudication); an edited
+        pair waits to be judged.
         """
         old = self._visible(kind, id)
         editable = {
@@ -212,6 +212,7 @@ class Labels(DraftKeeper):
         if kind == "comparisons":
             said = {name: fields.get(name, old[name]) for name in editable}
             kept = {key: unpack_meta(old["judgement_meta"]).get(key) for key in ("attributes", "adjudicates")}
+            kept["adjudicates"] = kept["adjudicates"] or (old["source"] == "human" and old["author"] != author)
             return self.judge(old["pair_id"], left=old["left_side"], author=author, meta=kept, **said)
         prompt = fields.get("prompt", unpack_prompt(old["prompt"], old["turns"]))
         if kind == "prompts":

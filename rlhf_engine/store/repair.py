@@ -21,10 +21,10 @@ from rlhf_engine.contract.errors import DiskFull, EngineError
 from rlhf_engine.store.database import open_database, store_errors, transaction
 from rlhf_engine.store.journal import REACHED, Entry, read_lines, replace_journal
 from rlhf_engine.store.labels import Labels
-from rlhf_engine.store.migrations import migrate, version_of
+from rlhf_engine.store.migrations import version_of
 from rlhf_engine.store.schema import FACTS, STEPS, insert_sql, row_hash, stored_row
 from rlhf_engine.store.snapshots import copy_database, list_snapshots
-from rlhf_engine.store.standings import work_out_again
+from rlhf_engine.store.standings import bring_up_to_date, work_out_again
 
 Place = tuple[str, int]  # table and row number
 
@@ -247,7 +247,7 @@ def _standings_differ(db: Database, lost: set[Place], path: Path) -> bool:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
         db.conn.backup(memory)
         copy = Database(memory)
-        migrate(copy, STEPS, path)
+        bring_up_to_date(copy, path)
         before = _standings(copy)
         copy.execute("BEGIN")
         work_out_again(copy, {table: {row for kind, row in lost if kind == table} for table in FACTS})

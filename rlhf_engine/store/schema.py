@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from rlhf_engine.store.judgement_meta import unpack_meta
+
+SPLIT = "split"  # the winner of a pair on which people disagree evenly
 _PROMPT = "prompt TEXT NOT NULL, turns TEXT NOT NULL"
 _WHO = "source TEXT NOT NULL, author TEXT NOT NULL, created REAL NOT NULL, hash TEXT NOT NULL"
 
@@ -34,7 +38,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX marks_record ON marks (record_id)",
         """CREATE TABLE models (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, ref TEXT NOT NULL,
             title TEXT NOT NULL, created REAL NOT NULL, hash TEXT NOT NULL) STRICT""",
-        # Below are standings. `hidden` is why a record is not shown: retired, replaced, undone, undo, removed, lost.
+        # Below are standings. `hidden` is why a record is not shown: retired, replaced, undone, undo, removed, lost;
+        # of judgements by several people or of repeats also: repeat, seconded, outvoted, split.
         """CREATE TABLE standings (kind TEXT NOT NULL, record INTEGER NOT NULL, hidden TEXT NOT NULL,
             flagged INTEGER NOT NULL, PRIMARY KEY (kind, record)) STRICT, WITHOUT ROWID""",
         "CREATE INDEX standings_hidden ON standings (kind, record) WHERE hidden <> ''",
@@ -65,6 +70,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE comparisons ADD COLUMN meta TEXT NOT NULL DEFAULT ''",),  # see judgement_meta.py
 )
+
+VOTES = 4  # the step since which several people's verdicts are counted; before, the last one stood
 
 TEXT = ("prompt", "turns")
 WHO = ("source", "author", "created", "hash")
@@ -115,14 +122,44 @@ def stored_row(table: str, row: dict[str, Any]) -> dict[str, Any]:
 def standing_judgement(judgements: Iterable[dict[str, Any]]) -> tuple[dict[str, Any] | None, dict[int, str]]:
     """Of one pair's judgements, oldest first: the one that counts now, and why each of the others does not.
 
-    The latest that was not undone counts.
+    What was undone never counts, nor does a repeat, which only shows how consistent a person is. Then:
+
+    1. People count before rules, models and imports; among those the latest counts.
+    2. The latest adjudication counts, whoever speaks after it.
+    3. Of each person the latest word counts. Where all of them say the same, or there is one person, it stands.
+    4. Otherwise the winner with the most votes, by the latest of those who gave it. Skips do not vote.
+    5. Where the most votes are even nobody has won: the latest word comes back with the winner "split", and the pair
+       waits for an adjudicator, not for training.
     """
     rows = list(judgements)
     undone = {row["undoes"] for row in rows if row["winner"] == "undo"}
-    left = [row for row in rows if row["winner"] != "undo" and row["id"] not in undone]
     hidden = {row["row"]: "undo" if row["winner"] == "undo" else "undone" for row in rows}
-    hidden |= {row["row"]: "replaced" for row in left}
+    metas = {row["row"]: unpack_meta(row.get("meta")) for row in rows}
+    left = [row for row in rows if row["winner"] != "undo" and row["id"] not in undone]
+    hidden |= {row["row"]: "repeat" if metas[row["row"]].get("repeat_of") else "replaced" for row in left}
+    left = [row for row in left if not metas[row["row"]].get("repeat_of")]
     if not left:
         return None, hidden
-    del hidden[left[-1]["row"]]
-    return left[-1], hidden
+    people = [row for row in left if row["source"] == "human"]
+    settled = [row for row in people if metas[row["row"]].get("adjudicates") is True]
+    if settled or not people:
+        standing = (settled or left)[-1]
+    else:
+        latest = {row["author"]: row for row in people}  # in the order of their first words
+        words = sorted(latest.values(), key=lambda row: row["row"])
+        standing, even = _by_votes(words)
+        hidden |= {row["row"]: "seconded" if row["winner"] == standing["winner"] else "outvoted" for row in words}
+        if even:
+            hidden |= {row["row"]: "split" for row in words}
+            return {**standing, "winner": SPLIT}, hidden
+    del hidden[standing["row"]]
+    return standing, hidden
+
+
+def _by_votes(words: list[dict[str, Any]]) -> tuple[dict[str, Any], bool]:
+    """The latest of the words with the most votes, and whether others have as many. Skips only vote among skips."""
+    voters = [row for row in words if row["winner"] != "skip"] or words
+    votes = Counter(row["winner"] for row in voters)
+    most = max(votes.values())
+    ahead = [row for row in voters if votes[row["winner"]] == most]
+    return ahead[-1], len({row["winner"] for row in ahead}) > 1

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
-from rlhf_engine.store.schema import FACTS, standing_judgement
+from rlhf_engine.store.database import transaction
+from rlhf_engine.store.migrations import migrate, version_of
+from rlhf_engine.store.schema import FACTS, STEPS, VOTES, standing_judgement
 
-_STRUCTURAL = ("replaced", "undone", "undo", "lost")  # no mark can change these
+# No mark can change these.
+_STRUCTURAL = ("replaced", "undone", "undo", "lost", "repeat", "seconded", "outvoted", "split")
 _TABLES = ("prompts", "demonstrations", "pairs", "comparisons", "ratings", "models")
 
 
@@ -24,19 +28,29 @@ def hide_replaced(db: Database, kind: str, id: str) -> None:
 
 def restate_pair(db: Database, pair_id: str) -> None:
     """Which of a pair's judgements counts now."""
-    rows = list(
-        db.query("SELECT row, id, winner, undoes, source FROM comparisons WHERE pair_id = ? ORDER BY row", [pair_id])
-    )
+    columns = "row, id, winner, undoes, source, author, meta"
+    rows = list(db.query(f"SELECT {columns} FROM comparisons WHERE pair_id = ? ORDER BY row", [pair_id]))
     standing, hidden = standing_judgement(rows)
     for row, why in hidden.items():
         _hide(db, "comparisons", row, why)
-    if standing:
+    if standing and standing["row"] not in hidden:
         _hide(db, "comparisons", standing["row"], _marked(db, "comparisons", standing["id"]))
     pair = _row_of(db, "pairs", pair_id)
     if pair is not None:
         with _recount(db, pair):
             said = [standing["row"], standing["winner"], standing["source"]] if standing else [None, "", ""]
             db.execute("UPDATE verdicts SET judgement = ?, winner = ?, source = ? WHERE pair = ?", [*said, pair])
+
+
+def bring_up_to_date(db: Database, path: Path) -> None:
+    """Take the steps that are missing; where pairs were judged by several before votes counted, count them."""
+    before = version_of(db)
+    migrate(db, STEPS, path)
+    if 0 < before < VOTES:
+        several = "SELECT pair_id FROM comparisons GROUP BY pair_id HAVING count(DISTINCT source || ' ' || author) > 1"
+        with transaction(db, path):
+            for found in list(db.query(several)):
+                restate_pair(db, found["pair_id"])
 
 
 def await_verdict(db: Database, pair: int) -> None:

@@ -165,13 +165,6 @@ def curve(step: int, scored: Scored) -> Curve:
     return Curve(step, "heldout/reliability", dict(zip(("predicted", "observed", "count"), columns, strict=True)))
 
 
-def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a share seen in `count` cases. Source: Wilson 1927, JASA 22, 209-212."""
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _correlation(scores: Tensor, lengths: Tensor) -> dict[str, float]:
     """Pearson's, over all answers; nothing where one of the two is constant."""
     x, y = (column.double() - column.double().mean() for column in (scores, lengths))

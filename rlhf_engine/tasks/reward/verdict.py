@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rlhf_engine.contract.events import Alert
-from rlhf_engine.tasks.reward.evaluate import Scored, calibration_noise, reliability, wilson
+from rlhf_engine.judging.intervals import wilson
+from rlhf_engine.tasks.reward.evaluate import Scored, calibration_noise, reliability
 
 WIDE = 0.2  # an accuracy known no better than this is hardly known
 BADLY_CALIBRATED = 0.1  # calibration error beyond what chance makes of it

@@ -36,7 +36,7 @@ def test_a_judgement_keeps_what_is_known_of_it(tmp_path):
     assert list(labels.records("comparisons")) == [
         Comparison("p", "y", "x", 2, "human", said, "rejected", "ann", "Ann 1")
     ]
-    again = labels.edit("comparisons", said, author="bob", winner="a")
+    again = labels.edit("comparisons", said, author="ann", winner="a")
     assert unpack_meta(labels.get("comparisons", again)["judgement_meta"]) == {"attributes": META["attributes"]}
     labels.close()
 

@@ -22,7 +22,6 @@ from rlhf_engine.tasks.reward.evaluate import (
     reliability,
     score_pairs,
     shown_first,
-    wilson,
 )
 from rlhf_engine.tasks.reward.groups import Pair
 
@@ -143,12 +142,6 @@ def test_with_rao_kupper_a_decided_pair_is_more_certain():
     (predicted, *_) = reliability(scored([math.log(3.0)], log_theta=math.log(2.0)))
     assert predicted.tolist() == pytest.approx([21 / 26])
     assert figures(scored([math.log(3.0)], log_theta=math.log(2.0)))["heldout/loss"] == pytest.approx(math.log(26 / 21))
-
-
-def test_wilsons_interval():
-    assert wilson(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)  # Newcombe 1998 gives these for 5 of 10
-    assert wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
-    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998, table I
 
 
 # Scoring --------------------------------------------------------------------------------------------------------------

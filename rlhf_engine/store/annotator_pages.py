@@ -1,0 +1,85 @@
+"""Reading judgements as acts of people: all of them for the statistics, and the pairs to be judged once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rlhf_engine.store.judging_pages import JudgingReader
+
+_SAID = "('a', 'b', 'tie', 'both_bad')"
+_NOT_TAKEN_BACK = "coalesce(s.hidden, '') NOT IN ('undone', 'undo', 'lost', 'retired')"
+_STANDS = "LEFT JOIN standings AS s ON s.kind = 'comparisons' AND s.record = c.row"
+
+
+class AnnotatorReader(JudgingReader):
+    """Who judged what, for whoever compares annotators with themselves and with each other."""
+
+    def judgements(self, source: str = "human") -> Iterator[dict[str, Any]]:
+        """Every judgement from a source that was not taken back, whether or not it stands, oldest first.
+
+        Each with `judgement_meta`, the lengths of both answers in characters, and the beginning of the prompt. Walks
+        through all of them: ask on another thread.
+        """
+        yield from self._each(
+            "SELECT c.id, c.pair_id, c.winner, c.strength, c.left_side, c.seconds, c.source, c.author, c.created, "
+            "c.meta AS judgement_meta, length(p.a) AS length_a, length(p.b) AS length_b, "
+            f"substr(p.prompt, 1, 300) AS prompt FROM comparisons AS c INDEXED BY comparisons_author {_STANDS} "
+            "CROSS JOIN pairs AS p ON p.id = c.pair_id JOIN verdicts AS v ON v.pair = p.row "
+            f"WHERE c.source = :source AND v.hidden = 0 AND {_NOT_TAKEN_BACK} ORDER BY c.row",
+            source=source,
+        )
+
+    def repeatable(self, author: str, apart: int, limit: int = 100) -> list[dict[str, Any]]:
+        """Pairs that a person judged at least `apart` judgements ago and only once, the latest of them first.
+
+        `judged` is the id of that judgement, `judged_left` the answer that was on the left.
+        """
+        return self._rows(
+            "SELECT p.*, c.id AS judged, c.left_side AS judged_left FROM "
+            "(SELECT row, id, pair_id, left_side, winner, seconds FROM comparisons INDEXED BY comparisons_author "
+            " WHERE source = 'human' AND author = :author AND undoes = '' "
+            " ORDER BY row DESC LIMIT :reach OFFSET :apart) "
+            f"AS c {_STANDS} CROSS JOIN pairs AS p ON p.id = c.pair_id JOIN verdicts AS v ON v.pair = p.row "
+            f"WHERE c.winner IN {_SAID} AND c.seconds > 0 AND v.hidden = 0 AND {_NOT_TAKEN_BACK} "
+            "AND (SELECT count(*) FROM comparisons AS d WHERE d.pair_id = c.pair_id AND d.undoes = '' "
+            "AND d.source = 'human' AND d.author = :author) = 1 "
+            "ORDER BY c.row DESC LIMIT :limit",
+            author=author,
+            apart=apart,
+            reach=10 * limit,
+            limit=limit,
+        )
+
+    def judged_by_others(
+        self, author: str, share: float = 1.0, by: str | None = None, limit: int = 100, skip_ids: tuple[str, ...] = ()
+    ) -> list[dict[str, Any]]:
+        """Pairs that another person has judged (`by` is whose; None is anyone) and this one has not, oldest first.
+
+        `share` of all pairs is meant for everyone; which ones goes by their ids, so that it is the same for all.
+        """
+        if share <= 0:
+            return []
+        found = self._rows(
+            "SELECT p.* FROM (SELECT pair_id, min(row) AS first FROM comparisons INDEXED BY comparisons_author "
+            " WHERE source = 'human' AND author <> :author AND (:by IS NULL OR author = :by) "
+            f" AND winner IN {_SAID} AND (:all OR substr(pair_id, 1, 3) < :edge) GROUP BY pair_id) AS c "
+            "CROSS JOIN pairs AS p ON p.id = c.pair_id JOIN verdicts AS v ON v.pair = p.row "
+            "WHERE v.hidden = 0 AND v.judgement IS NOT NULL AND NOT EXISTS (SELECT 1 FROM comparisons AS d "
+            "WHERE d.pair_id = c.pair_id AND d.source = 'human' AND d.author = :author) "
+            "ORDER BY c.first LIMIT :limit",
+            author=author,
+            by=by,
+            all=int(share >= 1),
+            edge=f"{int(share * 4096):03x}",
+            limit=limit + len(skip_ids),
+        )
+        return [pair for pair in found if pair["id"] not in set(skip_ids)][:limit]
+
+    def annotators(self) -> dict[str, int]:
+        """How many judgements each person has given, who gave most first."""
+        found = self._rows(
+            "SELECT author, count(*) AS n FROM comparisons INDEXED BY comparisons_author "
+            "WHERE source = 'human' AND undoes = '' GROUP BY author ORDER BY n DESC"
+        )
+        return {row["author"]: row["n"] for row in found}
