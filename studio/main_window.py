@@ -97,8 +97,9 @@ class MainWindow(QMainWindow):
         layout = QVBoxLayout(centre)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
+        self._line = Line()
         layout.addWidget(self.top)
-        layout.addWidget(Line())
+        layout.addWidget(self._line)
         layout.addLayout(below, 1)
         self.setCentralWidget(centre)
 
@@ -118,6 +119,7 @@ class MainWindow(QMainWindow):
         self.drawer.unread.connect(self.top.show_unread)
         session.panel_requested.connect(self._go)
         session.badge_changed.connect(self.rail.set_count)
+        session.focus_asked.connect(self._focus)
         session.toasted.connect(self._toast)
         session.failed.connect(self._failed)
         session.received.connect(self._hear)
@@ -425,6 +427,11 @@ class MainWindow(QMainWindow):
     def toggle_rail(self) -> None:
         self.rail.fold(not self.rail.folded)
         self.session.settings.rail_collapsed = self.rail.folded
+
+    def _focus(self, on: bool) -> None:
+        """Hide everything around the panel, or show it again."""
+        for part in (self.top, self._line, self.rail, self.status):
+            part.setVisible(not on)
 
     def toggle_drawer(self) -> None:
         self.drawer.setVisible(self.drawer.isHidden())

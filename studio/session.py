@@ -70,6 +70,7 @@ class Session(QObject):
     failed(error): an error to show; main window makes a card or a toast of it.
     panel_requested(str, dict): go to a panel, with hints for its `receive`.
     badge_changed(str, int): a count beside a panel's name.
+    focus_asked(bool): nothing but the panel is to be seen, or everything again.
     """
 
     project_changed = Signal()
@@ -84,6 +85,7 @@ class Session(QObject):
     failed = Signal(object)
     panel_requested = Signal(str, dict)
     badge_changed = Signal(str, int)
+    focus_asked = Signal(bool)
 
     def __init__(
         self, settings: Settings | None = None, factory: Factory = process_engine, parent: QObject | None = None

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 
 from studio.commands import Command
 from studio.forms import Combo, Spin
+from studio.panels.compare.keys_card import KeysCard
 from studio.panels.hub_account import hub_account, hub_cache, hub_words
 from studio.session import Session, sentence
 from studio.settings import Settings, user_folder
@@ -62,6 +63,7 @@ class SettingsPanel(QWidget):
             ("folders", self._folders()),
             ("device", self._device()),
             ("hub", self._hub()),
+            ("judging", KeysCard(session)),
             ("shortcuts", self._shortcuts()),
             ("about", self._about()),
         ):

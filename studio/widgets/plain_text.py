@@ -15,6 +15,7 @@ from studio.widgets.display import Display
 
 CAP = 20_000  # characters shown before "Show all"
 TINTED = 2_000  # stand-ins that get a ground of their own; those after them are only written
+_ANY = 16_777_215  # Qt's word for a height without limit
 Span = tuple[int, int]  # from, to: characters of the stored text
 
 
@@ -80,6 +81,14 @@ class PlainText(QFrame):
         self.more.setVisible(len(text) > CAP)
         if len(text) > CAP:
             self.more.setText(self.tr("Show all {0} characters").format(f"{len(text):,}"))
+
+    def set_fit(self, on: bool) -> None:
+        """Whether the height follows the text, or whoever lays this out."""
+        self._fit = on
+        if not on:
+            self.view.setMinimumHeight(0)
+            self.view.setMaximumHeight(_ANY)
+        self._follow_height()
 
     def show_marks(self, on: bool) -> None:
         """Whether blanks, tabs, line ends and characters without a shape are shown."""
@@ -211,6 +220,7 @@ def _stand_in_look() -> QTextCharFormat:
 
 def _head_look() -> QTextCharFormat:
     look = QTextCharFormat()
+    look.setBackground(QColor(colors().raised))
     look.setForeground(QColor(colors().link))
     return look
 

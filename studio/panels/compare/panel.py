@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import (
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.data.records import unpack_prompt
 from studio.commands import Command
+from studio.panels.compare.draft_saver import DraftSaver
 from studio.panels.compare.editing import EditCard
 from studio.panels.compare.guidelines import Guidelines
+from studio.panels.compare.key_words import action_words
+from studio.panels.compare.keys import ACTIONS, Bindings
+from studio.panels.compare.keys import MEMORY as KEYS
 from studio.panels.compare.making import Making
-from studio.panels.compare.pair_view import PairView
+from studio.panels.compare.pair_view import LAYOUTS, PairView
 from studio.panels.compare.queue import PairQueue, Said
+from studio.panels.compare.queue_list import QueueList
 from studio.panels.compare.remarks import FailureBar, NoteLine
+from studio.panels.compare.side_column import SideColumn
+from studio.panels.compare.sitting import day_after
 from studio.panels.compare.source_row import SourceRow
 from studio.panels.compare.states import nothing_to_judge
 from studio.panels.compare.telling import verdict_line
+from studio.panels.compare.tools import Tools
 from studio.panels.compare.verdict_bar import VerdictBar
 from studio.session import Session
 from studio.theme.tokens import S3, S4, S6
@@ -42,7 +48,7 @@ class ComparePanel(QWidget):
         self._session = session
         self.queue: PairQueue | None = None
         self._stale = True
-        self._announcing = False
+        self._announcing = self._focused = False
         self._unsaid: Changed | None = None
         self._soon = QTimer(self, singleShot=True, interval=300)
         self._soon.timeout.connect(self._announce)
@@ -53,26 +59,33 @@ class ComparePanel(QWidget):
         session.project_changed.connect(self._project_changed)
         session.labels_changed.connect(self._labels_changed)
         inside = Qt.ShortcutContext.WidgetWithChildrenShortcut
-        self._help = QShortcut(QKeySequence("H"), self, context=inside)
-        self._help.activated.connect(self.show_guidelines)
-        QShortcut(QKeySequence("Esc"), self, context=inside).activated.connect(self.close_cards)
+        QShortcut(QKeySequence("Esc"), self, context=inside).activated.connect(self._escape)
         self.reload()
-        if session.recall(MEMORY, {}).get("differences"):
-            self.toggle_differences()
+        self._restore()
 
     # --- the page ------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        header = PanelHeader(self.tr("Compare"), self.tr("Which answer would you rather have? Names stay hidden"))
-        header.add(button(self.tr("Guidelines   H"), self.show_guidelines, icon="book-open-variant"))
+        self.header = PanelHeader(self.tr("Compare"), self.tr("Which answer would you rather have? Names stay hidden"))
+        self.tools = Tools()
+        self.tools.chosen.connect(self.arrange)
+        self.tools.queue.clicked.connect(self.toggle_queue)
+        self.tools.focus.clicked.connect(self.toggle_focus)
+        self.header.add(self.tools)
+        self.guide = button(self.tr("Guidelines"), self.show_guidelines, icon="book-open-variant")
+        self.header.add(self.guide)
         self.generate = button(self.tr("Generate pairs…"), self.open_generate, icon="auto-fix")
-        header.add(self.generate)
+        self.header.add(self.generate)
         self.sources = SourceRow()
         self.sources.changed.connect(self.reload)
         self.making = Making(self._session)
         self.making.added.connect(self._pair_added)
         self.making.changed.connect(self._making_changed)
         self.making.closed.connect(self.close_cards)
+        self.queue_list = QueueList(self._session)
+        self.queue_list.opened.connect(self.open_pair)
+        self.queue_list.hide()
+        self.column = SideColumn()
 
         self.view = PairView()
         self.edit = EditCard()
@@ -81,20 +94,28 @@ class ComparePanel(QWidget):
         self.edit.closed.connect(self.close_cards)
         self.note = NoteLine()
         self.note.closed.connect(self.setFocus)
+        self.drafts = DraftSaver(self._session, self.note, self.edit, self)
         self.failure = FailureBar()
         self.failure.retried.connect(self.judge)
         self.failure.waited.connect(self._judge_again)
-        self.bar = VerdictBar(
-            self,
-            self.judge,
-            {
-                "undo": self.undo,
-                "flag": self.toggle_flag,
-                "note": self.open_note,
-                "edit": self.open_edit,
-                "differences": self.toggle_differences,
-            },
-        )
+        others: dict[str, Callable[[], object]] = {
+            "undo": self.undo,
+            "flag": self.toggle_flag,
+            "note": self.open_note,
+            "edit": self.open_edit,
+            "edit_winner": self.edit_winner,
+            "differences": self.toggle_differences,
+            "marks": self.toggle_marks,
+            "reveal": self.toggle_reveal,
+            "guidelines": self.show_guidelines,
+            "queue": self.toggle_queue,
+            "layout": self.next_layout,
+            "focus": self.toggle_focus,
+            "down": lambda: self.view.scroll_on(0.8),
+            "up": lambda: self.view.scroll_on(-0.8),
+        }
+        self.bindings = Bindings(self._session.recall(KEYS))
+        self.bar = VerdictBar(self, self.judge, others, self.bindings)
         self.last = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
         self.judging = QWidget()
         judging = QVBoxLayout(self.judging)
@@ -105,17 +126,44 @@ class ComparePanel(QWidget):
             judging.addWidget(widget)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.judging)
+        middle = QHBoxLayout()
+        middle.setSpacing(S4)
+        middle.addWidget(self.queue_list)
+        middle.addWidget(self._stack, 1)
+        middle.addWidget(self.column)
         page = QVBoxLayout()
         page.setContentsMargins(S6, 0, S6, S4)
         page.setSpacing(S3)
         page.addWidget(self.sources)
         page.addWidget(self.making)
-        page.addWidget(self._stack, 1)
+        page.addLayout(middle, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(header)
+        layout.addWidget(self.header)
         layout.addLayout(page, 1)
+        self._show_keys()
+
+    def _restore(self) -> None:
+        """How it looked last time."""
+        looks = self._session.recall(MEMORY, {})
+        self.arrange(str(looks.get("layout", "side")))
+        if looks.get("differences"):
+            self.toggle_differences()
+        if looks.get("marks"):
+            self.toggle_marks()
+        self._show_reveal()
+        if looks.get("queue"):
+            self.toggle_queue()
+
+    def _remember(self, **looks: Any) -> None:
+        self._session.remember(MEMORY, {**self._session.recall(MEMORY, {}), **looks})
+
+    def _show_keys(self) -> None:
+        """Show the keys that are listened to; they may have been changed in Settings."""
+        self.bar.use(self.bindings)
+        self.guide.setText(self.tr("Guidelines  {0}").format(self.bindings.shown("guidelines", 1)))
+        self.tools.show_keys(self.bindings)
 
     # --- judging -------------------------------------------------------------------------------------------------
 
@@ -130,12 +178,41 @@ class ComparePanel(QWidget):
             self.bar.keep((side, strength))
             self.failure.keep((side, strength), error)
             return
-        self._unsay(self._session.labels.last_change)
+        changed = self._session.labels.last_change
+        self.drafts.said()
         self._forget_failure()
-        self.note.clear()
+        self._open_next(said)
         self._show_current()
         self._show_last(said)
+        self._unsay(changed)
         self._ahead.start()
+        self._count_day()
+
+    def open_pair(self, pair_id: str) -> None:
+        """Show a pair of the queue now, whether it waits or is to be judged again."""
+        if self.queue is None or not pair_id:
+            return
+        pair = self._session.labels.pair_as_judged(pair_id)
+        if pair is None:
+            self._session.toast(self.tr("This pair is no longer there."), "warn")
+            self.queue_list.read()
+            return
+        self.queue.open(pair)
+        self._show_current()
+        self.setFocus()
+
+    def _open_next(self, said: Said) -> None:
+        """Of a list that is gone through (skipped, flagged, …) the next pair; else the next that waits."""
+        if self.queue is None or self.queue_list.isHidden() or self.queue_list.view == "waiting":
+            return
+        pair = self._session.labels.pair_as_judged(self.queue_list.after(said.shown.id))
+        if pair is not None:
+            self.queue.open(pair)
+
+    def _count_day(self) -> None:
+        kept = self._session.recall(MEMORY, {}).get("streak", {})
+        if kept.get("day") != (today := date.today()).isoformat():
+            self._remember(streak=day_after(kept, today))
 
     def _judge_again(self, side: str, strength: int) -> None:
         """By itself, once there may be space again; not under the hands of somebody who writes."""
@@ -173,22 +250,58 @@ class ComparePanel(QWidget):
         self._unsay(changed)
 
     def toggle_differences(self) -> None:
-        on = not self.bar.others["differences"].property("on")
-        self.bar.others["differences"].setProperty("on", on)
-        self.bar.others["differences"].setChecked(on)
-        self.view.show_differences(on)
-        self._session.remember(MEMORY, {"differences": on})
+        self.view.show_differences(self._switch("differences"))
+
+    def toggle_marks(self) -> None:
+        self.view.show_marks(self._switch("marks"))
+
+    def _switch(self, name: str) -> bool:
+        """Turn one of the switches over, whether by its key or by a click; the new state."""
+        made = self.bar.others[name]
+        on = not made.property("on")
+        made.setProperty("on", on)
+        made.setChecked(on)
+        self._remember(**{name: on})
+        return on
+
+    def toggle_reveal(self) -> None:
+        """Whether the sources are told after each verdict; never before one."""
+        self._remember(reveal=not self._reveals)
+        self._show_reveal()
+        if self.queue is not None and self.queue.said and self.last.text():
+            self._show_last(self.queue.said[-1])
+
+    @property
+    def _reveals(self) -> bool:
+        return bool(self._session.recall(MEMORY, {}).get("reveal", True))
+
+    def _show_reveal(self) -> None:
+        self.bar.others["reveal"].setChecked(self._reveals)
 
     def open_note(self) -> None:
-        self.note.open()
+        if self.queue is not None and self.queue.current is not None:
+            self.note.open()
 
     def open_edit(self) -> None:
         if self.queue is not None and self.queue.current is not None:
-            self.edit.open(self.queue.current)
+            here = self.queue.current
+            self.edit.open(here, draft=self.drafts.edit_of(here.id))
             self._listen()
+
+    def edit_winner(self) -> None:
+        """Begin a demonstration with the answer that won the last verdict."""
+        given = self.queue.said if self.queue is not None else []
+        last = next((said for said in reversed(given) if said.winner in ("a", "b")), None)
+        if last is None:
+            self._session.toast(self.tr("Give a verdict first: its winner can then be edited."))
+            return
+        side = 0 if last.winner == last.shown.left else 1
+        self.edit.open(last.shown, side, self.drafts.edit_of(last.shown.id))
+        self._listen()
 
     def close_cards(self) -> None:
         """Close what was opened over the pair, and give the keys back to judging."""
+        self.drafts.keep()
         self.edit.hide()
         self.making.close_form()
         self.note.close_field()
@@ -197,17 +310,54 @@ class ComparePanel(QWidget):
 
     def _listen(self) -> None:
         """The keys judge unless a form is open."""
-        free = self.edit.isHidden() and self.making.form.isHidden()
-        self.bar.listen(free)
-        self._help.setEnabled(free)
+        self.bar.listen(self.edit.isHidden() and self.making.form.isHidden())
+
+    def _escape(self) -> None:
+        if self._focused and self.edit.isHidden() and self.making.form.isHidden() and self.note.field.isHidden():
+            self.toggle_focus()
+        self.close_cards()
 
     def show_guidelines(self) -> None:
         Guidelines(self._session, self).open()
 
+    # --- how it looks --------------------------------------------------------------------------------------------
+
+    def arrange(self, layout: str) -> None:
+        self.view.arrange(layout)
+        self.tools.show_layout(self.view.layout_name)
+        self._remember(layout=self.view.layout_name)
+
+    def next_layout(self) -> None:
+        self.arrange(LAYOUTS[(LAYOUTS.index(self.view.layout_name) + 1) % len(LAYOUTS)])
+
+    def toggle_queue(self) -> None:
+        on = self.queue_list.isHidden()
+        self.queue_list.setVisible(on)
+        self.tools.queue.setChecked(on)
+        self._remember(queue=on)
+        if on:
+            self.queue_list.read()
+        else:
+            self.setFocus()
+
+    def toggle_focus(self) -> None:
+        """Nothing but the answers and the verdicts; the keys go on working."""
+        self._focused = not self._focused
+        self.header.setVisible(not self._focused)
+        self.sources.setVisible(not self._focused)
+        self.bar.more.setVisible(not self._focused)
+        self.column.setVisible(not self._focused and bool(self.column.parts))
+        if self._focused:
+            self.queue_list.hide()
+        elif self._session.recall(MEMORY, {}).get("queue"):
+            self.queue_list.show()
+        self._session.focus_asked.emit(self._focused)
+        self.setFocus()
+
     def _save_demonstration(self, text: str) -> None:
-        if self.queue is None or self.queue.current is None:
+        if self.queue is None or self.edit.shown is None:
             return
-        pair = self.queue.current.pair
+        pair = self.edit.shown.pair
         try:
             prompt = unpack_prompt(pair["prompt"], pair["turns"])
             _, changed = self._session.labels.add_demonstration(prompt, text, author=self.queue.author)
@@ -215,7 +365,9 @@ class ComparePanel(QWidget):
             self._session.say(error)
             return
         self._unsay(changed)
+        self.drafts.drop_edit()
         self._session.toast(self.tr("Saved as a demonstration."), "good")
+        self.edit.hide()
         self.close_cards()
 
     def _forget_failure(self) -> None:
@@ -249,23 +401,38 @@ class ComparePanel(QWidget):
     def reload(self) -> None:
         """Read the pairs anew."""
         self._stale = False
-        self.note.clear()
         self._forget_failure()
         if self._session.project is None:
             self.queue = None
         else:
             said = self.queue.said if self.queue is not None else []
+            first = self.queue is None
             self.queue = PairQueue(self._session.labels, author(), self.sources.again.isChecked(), said=said)
+            self.queue_list.author = self.queue.author
             try:
                 self.queue.start()
+                if first:
+                    self._go_on()
             except EngineError as error:
                 self.queue = None
                 self._session.say(error)
         self._show_sources()
         self._show_current()
 
+    def _go_on(self) -> None:
+        """Where one stopped, if that pair still waits."""
+        place = self._session.recall(MEMORY, {}).get("at", {})
+        if self.queue is None or self.queue.current is None or place.get("project") != str(self._session.root):
+            return
+        pair = self._session.labels.pair_as_judged(str(place.get("pair", "")))
+        if pair is not None and not pair["winner"] and pair["id"] != self.queue.current.id:
+            self.queue.open(pair)
+
     def _show_current(self) -> None:
         shown = self.queue.current if self.queue else None
+        self.drafts.load(shown.id if shown else "", self.queue.author if self.queue else "")
+        self.queue_list.follow(shown.id if shown else "")
+        self.queue_list.touch()
         if shown is None:
             self._show_nothing()
         else:
@@ -273,6 +440,7 @@ class ComparePanel(QWidget):
                 self._stack.setCurrentWidget(self.judging)
             self.view.show_pair(shown)
             self._show_flag(bool(shown.pair.get("flagged")))
+            self.bar.keep(shown.standing)
             if not self.edit.isHidden():
                 self.edit.hide()
                 self._listen()
@@ -296,12 +464,12 @@ class ComparePanel(QWidget):
         self.generate.setEnabled(has_project and self.making.maker is None)
 
     def _show_progress(self) -> None:
-        self.sources.follow(self.queue)
+        self.sources.follow(self.queue, int(self._session.recall(MEMORY, {}).get("streak", {}).get("days", 0)))
         if self.queue is not None and not self.queue.no_person_yet:
             self._session.set_badge("compare", self.queue.tally.left)
 
     def _show_last(self, said: Said) -> None:
-        self.last.setText(verdict_line(said, self.queue.agreement if self.queue else (0, 0)))
+        self.last.setText(verdict_line(said, self.queue.agreement if self.queue else (0, 0), self._reveals))
 
     def _show_flag(self, on: bool) -> None:
         self.view.flag.setVisible(on)
@@ -354,6 +522,8 @@ class ComparePanel(QWidget):
         self._unsaid = None
         self._soon.stop()
         self.making.drop()
+        self.drafts.forget_project()
+        self.queue_list.stop()
         self.close_cards()
         self.note.clear()
         self.last.setText("")
@@ -361,11 +531,20 @@ class ComparePanel(QWidget):
         self.reload()
 
     def on_shown(self) -> None:
+        bindings = Bindings(self._session.recall(KEYS))
+        if bindings.own != self.bindings.own:
+            self.bindings = bindings
+            self._show_keys()
         if self._stale:
             self.refresh()
         self.setFocus()
 
     def on_hidden(self) -> None:
+        if self._focused:
+            self.toggle_focus()
+        self.drafts.keep()
+        if self.queue is not None and self.queue.current is not None:
+            self._remember(at={"project": str(self._session.root), "pair": self.queue.current.id})
         self._soon.stop()
         self._announce()
 
@@ -377,27 +556,23 @@ class ComparePanel(QWidget):
             (self.sources.again if hints["again"] else self.sources.waiting).setChecked(True)
 
     def commands(self) -> list[Command]:
+        def key(name: str) -> str:
+            return next(iter(self.bindings.keys(name)), "")
+
         return [
             Command(self.tr("Generate pairs to judge"), self.open_generate),
-            Command(self.tr("Show the guidelines"), self.show_guidelines, "H"),
-            Command(self.tr("Undo the last verdict"), self.undo, "Backspace"),
-            Command(self.tr("Mark the differences of two answers"), self.toggle_differences, "D"),
+            Command(self.tr("Show the guidelines"), self.show_guidelines, key("guidelines")),
+            Command(self.tr("Undo the last verdict"), self.undo, key("undo")),
+            Command(self.tr("Mark the differences of two answers"), self.toggle_differences, key("differences")),
+            Command(self.tr("Show blanks and invisible characters"), self.toggle_marks, key("marks")),
+            Command(self.tr("Show or hide the queue of pairs"), self.toggle_queue, key("queue")),
+            Command(self.tr("Show nothing but the answers"), self.toggle_focus, key("focus")),
+            Command(self.tr("Change the keys of judging"), lambda: self._session.go("settings", section="judging")),
         ]
 
     def keys(self) -> list[tuple[str, str]]:
-        return [
-            ("1 / Left", self.tr("Answer 1 is better; with Shift much better")),
-            ("2 / Right", self.tr("Answer 2 is better; with Shift much better")),
-            ("3 / Down", self.tr("Tie")),
-            ("4", self.tr("Both are bad")),
-            ("S", self.tr("Skip")),
-            ("F", self.tr("Flag for a second look")),
-            ("E", self.tr("Write a better answer as a demonstration")),
-            ("N", self.tr("Note")),
-            ("D", self.tr("Mark the differences")),
-            ("H", self.tr("Guidelines")),
-            ("Backspace / Ctrl+Z", self.tr("Undo the last verdict")),
-        ]
+        told = [(" / ".join(self.bindings.keys(name)), action_words(name)) for name in ACTIONS]
+        return [(keys, words) for keys, words in told if keys]
 
 
 def author() -> str:

@@ -35,6 +35,15 @@ class Shown:
         a, b = str(self.pair["a"]), str(self.pair["b"])
         return (a, b) if self.left == "a" else (b, a)
 
+    @property
+    def standing(self) -> tuple[str, int] | None:
+        """Of a pair that is looked at again: the side (or verdict) and strength that stand; None if it waits."""
+        winner = self.pair.get("winner")
+        if not winner:
+            return None
+        side = winner if winner not in ("a", "b") else "left" if winner == self.left else "right"
+        return str(side), int(self.pair.get("strength") or 2)
+
     def winner(self, side: str) -> str:
         """The answer on a side ("left" or "right"); other verdicts are what they are."""
         if side not in ("left", "right"):
@@ -141,9 +150,23 @@ class PairQueue:
         self._unsaved = None
         made = Said(shown, winner, strength, seconds)
         self.said.append(made)
-        self.tally.count(winner, 1)
+        if shown.standing is None:
+            self.tally.count(winner, 1)
+        else:
+            self.recount()
         self.advance()
         return made
+
+    def open(self, pair: dict[str, Any]) -> None:
+        """Show this pair now, as `pair_as_judged` tells it; the one on the screen comes next if it still waits."""
+        here = self.current
+        if here is not None and here.standing is None and here.id != pair["id"]:
+            self._ahead.appendleft(here)
+        for shown in [shown for shown in self._ahead if shown.id == pair["id"]]:
+            self._ahead.remove(shown)
+        side = pair.get("left_side") or ("a" if self.draw() < 0.5 else "b")
+        self.current = Shown({"said": None, "said_strength": None, "said_source": None, **pair}, side)
+        self._since = self.clock()
 
     def undo(self) -> Said | None:
         """Take back the last judgement of this author, of this sitting or an earlier one; its pair is shown again."""
@@ -160,11 +183,11 @@ class PairQueue:
                 self.recount()
                 return None
             shown = Shown({"said": None, "said_strength": None, "said_source": None, **pair}, undone["left_side"])
-        if self.current is not None:
+        if self.current is not None and self.current.standing is None:
             self._ahead.appendleft(self.current)
         self.current = shown
         self._since = self.clock()
-        self.tally.count(undone["winner"], -1)
+        self.recount()
         return known or Said(shown, undone["winner"], undone["strength"], undone["seconds"])
 
     # --- what can be told of the sitting ------------------------------------------------------------------------

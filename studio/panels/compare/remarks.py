@@ -17,10 +17,12 @@ class NoteLine(QWidget):
     """`text()` is what goes with the next verdict; `closed` when the keys are free for judging again."""
 
     closed = Signal()
+    changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.field = QLineEdit()
+        self.field.textEdited.connect(lambda _: self.changed.emit())
         self.field.setPlaceholderText(self.tr("A note that goes with your verdict. Enter keeps it"))
         self.field.setAccessibleName(self.tr("Note"))
         self.field.returnPressed.connect(self._keep)
@@ -48,7 +50,11 @@ class NoteLine(QWidget):
         self.setVisible(bool(self.text()))
 
     def clear(self) -> None:
-        self.field.clear()
+        self.put("")
+
+    def put(self, text: str) -> None:
+        """Show a note that was begun before."""
+        self.field.setText(text)
         self.close_field()
 
     def _keep(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
 
+from studio.panels.compare.progress_ring import ProgressRing
 from studio.panels.compare.queue import PairQueue
-from studio.panels.compare.telling import progress_line
+from studio.panels.compare.telling import progress_line, sitting_lines
 from studio.theme.tokens import S2
 from studio.widgets import PlainLabel, button, set_tooltip
 
@@ -32,14 +33,16 @@ class SourceRow(QWidget):
             sources.addButton(made)
         self.waiting.setChecked(True)
         self.again.toggled.connect(lambda _: self.changed.emit())
-        self.progress = PlainLabel(tone="muted")
+        self.ring = ProgressRing()
+        self.progress = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
+        self.progress.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S2)
         layout.addWidget(self.waiting)
         layout.addWidget(self.again)
-        layout.addStretch()
-        layout.addWidget(self.progress)
+        layout.addWidget(self.progress, 1)
+        layout.addWidget(self.ring)
 
     def count(self, labels: Labels | None) -> None:
         """Read how many pairs each source has; None is no project."""
@@ -50,10 +53,13 @@ class SourceRow(QWidget):
         self.waiting.setEnabled(labels is not None)
         self.again.setEnabled(again > 0 or self.again.isChecked())
 
-    def follow(self, queue: PairQueue | None) -> None:
-        """Show how far a queue is, without reading anything."""
+    def follow(self, queue: PairQueue | None, days: int = 0) -> None:
+        """Show how far a queue is, without reading anything; `days` in a row were judged on."""
         self.progress.setText(progress_line(queue) if queue else "")
+        set_tooltip(self.progress, sitting_lines(queue, days) if queue else "")
+        self.ring.setVisible(queue is not None)
         if queue is not None:
+            self.ring.show_share(queue.tally.judged, queue.tally.total)
             self._write(self.again if queue.no_person_yet else self.waiting, queue.tally.left)
 
     def _write(self, made: QPushButton, count: int) -> None:

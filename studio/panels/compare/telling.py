@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication
 
 from studio.panels.compare.queue import PairQueue, Said
+from studio.panels.compare.sitting import in_a_row, spent
 from studio.widgets import duration
 
 
@@ -25,14 +26,28 @@ def progress_line(queue: PairQueue) -> str:
     if left is not None and tally.left:
         parts.append(_tr("{0} a minute").format(f"{queue.per_minute:.1f}"))
         parts.append(_tr("{0} left").format(duration(left)))
+    row = in_a_row(queue.said)
+    if row >= 10:
+        parts.append(_tr("{0} in a row").format(row))
     return " · ".join(parts)
 
 
-def verdict_line(said: Said, agreement: tuple[int, int]) -> str:
-    """What was said, where the answers came from, and whether a rule had said the same."""
+def sitting_lines(queue: PairQueue, days: int) -> str:
+    """What else there is to tell of a sitting, a line each."""
+    lines = [
+        _tr("This sitting: {0} verdicts in {1}").format(len(queue.said), duration(spent(queue.said))),
+        _tr("{0} in a row without a pause").format(in_a_row(queue.said)),
+    ]
+    if days > 1:
+        lines.append(_tr("{0} days in a row").format(days))
+    return "\n".join(lines)
+
+
+def verdict_line(said: Said, agreement: tuple[int, int], reveal: bool = True) -> str:
+    """What was said, where the answers came from (with `reveal`), and whether a rule had said the same."""
     parts = [_verdict(said)]
     names = source_names(said.shown.pair)
-    if names:
+    if names and reveal:
         order = ("a", "b") if said.shown.left == "a" else ("b", "a")
         parts.append(_tr("1: {0}, 2: {1}").format(*(names[side] for side in order)))
     before, source = said.shown.pair.get("said"), said.shown.pair.get("said_source")
@@ -49,8 +64,12 @@ def verdict_line(said: Said, agreement: tuple[int, int]) -> str:
 def _verdict(said: Said) -> str:
     if said.winner in ("a", "b"):
         side = "1" if said.winner == said.shown.left else "2"
-        strong = said.strength == 3
-        return (_tr("Answer {0} is much better") if strong else _tr("Answer {0} is better")).format(side)
+        words = {
+            1: _tr("Answer {0} is slightly better"),
+            2: _tr("Answer {0} is better"),
+            3: _tr("Answer {0} is much better"),
+        }
+        return words[said.strength].format(side)
     return {"tie": _tr("Tie"), "both_bad": _tr("Both bad"), "skip": _tr("Skipped")}[said.winner]
 
 

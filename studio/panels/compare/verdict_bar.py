@@ -3,92 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from studio.theme.tokens import S2
+from studio.panels.compare.key_button import KeyButton
+from studio.panels.compare.keys import VERDICTS, Bindings
+from studio.theme.tokens import S1, S2
 from studio.widgets import button, ghost_button
 
 Verdict = tuple[str, int]  # side, strength
+NARROW = 620  # pixels
+_RARER = ("edit_winner", "marks", "reveal")
 
 
 class VerdictBar(QWidget):
-    """Made for the panel whose keys it listens to. `verdict(side, strength)` and the named actions do the work."""
+    """Made for the panel whose keys it listens to. `verdict(side, strength)` and the named actions do the work.
+
+    Every action of `keys.ACTIONS` is either a verdict, or in `others`; `others` shown as buttons are in `buttons`.
+    """
 
     def __init__(
-        self, panel: QWidget, verdict: Callable[[str, int], object], others: dict[str, Callable[[], object]]
+        self,
+        panel: QWidget,
+        verdict: Callable[[str, int], object],
+        others: dict[str, Callable[[], object]],
+        bindings: Bindings,
     ) -> None:
         super().__init__(panel)
-        self.verdicts: dict[Verdict, QPushButton] = {}
+        self.verdicts: dict[Verdict, KeyButton] = {}
         self.others: dict[str, QPushButton] = {}
         self._panel = panel
+        self._do: dict[str, Callable[[], object]] = dict(others)
+        self._words: dict[str, str] = {}
         self._shortcuts: list[QShortcut] = []
-        main = QGridLayout()
-        main.setSpacing(S2)
-        rows: list[tuple[str, str, int, tuple[str, ...]]] = [
-            (self.tr("1 is much better   Shift+1"), "left", 3, ("Shift+1", "!")),
-            (self.tr("1 is better   1  ←"), "left", 2, ("1", "Left")),
-            (self.tr("Tie   3  ↓"), "tie", 1, ("3", "Down")),
-            (self.tr("2 is better   2  →"), "right", 2, ("2", "Right")),
-            (self.tr("2 is much better   Shift+2"), "right", 3, ("Shift+2", "@")),
-        ]
-        for column, (text, side, strength, keys) in enumerate(rows):
-            made = self._verdict(text, side, strength, keys, verdict)
-            made.setMinimumHeight(40)
-            main.addWidget(made, 0, column)
-            main.setColumnStretch(column, 1)
-        more = QHBoxLayout()
-        more.setSpacing(S2)
-        more.addWidget(self._verdict(self.tr("Both bad   4"), "both_bad", 2, ("4",), verdict))
-        more.addWidget(self._verdict(self.tr("Skip   S"), "skip", 2, ("S",), verdict))
-        named = [
-            ("undo", self.tr("Undo   Backspace"), ("Backspace", "Ctrl+Z")),
-            ("flag", self.tr("Flag   F"), ("F",)),
-            ("note", self.tr("Note   N"), ("N",)),
-            ("edit", self.tr("Edit   E"), ("E",)),
-            ("differences", self.tr("Differences   D"), ("D",)),
-        ]
-        more.addStretch()
-        for name, text, keys in named:
-            switch = name in ("differences", "flag")
-            made = button(text, others[name]) if switch else ghost_button(text, others[name])
-            made.setCheckable(switch)
-            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            self.others[name] = made
-            self._listen(keys, others[name])
-            more.addWidget(made)
+        self._on = True
+        labels = {
+            "left_much": self.tr("1 much better"),
+            "left": self.tr("1 better"),
+            "left_slightly": self.tr("1 slightly better"),
+            "tie": self.tr("Tie"),
+            "right_slightly": self.tr("2 slightly better"),
+            "right": self.tr("2 better"),
+            "right_much": self.tr("2 much better"),
+            "both_bad": self.tr("Both bad"),
+            "skip": self.tr("Skip"),
+        }
+        short = {
+            "left_much": self.tr("1 much"),
+            "left_slightly": self.tr("1 slightly"),
+            "right_slightly": self.tr("2 slightly"),
+            "right_much": self.tr("2 much"),
+        }
+        main = QHBoxLayout()
+        main.setSpacing(S1)
+        for name, (side, strength) in VERDICTS.items():
+            self._do[name] = partial(verdict, side, strength)
+            made = KeyButton(labels[name], self._do[name], short=short.get(name, ""))
+            made.setObjectName(f"verdict_{name}")
+            self.verdicts[side, strength] = made
+            main.addWidget(made, 1)
+            if name in ("left_slightly", "tie", "right_much"):
+                main.addSpacing(S2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(S2)
+        layout.setSpacing(S1)
         layout.addLayout(main)
-        layout.addLayout(more)
+        layout.addWidget(self._actions(others))
+        self.use(bindings)
+
+    def _actions(self, others: dict[str, Callable[[], object]]) -> QWidget:
+        self.more = QWidget()
+        row = QHBoxLayout(self.more)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(S1)
+        for name, words, switch in (
+            ("undo", self.tr("Undo"), False),
+            ("flag", self.tr("Flag"), True),
+            ("note", self.tr("Note"), False),
+            ("edit", self.tr("Edit"), False),
+            ("edit_winner", self.tr("Edit winner"), False),
+            ("differences", self.tr("Differences"), True),
+            ("marks", self.tr("Blanks"), True),
+            ("reveal", self.tr("Sources"), True),
+        ):
+            made = button(words, others[name]) if switch else ghost_button(words, others[name])
+            made.setCheckable(switch)
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            made.setProperty("small", "true")
+            self._words[name] = words
+            self.others[name] = made
+            row.addWidget(made)
+        row.addStretch()
+        return self.more
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where there is little room the rarer buttons go; their keys stay."""
+        super().resizeEvent(event)
+        for name in _RARER:
+            self.others[name].setVisible(event.size().width() >= NARROW)
+
+    def use(self, bindings: Bindings) -> None:
+        """Listen to these keys from now on, and show them."""
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self._shortcuts = []
+        for name, do in self._do.items():
+            for key in bindings.sequences(name):
+                self._listen(key, do)
+        for name, verdict in VERDICTS.items():
+            self.verdicts[verdict].set_keys(bindings.shown(name))
+        for name, made in self.others.items():
+            made.setText(f"{self._words[name]}  {bindings.shown(name, 1)}")
+        self.listen(self._on)
 
     def keep(self, verdict: Verdict | None) -> None:
-        """Show which verdict was given but not saved; None is none."""
+        """Show which verdict was given: one that is not saved yet, or one that stands. None is none."""
         for key, made in self.verdicts.items():
             made.setCheckable(key == verdict)
             made.setChecked(key == verdict)
 
     def listen(self, on: bool) -> None:
         """Whether the keys judge. Not while a form is open: there, keys choose from lists."""
+        self._on = on
         for shortcut in self._shortcuts:
             shortcut.setEnabled(on)
 
-    def _verdict(
-        self, text: str, side: str, strength: int, keys: tuple[str, ...], verdict: Callable[[str, int], object]
-    ) -> QPushButton:
-        made = button(text, lambda: verdict(side, strength))
-        made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.verdicts[side, strength] = made
-        self._listen(keys, lambda: verdict(side, strength))
-        return made
-
-    def _listen(self, keys: tuple[str, ...], do: Callable[[], object]) -> None:
-        for key in keys:
-            shortcut = QShortcut(QKeySequence(key), self._panel, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.setAutoRepeat(False)  # a key held down judges once
-            shortcut.activated.connect(do)
-            shortcut.activatedAmbiguously.connect(do)
-            self._shortcuts.append(shortcut)
+    def _listen(self, key: str, do: Callable[[], object]) -> None:
+        shortcut = QShortcut(QKeySequence(key), self._panel, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.setAutoRepeat(False)  # a key held down judges once
+        shortcut.activated.connect(do)
+        shortcut.activatedAmbiguously.connect(do)
+        self._shortcuts.append(shortcut)
