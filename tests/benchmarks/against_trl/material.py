@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from rlhf_engine.cli.here import do_run
@@ -24,6 +24,8 @@ from rlhf_engine.tasks.reward.spec import RewardSpec
 from tests.benchmarks.against_trl.works import (
     ALPHA,
     DEMONSTRATION,
+    EVEN,
+    EVENS,
     LIMITS,
     LONGEST,
     PAIR,
@@ -38,7 +40,7 @@ PAD, END, UNKNOWN = 0, 1, 2
 REWARD = "reward"  # the run that made the reward model
 
 
-def make(folder: Path, size: Size, dtype: str = "fp32") -> None:
+def make(folder: Path, size: Size) -> None:
     """Everything, under `folder`; the same on every machine."""
     torch.manual_seed(0)
     tokenizer = words(size.vocabulary)
@@ -59,9 +61,8 @@ def make(folder: Path, size: Size, dtype: str = "fp32") -> None:
     put_out_of_reach(policy)
     judge = LlamaForSequenceClassification(LlamaConfig(**{**config.to_dict(), "num_labels": 1}))
     judge.model.load_state_dict(policy.model.state_dict())
-    number_format = torch.bfloat16 if dtype == "bf16" else torch.float32
     for name, model in (("policy", policy), ("judge", judge)):
-        model.to(number_format).save_pretrained(folder / name)
+        model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
     texts = write_texts(folder, size.vocabulary)
     make_project(folder, texts)
@@ -72,7 +73,6 @@ def words(vocabulary: int) -> PreTrainedTokenizerFast:
     known = {"<pad>": PAD, "<end>": END, "<unknown>": UNKNOWN, **{f"w{i}": i for i in range(3, vocabulary)}}
     tokenizer = Tokenizer(models.WordLevel(known, unk_token="<unknown>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<unknown>", padding_side="left"
     )
@@ -122,6 +122,7 @@ def write_texts(folder: Path, vocabulary: int) -> dict[str, list[Any]]:
         "limits": [chance.randint(*LIMITS) for _ in range(64)],
         "demonstrations": [demonstration(length) for length in lengths],
         "comparisons": [comparison() for _ in range(pairs)],
+        "even": [{"prompt": prompt(40, 40), "completion": some(EVEN - 41)} for _ in range(EVENS)],
     }
     (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
     return texts
@@ -132,9 +133,11 @@ def make_project(folder: Path, texts: dict[str, list[Any]]) -> None:
     root = folder / "project"
     with Project.create(root, "Benchmark"):
         pass
+    demonstrations, even = ([Demonstration(**row) for row in texts[key]] for key in ("demonstrations", "even"))
     pairs = [Comparison(**row) for row in texts["comparisons"]]
     found = {
-        "sft": freeze(root, "demonstrations", [Demonstration(**row) for row in texts["demonstrations"]], "SFT", ""),
+        "sft": freeze(root, "demonstrations", demonstrations, "Mixed", ""),
+        "even": freeze(root, "demonstrations", even, "Even", ""),
         "dpo": freeze(root, "comparisons", pairs, "Pairs", ""),
     }
     found["reward"] = found["dpo"]
@@ -160,4 +163,4 @@ def make_project(folder: Path, texts: dict[str, list[Any]]) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), SIZES[sys.argv[2]], sys.argv[3])
+    make(Path(sys.argv[1]), SIZES[sys.argv[2]])

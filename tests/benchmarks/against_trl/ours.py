@@ -27,7 +27,8 @@ def main(job: Job) -> dict[str, Any]:
     if code := do_run(folder / "project", new_run_id(), spec, also=clock.hear):
         raise SystemExit(code)
     texts = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
-    return clock.result() | {"tokens": [tokens_of(job, texts, values) for values in clock.values[1:]]} | used()
+    tokens, answers = zip(*(tokens_of(job, texts, values) for values in clock.values[1:]), strict=True)
+    return clock.result() | {"tokens": tokens, "answers": answers} | used()
 
 
 def spec_of(job: Job) -> Any:
@@ -65,7 +66,7 @@ def spec_of(job: Job) -> Any:
         about |= {"group_size": work.group, "rewards": [{"kind": "words", "good": GOOD, "bad": BAD}]}
     elif work.kind == "reward":
         about |= {"normalise_on": 0}
-    return spec_from_json(json.dumps({"task": work.kind, **about}))
+    return spec_from_json(json.dumps({"task": "sft" if work.kind == "even" else work.kind, **about}))
 
 
 def epochs_of(job: Job) -> int:
@@ -110,18 +111,27 @@ class Watch:
         return all(f"time/{phase}" in values for values in self.values)
 
 
-def tokens_of(job: Job, texts: dict[str, list[Any]], said: dict[str, float]) -> int:
-    """Tokens that one step learned from, padding not counted: those of the texts, and the answers' that it says."""
+def tokens_of(job: Job, texts: dict[str, list[Any]], said: dict[str, float]) -> tuple[int, int]:
+    """Tokens that one step learned from, padding not counted, and how many of them are answers': from the texts, and
+    what the run says of the answers it wrote."""
     work = job.work
     if work.kind in ONLINE:
         asked = texts["prompts"][: work.examples // work.group]
-        prompts = work.group * sum(len(text.split()) for text in asked)
-        return work.epochs * (prompts + round(said["answers/length_mean"] * work.examples))
+        prompts = work.group * sum(map(words_in, asked))
+        answers = round(said["answers/length_mean"] * work.examples)
+        return work.epochs * (prompts + answers), work.epochs * answers
     if work.kind == "sft":
-        return sum(len(row["prompt"].split()) + len(row["completion"].split()) + 1 for row in texts["demonstrations"])
-    row = texts["comparisons"][0]
-    each = 2 * len(row["prompt"].split()) + len(row["chosen"].split()) + len(row["rejected"].split()) + 2
-    return work.examples * each
+        rows = texts["demonstrations"]
+        answers = sum(words_in(row["completion"]) + 1 for row in rows)  # and its end token
+        return answers + sum(words_in(row["prompt"]) for row in rows), answers
+    rows = texts["comparisons"]
+    answers = sum(words_in(row["chosen"]) + words_in(row["rejected"]) + 2 for row in rows)
+    everything = answers + 2 * sum(words_in(row["prompt"]) for row in rows)
+    return everything * work.examples // len(rows), answers * work.examples // len(rows)
+
+
+def words_in(text: str) -> int:
+    return len(text.split())
 
 
 def generate(job: Job) -> dict[str, Any]:
@@ -152,19 +162,21 @@ def generate(job: Job) -> dict[str, Any]:
     wall, cpu = time.perf_counter(), time.process_time()
     tokens = write(texts["limits"])
     spent = {"seconds": [time.perf_counter() - wall], "cpu": [time.process_time() - cpu]}
-    return spent | {"tokens": [tokens], "phases": {}} | used()
+    return spent | {"tokens": [tokens], "answers": [tokens], "phases": {}} | used()
 
 
 def used() -> dict[str, Any]:
-    """Peak memory in bytes, resident and on the GPU, and with how many threads."""
+    """Peak memory in bytes, resident and on the GPU, with how many threads, and of which versions."""
     import resource
 
     import torch
+    import transformers
 
     scale = 1 if sys.platform == "darwin" else 1024
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-    return {"resident": resident, "gpu": gpu, "threads": torch.get_num_threads()}
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    return {"resident": resident, "gpu": gpu, "threads": torch.get_num_threads(), "versions": versions}
 
 
 if __name__ == "__main__":

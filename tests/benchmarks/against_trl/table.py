@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.against_trl.works import Work
+from tests.benchmarks.against_trl.bound import Shape, passes_of, seconds_at, work_in
+from tests.benchmarks.against_trl.works import Size, Work
 
 PHASES = {"rollout": "rollout", "score": "scoring", "update": "update"}
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One process: the seconds and the tokens of each measured step, the phases' seconds, and peak memory in bytes."""
+    """One process: what each measured step took in seconds and went through in tokens, and peak memory in bytes.
+
+    Of ours it is known how many of the tokens were answers', and what each phase took.
+    """
 
     seconds: tuple[float, ...]
     tokens: tuple[int, ...]
     resident: int
     gpu: int = 0
     phases: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    answers: tuple[int, ...] = ()
+    cpu: tuple[float, ...] = ()  # of processor time, where others use the machine too
     threads: int = 0
-    rows: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, body: dict[str, Any], clock: str = "seconds") -> Measured:
-        phases = {name: tuple(values) for name, values in body["phases"].items()}
-        seconds, tokens = tuple(body[clock]), tuple(body["tokens"])
-        return cls(seconds, tokens, body["resident"], body["gpu"], phases, body["threads"], body.get("rows", 0))
+    def from_json(cls, body: dict[str, Any]) -> Measured:
+        lists = {name: tuple(body.get(name, ())) for name in ("seconds", "tokens", "answers", "cpu")}
+        phases = {name: tuple(values) for name, values in body.get("phases", {}).items()}
+        about = {name: body[name] for name in ("resident", "gpu", "threads", "versions")}
+        return cls(phases=phases, **lists, **about)
 
     @property
     def memory(self) -> int:
@@ -58,6 +65,8 @@ class Row:
     our_tokens: float
     their_tokens: float
     phases: dict[str, float]
+    update: float  # seconds of a step's update phase, ours
+    answers: float  # of our tokens, those of answers
 
     @property
     def holds(self) -> bool:
@@ -83,6 +92,8 @@ def row_of(work: Work, ours: Sequence[Measured], theirs: Sequence[Measured]) -> 
         our_tokens,
         their_tokens,
         shares(ours),
+        median(seconds_of_update(m) for m in ours),
+        median(sum(m.answers) / max(1, len(m.answers)) for m in ours),
     )
 
 
@@ -92,32 +103,23 @@ def shares(runs: Sequence[Measured]) -> dict[str, float]:
     return {name: median(sum(run.phases[name]) / sum(run.seconds) for run in runs) for name in named}
 
 
+def seconds_of_update(run: Measured) -> float:
+    """Of a work without phases the whole step is the update."""
+    return sum(run.phases.get("update", run.seconds)) / len(run.seconds)
+
+
 def best(runs: Sequence[Measured], work: Work) -> Measured:
     """Of several ways to do the same, the fastest."""
     return max(runs, key=lambda run: run.rate(work))
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def targets(rows: Sequence[Row]) -> str:
     """The table of targets, a row for each work."""
-    head = (
-        "Work",
-        "Format",
-        "Ours",
-        "TRL",
-        "Faster",
-        "Spread",
-        "Target",
-        "Memory",
-        "TRL's",
-        "Part",
-        "Target",
-        "Tokens",
-    )
-    lines = [head, ("---",) * len(head), *(_cells(row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    head = ("Work", "Format", "Ours", "TRL", "Faster", "Spread", "Target", "Memory", "TRL's", "Part", "Target")
+    return laid_out((*head, "Tokens"), [_targets(row) for row in rows])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _targets(row: Row) -> tuple[str, ...]:
     low, high = row.faster_spread
     return (
         row.work.title,
@@ -133,6 +135,47 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.work.smaller:.1f}x {'met' if row.smaller <= row.work.smaller else 'missed'}",
         "same" if row.same else f"{row.our_tokens:,.0f} and {row.their_tokens:,.0f}",
     )
+
+
+def phases(rows: Sequence[Row]) -> str:
+    """Where the time of our steps goes."""
+    named = [row for row in rows if row.phases]
+    cells = [
+        (row.work.title, row.work.dtype, *(f"{row.phases.get(name, 0.0):.0%}" for name in PHASES)) for row in named
+    ]
+    return laid_out(("Work", "Format", *(name.capitalize() for name in PHASES.values())), cells)
+
+
+def against_matmul(rows: Sequence[Row], size: Size, rates: Mapping[str, Mapping[Shape, float]]) -> str:
+    """The update phase against what matmul alone would allow. `rates` by number format, in operations per second."""
+    cells = []
+    for row in rows:
+        if row.work.kind == "generate":
+            continue
+        done = work_in(size, passes_of(row.work, row.our_tokens, row.answers))
+        alone = seconds_at(done, rates[row.work.dtype])
+        took = f"{alone:.2f} s", f"{row.update:.2f} s", f"**{alone / row.update:.0%}**"
+        cells.append((row.work.title, row.work.dtype, f"{sum(done.values()) / 1e12:.2f} TFLOP", *took))
+    return laid_out(("Work", "Format", "Products", "Matmul alone", "Update", "Share"), cells)
+
+
+def speeds(rates: Mapping[str, Mapping[Shape, float]]) -> str:
+    """How fast matmul is at the shapes that the model has."""
+    shapes = list(next(iter(rates.values())))
+    cells = [(f"{a:,} to {b:,}", *(f"{rate[a, b] / 1e9:,.0f}" for rate in rates.values())) for a, b in shapes]
+    return laid_out(("Layer", *(f"{name}, GFLOP/s" for name in rates)), cells)
+
+
+def flat(seconds: Mapping[str, Mapping[int, float]]) -> str:
+    """What a token costs by number format and by the number of examples in a batch, in seconds."""
+    counts = list(next(iter(seconds.values())))
+    cells = [(name, *(f"{1e6 * cost[count]:,.0f} µs" for count in counts)) for name, cost in seconds.items()]
+    return laid_out(("Format", *(f"{count} at once" for count in counts)), cells)
+
+
+def laid_out(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def number(value: float) -> str:

@@ -11,6 +11,7 @@ import resource
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -283,7 +284,8 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     scale = 1 if sys.platform == "darwin" else 1024
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-    return {**found, "phases": {}, "resident": resident, "gpu": gpu, "threads": torch.get_num_threads()}
+    used = {"resident": resident, "gpu": gpu, "threads": torch.get_num_threads()}
+    return {**found, **used, "versions": {name: version(name) for name in ("torch", "transformers", "trl")}}
 
 
 if __name__ == "__main__":

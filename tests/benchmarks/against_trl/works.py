@@ -10,6 +10,7 @@ PROMPT = (16, 64)  # tokens of a prompt, from and to
 DEMONSTRATION = (16, 256)  # tokens of a demonstration, prompt and end token among them
 PAIR = 384  # tokens of a comparison, its prompt counted twice: each has as many, whichever batch it falls into
 ANSWER = 64  # tokens of every answer that is written in training
+EVEN, EVENS = 104, 64  # tokens of an example, and how many there are, where all are as long
 LIMITS = (8, 256)  # tokens of the answers that are only generated
 GOOD, BAD = tuple(f"w{i}" for i in range(100, 150)), tuple(f"w{i}" for i in range(200, 250))  # what RLOO, GRPO reward
 LONGEST = 400  # of any of these
@@ -70,6 +71,7 @@ def _in_bf16(work: Work) -> Work:
 
 
 WORKS = {work.key: work for each in _FP32 for work in (each, _in_bf16(each))}
+SCALING = {key: replace(WORKS[key], key=f"even-{key}", kind="even") for key in ("sft", "sft-bf16")}
 USUAL = ("ppo", "ppo-bf16", "sft", "reward", "dpo", "rloo", "grpo", "greedy", "sampled")
 ON_A_GPU = tuple(key for key in WORKS if key.endswith("-bf16"))
 
