@@ -11,8 +11,8 @@ import pytest
 
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.records import split_of
+from tests.benchmarks.against_trl import __main__ as driver
 from tests.benchmarks.against_trl import bound, table
-from tests.benchmarks.against_trl.__main__ import parsed
 from tests.benchmarks.against_trl.bound import Passes, bytes_read, layers_of, passes_of, seconds_at, shapes_of, work_in
 from tests.benchmarks.against_trl.material import words, write_texts
 from tests.benchmarks.against_trl.ours import tokens_of, words_in
@@ -155,9 +155,9 @@ def test_a_job_survives_the_way_to_its_process() -> None:
 
 
 def test_a_work_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert parsed(["--work", "ppo,sft-bf16"]).work == ["ppo", "sft-bf16"]
+    assert driver.parsed(["--work", "ppo,sft-bf16"]).work == ["ppo", "sft-bf16"]
     with pytest.raises(SystemExit):
-        parsed(["--work", "ppo,tea"])
+        driver.parsed(["--work", "ppo,tea"])
     assert "there is no work tea" in capsys.readouterr().err
 
 
@@ -192,6 +192,37 @@ def test_the_page_holds_what_was_measured() -> None:
     assert "Decoding against" not in page(
         Findings(SMALL, "cpu", 1, 2, rows, [], rates, {}, 0.0, ([], []), date.today())
     )
+
+
+def test_the_command_takes_turns_and_writes_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def answered(command: list[str]) -> dict[str, object]:
+        name, said = Path(command[1]).name if command[1] != "-m" else command[2].rpartition(".")[2], command[-1]
+        if name == "material":
+            (Path(command[3]) / "texts.json").write_text(json.dumps({"prompts": ["w5 w6"], "limits": [9]}))
+            return {}
+        if name == "speeds":
+            speeds = {f"{a}x{b}": 1e11 for a, b in shapes_of(SMALL)}
+            return {"rates": {"fp32": speeds, "bf16": speeds}, "threads": 2}
+        if name == "scaling":
+            return {"1": 1e-3, "64": 9e-4}
+        job = json.loads(said)
+        asked.append(f"{command[0]} {job['work']['key']} {job['rows']}" if name == "theirs.py" else job["work"]["key"])
+        slower = {"ours": 1.0, "theirs.py": 4.0}[name] - (job["rows"] == 64)
+        about = {"resident": 10**9, "gpu": 0, "threads": 2, "versions": {"torch": "1"}}
+        return {"seconds": [slower], "cpu": [slower], "tokens": [4352], "answers": [3000], **about}
+
+    monkeypatch.setattr(driver, "run", answered)
+    told = ["--work", "sft,greedy", "--runs", "2", "--trl", "other", "--device", "cpu"]
+    assert driver.main([*told, "--write", str(tmp_path / "page.md")]) == 0
+    assert asked == ["sft", "other sft 0"] * 2 + ["greedy", "other greedy 16", "other greedy 64"] * 2
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "**4.00x**" in text and "**3.00x**" in text, "the faster way to generate counts"
+    assert "Medians of 2 pairs" in text and "| fp32 | 1,000 µs | 900 µs |" in text
+    assert "SFT, mixed lengths, fp32, 2 of 2: TRL 1,088 tokens/s" in capsys.readouterr().out
 
 
 def test_the_other_side_needs_nothing_of_this_project() -> None:

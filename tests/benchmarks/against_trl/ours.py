@@ -135,12 +135,12 @@ def words_in(text: str) -> int:
 
 
 def generate(job: Job) -> dict[str, Any]:
-    """The one sampler of playground, rollouts and evaluation; an answer is stopped at its own limit."""
+    """The one sampler of playground, rollouts and evaluation, with a limit for each answer."""
     import torch
 
     from rlhf_engine.models.backbone import PLAIN, Backbone
     from rlhf_engine.models.load import load_base
-    from rlhf_engine.models.sampling import Sampler, steps
+    from rlhf_engine.models.sampling import Sampler, complete
     from rlhf_engine.runtime.device import choose_device, choose_dtype
 
     folder = Path(job.folder)
@@ -151,12 +151,9 @@ def generate(job: Job) -> dict[str, Any]:
 
     def write(limits: list[int]) -> int:
         sampler = Sampler(max(limits), 0.0 if job.work.key.startswith("greedy") else 1.0)
-        generator, written = torch.Generator(device).manual_seed(0), [0] * len(limits)
-        asked = prompts[: len(limits)]
-        for step in steps(backbone, PLAIN, asked, sampler, generator, stopped=lambda row: written[row] >= limits[row]):
-            for row in step.rows:
-                written[row] += 1
-        return sum(written)
+        chance = torch.Generator(device).manual_seed(0)
+        answers = complete(backbone, PLAIN, prompts[: len(limits)], sampler, chance, limits=limits)
+        return sum(len(answer.tokens) for answer in answers)
 
     write([4, 4])
     wall, cpu = time.perf_counter(), time.process_time()
