@@ -7,10 +7,12 @@ treats each token by itself and does not notice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from mmap import mmap
 from typing import Any
 
 import torch
@@ -103,10 +105,9 @@ def _attention(
     if module not in turn.layers:
         turn.windows[module] = sliding_window
         turn.layers[module] = [
-            # Zeros, since what is masked out is still multiplied by 0; pages that nobody wrote to take no memory.
             Memory(
-                key.new_zeros(shelf.slots, heads, shelf.width, key.shape[-1]),
-                value.new_zeros(shelf.slots, heads, shelf.width, value.shape[-1]),
+                _zeros(key, shelf.slots, heads, shelf.width, key.shape[-1]),
+                _zeros(value, shelf.slots, heads, shelf.width, value.shape[-1]),
             )
             for shelf in turn.shelves
         ]
@@ -126,6 +127,15 @@ def _attention(
             memories[shelf].values[slot, :, : v.shape[2]] = v[0]
         parts.append(_prompt(turn, query[:, :, row], k, v, sliding_window, how))
     return (parts[0] if len(parts) == 1 else torch.cat(parts)).unsqueeze(0), None
+
+
+def _zeros(like: Tensor, *shape: int) -> Tensor:
+    """Zeros, since what is masked out is still multiplied by 0. On a CPU, pages that nobody writes to take no memory,
+    which torch's own zeros do."""
+    if like.device.type != "cpu":
+        return like.new_zeros(shape)
+    pages = mmap(-1, math.prod(shape) * like.element_size())
+    return torch.frombuffer(pages, dtype=like.dtype).view(shape)
 
 
 def _one_token_each(
