@@ -1,8 +1,8 @@
 """A second copy of every label, as lines of JSON: SQLite notices few of the bits that rot.
 
-A line carries its row's hash and a sum over table, row number and hash. After the lines of one write comes a line that
-says up to which row of each table the journal reaches, so that the end of the file alone tells whether journal and
-database are level.
+A line carries its row's hash and a sum over table, row number and hash. Between the lines of two writes stands a mark:
+up to which row of each table the journal reaches. It is written once those before it are on the disk, so that the end
+of the file alone tells whether journal and database are level, and what a crash cut short.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Journal:
             if fresh:
                 sync_folder(path.parent)
             self._end = path.stat().st_size
-            self.reached, self._cut = _end_of(path)
+            self.reached, self._cut, self._unmarked = _end_of(path)
         self._safe = self.reached  # as of the last `sync`
         self._batch: list[bytes] = []
         self._owed: list[bytes] = []  # committed, and written again with the next rows, since `sync` failed
@@ -61,8 +61,7 @@ class Journal:
                 if self._unclean:
                     self._file.truncate(self._end)
                 self._unclean = True
-                start = [b"\n", _mark(self._safe, cut=True)] if self._cut else []
-                left = memoryview(b"".join([*start, *batch, _mark(reached)]))
+                left = memoryview(b"".join([*self._marking(), *batch]))
                 while left:
                     left = left[self._file.write(left) or 0 :]
         except BaseException:
@@ -84,6 +83,7 @@ class Journal:
             raise
         self._batch, self._owed = [], []
         self._unclean = self._cut = False
+        self._unmarked = True
 
     def take_back(self) -> None:
         """Forget what was written since the last `sync`. Where that fails it is done before the next write."""
@@ -94,10 +94,16 @@ class Journal:
                 self._unclean = False
 
     def close(self) -> None:
-        with suppress(EngineError):  # whoever opens it next brings it level
+        with suppress(EngineError, OSError):  # whoever opens it next brings it level
             self.write([])
             self.sync()
+            self._file.write(b"".join(self._marking()))
+            os.fsync(self._file.fileno())
         self._file.close()
+
+    def _marking(self) -> list[bytes]:
+        """What must stand before the next rows."""
+        return [*[b"\n"][: self._cut], _mark(self._safe, self._cut)] if self._unmarked or self._cut else []
 
 
 def line_of(table: str, row: Mapping[str, Any]) -> bytes:
@@ -113,7 +119,7 @@ def read_journal(path: Path) -> Iterator[Entry | None]:
 def read_lines(path: Path) -> Iterator[Entry | None]:
     """As `read_journal`, and between the rows (REACHED, {"rows", "cut"}) for each line that says how far it reaches.
 
-    `cut` says that the line before was cut short by a crash.
+    `cut` says that the write before was cut short by a crash: what cannot be read of it was never acknowledged.
     """
     if not path.exists():
         return
@@ -142,7 +148,7 @@ def replace_journal(path: Path, rows: Iterable[Entry]) -> None:
                 for table, row in rows:
                     file.write(line_of(table, row))
                     reached[table] = max(reached.get(table, 0), row["row"])
-                file.write(_mark(reached))
+                file.write(_mark(reached))  # the file takes its place only once all of it is on the disk
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
@@ -152,32 +158,26 @@ def replace_journal(path: Path, rows: Iterable[Entry]) -> None:
             unfinished.unlink(missing_ok=True)
 
 
-def _end_of(path: Path) -> tuple[Reached, bool]:
-    """How far the journal reaches, and whether its last line was cut short."""
+def _end_of(path: Path) -> tuple[Reached, bool, bool]:
+    """How far the journal reaches, whether a crash cut its last write short, and whether that has no mark yet."""
     size = path.stat().st_size
     if not size:
-        return {}, False
+        return {}, False, False
+    reached: Reached = {}
     with path.open("rb") as file:
         file.seek(max(0, size - _TAIL))
-        lines = file.read().split(b"\n")
-        reached: Reached = {}
+        lines = file.read().splitlines(keepends=True)
         marked = max((n for n, line in enumerate(lines) if _marks(line)), default=None)
-        if marked is None:  # a journal of before there were marks, or a long write that was cut short
-            file.seek(0)
-            found: Iterable[bytes] = file
-        else:
-            found = lines[marked:]
-        for line in found:
-            if start := _START.match(line):
-                # only the last line can have been cut short: the others need not be parsed
-                table = start[1].decode()
-                reached[table] = max(reached.get(table, 0), int(start[2]))
-            elif mark := _marks(line):
-                reached = {**reached, **mark}
-    cut = lines[-1] != b""
-    if cut and (start := _START.match(lines[-1])) and _parse(lines[-1]) is None:
-        reached[start[1].decode()] = min(reached[start[1].decode()], int(start[2]) - 1)
-    return reached, cut
+        if marked is not None and marked == len(lines) - 1 and lines[-1].endswith(b"\n"):
+            return dict(_marks(lines[-1]) or {}), False, False
+        file.seek(0)  # without a mark: a journal of before there were any, or a long write that was cut short
+        for line in file if marked is None else lines[marked:]:
+            if (entry := _parse(line)) is None:
+                return reached, True, True  # what follows is of the same write, and is written again
+            table, row = entry
+            later = row["rows"] if table == REACHED else {table: max(reached.get(table, 0), row["row"])}
+            reached = {**reached, **later}
+    return reached, not line.endswith(b"\n"), True
 
 
 def _marks(line: bytes) -> Reached | None:

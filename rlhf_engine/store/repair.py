@@ -204,22 +204,25 @@ def _journal_by_place(path: Path, check: Check) -> tuple[dict[Place, dict[str, A
     """Rows of the journal whose own hash fits, and up to which row of each table it says that it reaches."""
     found: dict[Place, dict[str, Any]] = {}
     reached: dict[str, int] = {}
-    unreadable = 0
+    unreadable, marks = 0, 0
     for entry in read_lines(journal_of(path)):
-        if entry is not None and entry[0] == REACHED:
-            reached |= {table: max(number, reached.get(table, 0)) for table, number in entry[1]["rows"].items()}
-            if entry[1]["cut"] and unreadable:
-                check.torn_lines, unreadable = check.torn_lines + 1, unreadable - 1
-        elif entry is None or entry[0] not in FACTS or entry[1].get("hash") != _hash(*entry):
+        if entry is None or (entry[0] != REACHED and entry[1].get("hash") != _hash(*entry)):
             unreadable += 1
-            continue
-        else:
+        elif entry[0] != REACHED:
             found[entry[0], int(entry[1]["row"])] = entry[1]
-        check.rotted_lines, unreadable = check.rotted_lines + unreadable, 0
-    if unreadable and not _ends_with_line_end(journal_of(path)):
-        check.torn_lines, unreadable = check.torn_lines + 1, unreadable - 1
-    check.rotted_lines += unreadable
+        else:
+            reached |= {table: max(number, reached.get(table, 0)) for table, number in entry[1]["rows"].items()}
+            _explain(check, unreadable, (unreadable if marks else 1) if entry[1]["cut"] else 0)
+            unreadable, marks = 0, marks + 1
+    # what follows the last mark is of a write that was cut short and not yet closed off
+    _explain(check, unreadable, unreadable if marks else int(not _ends_with_line_end(journal_of(path))))
     return found, reached
+
+
+def _explain(check: Check, unreadable: int, by_crash: int) -> None:
+    """Of unreadable lines as many as a crash explains are torn, the others have rotted."""
+    check.torn_lines += min(unreadable, by_crash)
+    check.rotted_lines += max(0, unreadable - by_crash)
 
 
 def _from_snapshots(path: Path, known: Iterable[Place], wanted: Iterable[Place] | None) -> dict[Place, dict[str, Any]]:
@@ -305,6 +308,8 @@ def _up_to(reached: dict[str, int]) -> set[Place]:
 
 
 def _ends_with_line_end(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return True
     with store_errors(path), path.open("rb") as file:
         file.seek(-1, 2)
         return file.read(1) == b"\n"
