@@ -85,7 +85,7 @@ def copy_database(path: Path, copy: Path) -> Path:
             raise DiskFull(f"There is not enough space left for a copy of {path}.", "Free some space.")
         try:
             with contextlib.closing(open_database(path, write=False)) as db:
-                unfinished.unlink(missing_ok=True)
+                unfinished.write_bytes(b"")  # says why, where it cannot be made; SQLite does not
                 with contextlib.closing(sqlite3.connect(unfinished)) as target:
                     db.conn.backup(target)
                     target.execute("PRAGMA journal_mode=DELETE")  # one file, that can be read where nothing is written
