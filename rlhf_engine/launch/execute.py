@@ -82,8 +82,9 @@ def _work(run_id: str, spec: Spec, reporter: Reporter, control: RunControl, proj
         if task.trains:
             _make_room()
         device = getattr(spec, "device", "auto")
+        work = task.function()  # imports what it needs first: that is no memory of the run's own
         run = RunContext(project_root, run_id, reporter, control, spec.seed, resume, task.key, device)
-        task.function()(spec, run)
+        work(spec, run)
 
 
 def ending_of(error: BaseException) -> RunFinished:

@@ -82,9 +82,10 @@ def learn(
     per_token = pairs_per_token(batch)
     mine = run.world.share(batch)
     sums = torch.zeros(len(TRAIN), device=run.device)
-    for start in range(0, len(mine), spec.micro_batch_size):
+    size = run.at_once(spec.micro_batch_size, len(mine))
+    for start in range(0, len(mine), size):
         run.safe_point()
-        loss, rows = losses(mine[start : start + spec.micro_batch_size], per_token)
+        loss, rows = losses(mine[start : start + size], per_token)
         loss.sum().div(len(batch)).backward()
         sums += rows.sum(1) / len(batch)
     run.world.sum_([sums])
@@ -93,12 +94,13 @@ def learn(
 
 
 @torch.no_grad()
-def evaluate(losses: Losses, heldout: list[Pair], micro_batch: int) -> dict[str, float]:
+def evaluate(losses: Losses, heldout: list[Pair], spec: PreferenceFields, run: RunContext) -> dict[str, float]:
     """The same on prompts that are never trained on; nothing where nothing is held out."""
     if not heldout:
         return {}
     per_token = pairs_per_token(heldout)
-    parts = [losses(heldout[i : i + micro_batch], per_token)[1] for i in range(0, len(heldout), micro_batch)]
+    size = run.at_once(spec.micro_batch_size, len(heldout))
+    parts = [losses(heldout[i : i + size], per_token)[1] for i in range(0, len(heldout), size)]
     return dict(zip(HELDOUT, torch.cat(parts, 1).mean(1).tolist(), strict=True))
 
 

@@ -50,6 +50,7 @@ class Written:
 
 Rule = Callable[[Written], float]
 Score = Callable[[list[Question], list[Answer]], Tensor]
+AtOnce = Callable[[int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,10 @@ class Rewards:
     `main` is the reward model of the spec, None where there is none; `gold` is only watched.
     """
 
-    def __init__(self, spec: RolloutFields, bench: Bench, tokenizer: object) -> None:
-        self._tokenizer, self._micro, self._device = tokenizer, spec.micro_batch_size, bench.device
+    def __init__(self, spec: RolloutFields, bench: Bench, tokenizer: object, at_once: AtOnce = min) -> None:
+        """`at_once` says how many of so many answers to score at a time, where the spec asks for so many."""
+        self._tokenizer, self._device = tokenizer, bench.device
+        self._rows, self._at_once = spec.micro_batch_size, at_once
         self.bench = bench
         self.main: Judge | None = bench.judge(spec.reward_model, REWARD) if spec.reward_model else None
         self.parts: list[Part] = []
@@ -94,7 +97,7 @@ class Rewards:
         return Scores(total, parts)
 
     def gold_scores(self, asked: list[Question], answers: list[Answer]) -> Tensor | None:
-        return self.gold(asked, answers, self._micro) if self.gold else None
+        return self._by(self.gold)(asked, answers) if self.gold else None
 
     def describe(self) -> str:
         """The components with their weights, in a line."""
@@ -106,7 +109,7 @@ class Rewards:
         return f"{kind}_{taken + 1}" if taken else kind
 
     def _by(self, judge: Judge) -> Score:
-        return lambda asked, answers: judge(asked, answers, self._micro)
+        return lambda asked, answers: judge(asked, answers, self._at_once(self._rows, len(answers)))
 
     def _scorer(self, component: Component) -> Score:
         match component:
@@ -115,7 +118,7 @@ class Rewards:
             case EnsembleReward(models=refs, how=how, deviations=deviations):
                 judges = [self.bench.judge(ref, self._role(i)) for i, ref in enumerate(refs)]
                 return lambda asked, answers: aggregate(
-                    torch.stack([judge(asked, answers, self._micro) for judge in judges]), how, deviations
+                    torch.stack([self._by(judge)(asked, answers) for judge in judges]), how, deviations
                 )
             case _:
                 return self._by_rule(rule_of(component))

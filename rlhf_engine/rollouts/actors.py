@@ -33,7 +33,7 @@ class Actors:
         start_adapter(backbone, POLICY, source, new_lora(spec))
         backbone.copy(POLICY, REFERENCE)
         bench = Bench(backbone, source, run, spec)
-        return cls(backbone, source, Rewards(spec, bench, backbone.base.tokenizer))
+        return cls(backbone, source, Rewards(spec, bench, backbone.base.tokenizer, run.at_once))
 
     def hidden(self, role: str, batch: Batch) -> Tensor:
         """Last hidden states (B, P + R, H) under a role."""

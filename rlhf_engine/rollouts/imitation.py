@@ -8,7 +8,7 @@ from torch import Tensor
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.online import SurrogateFields
 from rlhf_engine.data.batches import padded_with_answers
-from rlhf_engine.data.chat import render
+from rlhf_engine.data.chat import Rendered, render
 from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.records import Demonstration
 from rlhf_engine.data.within import within
@@ -43,15 +43,19 @@ class Imitation:
             raise DataError(f"{self.dataset.info.name} has no demonstrations to mix in.", "Choose another dataset.")
         self.order = Order(len(self._rows), spec.minibatch_size, run.rng)
 
-    def backward(self) -> Tensor:
+    def next(self) -> list[Rendered]:
+        """The demonstrations for one minibatch."""
+        return [self._rows[i] for i in self.order.next()]
+
+    def backward(self, batch: list[Rendered]) -> Tensor:
         """Add the gradient of the weighted loss; the loss itself, nats per token, ()."""
         run, backbone = self._run, self._backbone
-        batch = [self._rows[i] for i in self.order.next()]
         total = float(sum(sum(row.completion_mask) for row in batch))
         mine = run.world.share(batch)
         loss = torch.zeros((), device=run.device)
-        for start in range(0, len(mine), self._spec.micro_batch_size):
-            part = mine[start : start + self._spec.micro_batch_size]
+        size = run.at_once(self._spec.micro_batch_size, len(mine))
+        for start in range(0, len(mine), size):
+            part = mine[start : start + size]
             ids, attention, mask = (t.to(run.device) for t in padded_with_answers(part, backbone.base.pad_id))
             with backbone.acting_as(POLICY):
                 logp = token_logprobs(backbone, ids, attention, mask).logp

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rlhf_engine.contract.online import SurrogateFields
 from rlhf_engine.data.batches import parts
+from rlhf_engine.data.chat import Rendered
 from rlhf_engine.models.optimizer import optimizer_for
 from rlhf_engine.rollouts.actors import POLICY, Actors
 from rlhf_engine.rollouts.batch import Batch
@@ -105,19 +106,48 @@ class Learner:
         rates: list[float],
         means: Means,
     ) -> tuple[float, Tensor]:
-        """One step of each optimiser. Gradients of micro-batches add up to the minibatch's exactly: every sum is
-        divided by the minibatch's tokens or answers. Returns the approximate KL of this step, nats per token, and the
-        largest ratio, ()."""
+        """One step of each optimiser. Returns the approximate KL of this step, nats per token, and the largest ratio,
+        ()."""
+        spec, run, critic = self._spec, self._run, self._critic
+        learns_policy = critic is None or update > critic.warmup
+        shown = self.imitation.next() if self.imitation is not None and learns_policy else []
+        sums, peak = run.attempt("update", self._gradients, rows, found, weights, beta, learns_policy, shown)
+        means.add(**sums)
+        if sums["policy__ratio_mean"] > spec.max_ratio:
+            self.policy_optimizer.zero_grad(set_to_none=True)
+            text = f"A minibatch was skipped: its mean probability ratio was {sums['policy__ratio_mean'].item():.1f}."
+            run.alert("ratio", "warning", text, "Lower the learning rate or the epochs per update.", update)
+        elif learns_policy:
+            norm = self._step(self.policy_optimizer, rates[0], update, rows, found, weights)
+            means.add(policy__grad_norm=norm)
+        else:
+            self.policy_optimizer.zero_grad(set_to_none=True)  # what a shared value model left there
+            means.add(policy__grad_norm=torch.zeros(()))
+        if critic is not None:
+            means.add(value__grad_norm=self._step(critic.optimizer, rates[1], update, rows, found, weights))
+        return float(sums["policy__approx_kl"]), peak
+
+    def _gradients(
+        self,
+        rows: Tensor,
+        found: Rollout,
+        weights: Tensor,
+        beta: float,
+        learns_policy: bool,
+        shown: list[Rendered],
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Those of a minibatch, and of the demonstrations `shown` with it. Gradients of micro-batches add up to the
+        minibatch's exactly: every sum is divided by the minibatch's tokens or answers. Returns what is plotted, ()
+        each, and the largest ratio, ()."""
         spec, run, actors, critic = self._spec, self._run, self._actors, self._critic
         kept = found.mask[rows]
         answers = max(1, int(kept.any(1).sum()))  # a method may leave answers out of what is learned from
         whole = Whole(self._how, kept.sum().clamp(min=1), answers, spec.response_tokens)
         assert isinstance(whole.tokens, Tensor)
-        learns_policy = critic is None or update > critic.warmup
         sums: dict[str, Tensor] = {}
         peak = torch.zeros((), device=run.device)
         mine = torch.tensor(run.world.share(rows.tolist()), device=run.device, dtype=torch.int64)
-        for part in parts(mine, spec.micro_batch_size):
+        for part in parts(mine, run.at_once(spec.micro_batch_size, len(rows))):
             batch, mask = found.batch.rows(part), found.mask[part]
             hidden = actors.hidden(POLICY, batch)
             now = actors.logprobs_of(POLICY, hidden, batch, spec.temperature)
@@ -162,22 +192,9 @@ class Learner:
         flat = torch.stack([sums[name] for name in sorted(sums)])
         run.world.sum_([flat])
         sums = dict(zip(sorted(sums), flat, strict=True))
-        means.add(**sums)
         if self.imitation is not None and learns_policy:
-            means.add(policy__ptx_loss=self.imitation.backward())
-        if sums["policy__ratio_mean"] > spec.max_ratio:
-            self.policy_optimizer.zero_grad(set_to_none=True)
-            text = f"A minibatch was skipped: its mean probability ratio was {sums['policy__ratio_mean'].item():.1f}."
-            run.alert("ratio", "warning", text, "Lower the learning rate or the epochs per update.", update)
-        elif learns_policy:
-            norm = self._step(self.policy_optimizer, rates[0], update, rows, found, weights)
-            means.add(policy__grad_norm=norm)
-        else:
-            self.policy_optimizer.zero_grad(set_to_none=True)  # what a shared value model left there
-            means.add(policy__grad_norm=torch.zeros(()))
-        if critic is not None:
-            means.add(value__grad_norm=self._step(critic.optimizer, rates[1], update, rows, found, weights))
-        return float(sums["policy__approx_kl"]), peak
+            sums["policy__ptx_loss"] = self.imitation.backward(shown)
+        return sums, peak
 
     def _nothing(self) -> dict[str, Tensor]:
         names = ["loss", "clip_fraction", "approx_kl", "ratio_mean", "entropy"]

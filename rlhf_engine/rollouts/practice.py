@@ -25,10 +25,10 @@ from rlhf_engine.models.sampling import Answer, Sampler
 from rlhf_engine.rewards.judges import disjoint
 from rlhf_engine.rewards.shaping import Moments, Shaped, pipeline_of, shaped
 from rlhf_engine.rollouts.actors import POLICY, REFERENCE, Actors
-from rlhf_engine.rollouts.batch import Batch, micro_batches
+from rlhf_engine.rollouts.batch import Batch
 from rlhf_engine.rollouts.loss import adapt_kl_coef
 from rlhf_engine.rollouts.report import as_sample, measured
-from rlhf_engine.rollouts.rollout import Rollout, require_identities, rollout
+from rlhf_engine.rollouts.rollout import Rollout, passes, require_identities, rollout
 from rlhf_engine.rollouts.watch import Watch
 from rlhf_engine.runtime.context import Clock, RunContext
 from rlhf_engine.runtime.order import Order
@@ -72,7 +72,6 @@ class Practice:
             raise SpecError("batch_size", text, f"Choose a multiple of {run.world.size * group}.")
         self._spec, self._run, self._actors, self._group = spec, run, actors, group
         self._questions, heldout = self._read(dataset)
-        self.rows = micro_batches(spec.batch_size, spec.minibatch_size, spec.micro_batch_size)
         self.order = Order(len(self._questions), spec.batch_size // group, run.rng)
         self.moments = Moments()
         self.beta = Beta(spec.kl_coef if isinstance(spec, PenalisedFields) else beta)
@@ -113,10 +112,14 @@ class Practice:
             prompts = spec.batch_size // self._group
             picked = [i for _ in range(-(-prompts // self.order.size)) for i in self.order.next()][:prompts]
             self.asked = [self._questions[i] for i in picked for _ in range(self._group)]
-            found = rollout(self._actors, spec, run, self.asked, self.rows, self.clock)
+            found = rollout(self._actors, spec, run, self.asked, self.clock)
             if update == 1:
-                require_identities(self._actors, spec, found, self.rows)
+                run.attempt("update", self._require_identities, found, passes(spec.batch_size, spec, run))
             yield update, found
+
+    def _require_identities(self, found: Rollout, measured: list[slice]) -> None:
+        rows = passes(self._spec.batch_size, self._spec, self._run)
+        require_identities(self._actors, self._spec, found, rows, alike=rows == measured)
 
     def shape(self, found: Rollout) -> Shaped:
         """The scores as training sees them: scaled by what was seen so far, then clipped."""

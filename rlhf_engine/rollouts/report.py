@@ -13,7 +13,6 @@ from rlhf_engine.rewards.rules import repeated_share
 from rlhf_engine.rollouts.actors import Actors
 from rlhf_engine.rollouts.loss import k1, k3
 from rlhf_engine.rollouts.rollout import Rollout
-from rlhf_engine.runtime.device import peak_memory
 from rlhf_engine.tensors import masked_mean
 
 
@@ -49,7 +48,7 @@ def measured(found: Rollout, final_scores: Tensor, beta: float) -> dict[str, flo
     pairs = [pair for answer in answers for pair in itertools.pairwise(answer)]
     numbers["answers/distinct_2"] = len(set(pairs)) / len(pairs) if pairs else 0.0
     numbers["answers/repeated_3"] = sum(repeated_share(answer, 3) for answer in answers) / len(answers)
-    return numbers | {"objective/beta": beta, "memory/peak": peak_memory() / 1e6}
+    return numbers | {"objective/beta": beta}
 
 
 def as_sample(actors: Actors, found: Rollout, columns: dict[str, Tensor], row: int, prompt: str, step: int) -> Sample:

@@ -10,10 +10,10 @@ from torch import Tensor
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.contract.online import RolloutFields
 from rlhf_engine.data.questions import Question
-from rlhf_engine.models.sampling import Sampler, complete
+from rlhf_engine.models.sampling import Answer, Sampler, complete
 from rlhf_engine.rewards.shaping import penalised
 from rlhf_engine.rollouts.actors import POLICY, REFERENCE, Actors
-from rlhf_engine.rollouts.batch import Batch
+from rlhf_engine.rollouts.batch import Batch, micro_batches
 from rlhf_engine.runtime.context import Clock, RunContext
 
 
@@ -43,30 +43,41 @@ class Rollout:
         return torch.where(self.mask, self.logp - self.ref_logp, 0.0)
 
 
-@torch.no_grad()
-def rollout(
-    actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question], rows: list[slice], clock: Clock
-) -> Rollout:
-    """Write an answer to each question and measure it under each role. Each process writes its share; all get all.
-
-    `rows` are those of each forward pass (`micro_batches`), which learning has to repeat.
-    """
-    mine = run.world.share(questions)
-    prompt_ids = [q.ids for q in mine]
-    sampler = Sampler(spec.response_tokens, spec.temperature)
+def rollout(actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question], clock: Clock) -> Rollout:
+    """Write an answer to each question and measure it under each role. Each process writes its share; all get all."""
     with clock("rollout"):
-        answers = complete(actors.backbone, POLICY, prompt_ids, sampler, run.sampling_rng, run.safe_point)
+        answers = run.attempt("rollout", write, actors, spec, run, run.world.share(questions))
     with clock("score"):
-        said = actors.rewards(mine, answers)
-        gold = actors.rewards.gold_scores(mine, answers)
-        ended = torch.tensor([a.finish == "eos" for a in answers], device=run.device)
-        scores = penalised(said.total, [a.tokens for a in answers], ended, spec)
-        prompt_width = max(len(q.ids) for q in questions)
-        width = run.world.largest(max(len(a.tokens) for a in answers))
-        local = Batch.of(actors.backbone, prompt_ids, [a.tokens for a in answers], prompt_width, width)
-        gather = run.world.gather
-        batch = Batch(gather(local.ids), gather(local.attention), gather(local.mask), prompt_width)
-        measured = [measure(actors, batch.rows(part), spec, run) for part in rows]
+        return run.attempt("scoring", score, actors, spec, run, questions, answers)
+
+
+def write(actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question]) -> list[Answer]:
+    """The policy's answers, written side by side as far as memory lets them."""
+    prompts, sampler = [q.ids for q in questions], Sampler(spec.response_tokens, spec.temperature)
+    size = run.at_once(len(prompts), len(prompts))
+    answers: list[Answer] = []
+    for start in range(0, len(prompts), size):
+        part = prompts[start : start + size]
+        answers += complete(actors.backbone, POLICY, part, sampler, run.sampling_rng, run.safe_point)
+    return answers
+
+
+@torch.no_grad()
+def score(
+    actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question], answers: list[Answer]
+) -> Rollout:
+    """What is known of this process's `answers` and of those of all others. `questions` are everyone's."""
+    mine = run.world.share(questions)
+    said = actors.rewards(mine, answers)
+    gold = actors.rewards.gold_scores(mine, answers)
+    ended = torch.tensor([a.finish == "eos" for a in answers], device=run.device)
+    scores = penalised(said.total, [a.tokens for a in answers], ended, spec)
+    prompt_width = max(len(q.ids) for q in questions)
+    width = run.world.largest(max(len(a.tokens) for a in answers))
+    local = Batch.of(actors.backbone, [q.ids for q in mine], [a.tokens for a in answers], prompt_width, width)
+    gather = run.world.gather
+    batch = Batch(gather(local.ids), gather(local.attention), gather(local.mask), prompt_width)
+    measured = [measure(actors, batch.rows(part), spec, run) for part in passes(len(questions), spec, run)]
     logp, ref_logp, entropy = (torch.cat(column) for column in zip(*measured, strict=True))
     return Rollout(
         batch,
@@ -82,6 +93,11 @@ def rollout(
     )
 
 
+def passes(count: int, spec: RolloutFields, run: RunContext) -> list[slice]:
+    """The rows of each forward pass, which learning has to repeat (see `micro_batches`)."""
+    return micro_batches(count, spec.minibatch_size, run.at_once(spec.micro_batch_size, spec.minibatch_size))
+
+
 def measure(actors: Actors, batch: Batch, spec: RolloutFields, run: RunContext) -> tuple[Tensor, ...]:
     run.safe_point()
     policy = actors.logprobs(POLICY, batch, spec.temperature)
@@ -89,10 +105,13 @@ def measure(actors: Actors, batch: Batch, spec: RolloutFields, run: RunContext) 
     return policy.logp, reference.logp, policy.entropy
 
 
-def require_identities(actors: Actors, spec: RolloutFields, found: Rollout, rows: list[slice]) -> None:
+def require_identities(
+    actors: Actors, spec: RolloutFields, found: Rollout, rows: list[slice], alike: bool = True
+) -> None:
     """At the start the policy is its own reference: KL is exactly 0 and the first ratio exactly 1. Else do not start.
 
-    Exactly on a CPU in fp32. Other devices and formats may differ in the last bits: 1e-4 in fp32, 2e-2 in bf16.
+    Exactly on a CPU in fp32, where the rollout was measured in the same `rows`. Other devices, formats and rows may
+    differ in the last bits: 1e-4 in fp32, 2e-2 in bf16.
 
     Raises:
         ModelError: says which identity does not hold, by how much, and what that means.
@@ -109,7 +128,7 @@ def require_identities(actors: Actors, spec: RolloutFields, found: Rollout, rows
     with torch.enable_grad():
         again = actors.logprobs(POLICY, found.batch.rows(first), spec.temperature).logp
     off = torch.where(found.mask[first], (again - found.logp[first]).exp() - 1, 0.0).abs().max().item()
-    if off > tolerance:
+    if off > (tolerance if alike else max(tolerance, 1e-4)):
         raise ModelError(
             f"Before the first update the probability ratio is not 1, but up to {1 + off:.6g}.",
             "The training pass does not reproduce the sampling pass: look for dropout, or another precision.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +26,10 @@ from rlhf_engine.contract.events import (
 )
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.runtime import checkpoints
+from rlhf_engine.runtime.attempts import Attempts
 from rlhf_engine.runtime.device import choose_device, hardware_sentence
+from rlhf_engine.runtime.peaks import Peaks
+from rlhf_engine.runtime.randomness import Randomness
 from rlhf_engine.runtime.world import World
 
 
@@ -67,9 +69,11 @@ class RunContext:
         self._first_step = 1
         self._alerted: dict[str, int] = {}
         self._between_steps = False
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
+        self.predicted = 0  # bytes that the run was foreseen to need on top of what its process held
+        self._peaks = Peaks(self.device)
+        self._randomness = Randomness(self.rng, self.sampling_rng)
+        self._randomness.seed_global(seed)
+        self.attempt = Attempts(self._randomness, self._peaks, self.emit, alone=self.world.size == 1)
 
     # What survives ------------------------------------------------------------------------------------------------
 
@@ -86,6 +90,7 @@ class RunContext:
             things: anything with `state_dict` and `load_state_dict`.
         """
         self._inputs, self._kept = inputs, things
+        self.attempt.optimizers = [thing for thing in things.values() if isinstance(thing, torch.optim.Optimizer)]
         self._checkpoint_every, self._keep, self._keep_result = every, newest, result
         if not self._resume:
             return
@@ -109,7 +114,8 @@ class RunContext:
             )
         for name, thing in things.items():
             thing.load_state_dict(state["things"][name])
-        self._restore_randomness(state["random"])
+        self._randomness.load_state_dict(state["random"])
+        self.attempt.load_state_dict(state.get("at_once", {}))  # older checkpoints do not know of it
         self.learning_rate_factor = state["learning_rate_factor"]
         self._first_step = checkpoint.step + 1
         if not self.world.leads:  # the leader's was saved; the others must not draw the same numbers
@@ -127,6 +133,7 @@ class RunContext:
             self.safe_point()
             self._turn_knobs(step)
             self._between_steps = False
+            self.attempt.step = step
             yield step
             suspended = self.world.agree(self._control.suspended)
             if suspended or step == total or step % self._checkpoint_every == 0:
@@ -141,38 +148,19 @@ class RunContext:
         state = {
             "inputs": self._inputs,
             "things": {name: thing.state_dict() for name, thing in self._kept.items()},
-            "random": self._randomness(),
+            "random": self._randomness.state_dict(),
             "learning_rate_factor": self.learning_rate_factor,
+            "at_once": self.attempt.state_dict(),
         }
         path = checkpoints.save(self.folder / "checkpoints", step, state, self._keep)
         if self._keep_result is not None:
             self._keep_result()
         self.emit(CheckpointSaved(step, str(path.relative_to(self.project_root))))
 
-    def _randomness(self) -> dict[str, Any]:
-        version, words, gauss = random.getstate()
-        kind, keys, position, has_gauss, cached = np.random.get_state()
-        state: dict[str, Any] = {
-            "rng": self.rng.get_state(),
-            "sampling_rng": self.sampling_rng.get_state(),
-            "torch": torch.get_rng_state(),
-            "python": [version, list(words), gauss],
-            "numpy": [str(kind), [int(k) for k in keys], int(position), int(has_gauss), float(cached)],
-        }
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state()
-        return state
-
-    def _restore_randomness(self, state: dict[str, Any]) -> None:
-        self.rng.set_state(state["rng"])
-        self.sampling_rng.set_state(state["sampling_rng"])
-        torch.set_rng_state(state["torch"])
-        version, words, gauss = state["python"]
-        random.setstate((version, tuple(words), gauss))
-        kind, keys, position, has_gauss, cached = state["numpy"]
-        np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-        if "cuda" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["cuda"])
+    def at_once(self, wanted: int, there: int) -> int:
+        """How many of `there` rows to take through memory at a time where the spec asks for `wanted`: fewer once memory
+        has run out. To be asked inside what `attempt` is given."""
+        return self.attempt.at_once(wanted, there)
 
     # Being listened to and listening ------------------------------------------------------------------------------
 
@@ -205,7 +193,8 @@ class RunContext:
             self.emit(Alert(level, text, hint, step))
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Emit scalars averaged over the processes. All must call it, with the same names."""
+        """Emit scalars averaged over the processes, with the memory taken. All must call it, with the same names."""
+        values = values | self._peaks.told(self.predicted)
         if self.world.size > 1:
             row = torch.tensor(list(values.values()), device=self.device, dtype=torch.float64)
             self.world.sum_([row])
@@ -240,6 +229,7 @@ class RunContext:
             raise NotFinite("The loss is no longer a finite number: its gradient is NaN or infinite.")
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * self.learning_rate_factor * group.get("scale", 1.0)
+        self.attempt.weights_moved = True
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return norm

@@ -47,9 +47,9 @@ def hardware_sentence() -> str:
     return str(describe()["device"])
 
 
-def peak_memory() -> float:
-    """Peak memory of this process so far, in bytes: on the GPU where there is one, resident otherwise."""
-    if torch.cuda.is_available():
+def peak_memory(device: torch.device | None = None) -> float:
+    """Peak memory of this process so far, in bytes: on the GPU, where there is one or `device` is it, else resident."""
+    if device.type == "cuda" if device is not None else torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset)
@@ -57,6 +57,12 @@ def peak_memory() -> float:
 
     scale = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how torch or Python say that there was no memory left."""
+    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return refused or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 @contextmanager
@@ -69,6 +75,6 @@ def device_errors() -> Iterator[None]:
     except torch.AcceleratorError as error:
         raise DeviceLost("The GPU stopped answering.") from error
     except RuntimeError as error:
-        if "can't allocate memory" in str(error):
+        if out_of_memory(error):
             raise OutOfMemory("The machine ran out of memory.") from error
         raise

@@ -85,7 +85,7 @@ FAMILIES = {  # in the order of the work, each with what its methods learn from
 }
 
 # Patterns of the names of metrics, for the help: what a method's page explains.
-_COURSE = ("train/loss", "train/grad_norm", "train/learning_rate", "train/epoch", "heldout/loss")
+_COURSE = ("train/loss", "train/grad_norm", "train/learning_rate", "train/epoch", "heldout/loss", "memory/*")
 _ANSWERS = (
     *("objective/*", "answers/*", "reward/*", "component/*", "time/*", "memory/*", "train/learning_rate"),
     *("policy/loss", "policy/grad_norm", "policy/clip_fraction", "groups/zero_std"),

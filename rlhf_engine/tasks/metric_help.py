@@ -555,6 +555,30 @@ METRICS = {
         "MB",
         remedy="Lower the micro-batch size; it does not change what is learned.",
     ),
+    "memory/predicted": MetricHelp(
+        "Predicted memory",
+        "What the run was foreseen to need at most, on top of what the process held before it.",
+        "Near the peak memory without the memory before. Past runs correct the forecasts of later ones.",
+        "MB",
+    ),
+    "memory/start": MetricHelp("Memory before", "What the process held before the run loaded anything.", unit="MB"),
+    "memory/load": MetricHelp("Memory of loading", "The most memory used until the first step.", unit="MB"),
+    "memory/rollout": MetricHelp(
+        "Memory of writing",
+        "The most memory used while answers were written.",
+        remedy="Lower the response length.",
+        unit="MB",
+    ),
+    "memory/scoring": MetricHelp(
+        "Memory of scoring", "The most memory used while answers were scored, or held-out examples measured.", unit="MB"
+    ),
+    "memory/update": MetricHelp(
+        "Memory of learning",
+        "The most memory used in an optimiser step: activations kept for the backward pass, gradients and moments.",
+        "Steady after the first steps.",
+        "MB",
+        remedy="Lower the micro-batch size, or recompute activations.",
+    ),
 }
 
 # Metrics named after what a person chose: by their beginning. The rest of the name follows the label.

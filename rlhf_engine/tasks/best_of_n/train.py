@@ -74,19 +74,25 @@ def learn(
         for rows in parts(order, spec.minibatch_size // spec.group_size):
             run.safe_point()
             picked = best[rows.to(run.device)]
-            batch, total = found.batch.rows(picked), found.mask[picked].sum()
-            loss = torch.zeros((), device=run.device)
-            mine = torch.tensor(run.world.share(picked.tolist()), device=run.device, dtype=torch.int64)
-            for part in parts(mine, spec.micro_batch_size):
-                logp = actors.logprobs(POLICY, found.batch.rows(part), spec.temperature).logp
-                nll = -masked_mean(logp, found.mask[part], total)
-                nll.backward()
-                loss += nll.detach()
-            run.world.sum_([loss])
+            loss = run.attempt("update", gradients, spec, run, actors, found, picked)
             kept = {"old_logp": found.logp[picked], "scores": found.scores[picked]}
-            norm = guarded_step(spec, run, optimizer, rate, update, batch, kept)
+            norm = guarded_step(spec, run, optimizer, rate, update, found.batch.rows(picked), kept)
             means.add(policy__loss=loss, policy__grad_norm=norm)
     return {"policy/grad_norm": 0.0, "policy/loss": 0.0, **means.result(), "train/learning_rate": rate}
+
+
+def gradients(spec: BestOfNSpec, run: RunContext, actors: Actors, found: Rollout, picked: Tensor) -> Tensor:
+    """Those of one minibatch, cut into micro-batches that add up to it exactly. Returns its loss, ()."""
+    total = found.mask[picked].sum()
+    loss = torch.zeros((), device=run.device)
+    mine = torch.tensor(run.world.share(picked.tolist()), device=run.device, dtype=torch.int64)
+    for part in parts(mine, run.at_once(spec.micro_batch_size, len(picked))):
+        logp = actors.logprobs(POLICY, found.batch.rows(part), spec.temperature).logp
+        nll = -masked_mean(logp, found.mask[part], total)
+        nll.backward()
+        loss += nll.detach()
+    run.world.sum_([loss])
+    return loss
 
 
 def frontier_curve(update: int, frontier: Tensor) -> Curve:

@@ -38,24 +38,24 @@ def train(spec: DPOSpec, run: RunContext) -> None:
         return losses(backbone, part, spec, per_token)
 
     previews = previews_of(backbone, dataset, spec, run)
-    before = evaluate(measured, heldout, size)
+    before = run.attempt("scoring", evaluate, measured, heldout, spec, run)
     optimizer = optimizer_for(backbone, POLICY, spec)
     course = Course(spec, run, backbone, POLICY, optimizer, len(pairs), dataset, source)
 
     for step, rate, rows in course.steps():
         if step == 1:
-            require_identities(backbone, both(pairs[:size]))
+            run.attempt("update", lambda: require_identities(backbone, both(pairs[: run.at_once(size, len(pairs))])))
             course.begins_at(before)
-        values = learn(measured, [pairs[i] for i in rows], spec, run, optimizer, rate)
+        values = run.attempt("update", learn, measured, [pairs[i] for i in rows], spec, run, optimizer, rate)
         if course.evaluates(step):
-            values |= evaluate(measured, heldout, size)
+            values |= run.attempt("scoring", evaluate, measured, heldout, spec, run)
         course.report(step, rate, values)
         watch(values, before, step, run)
         if course.shows(step):
             for sample in previews.samples(step):
                 run.emit(sample)
 
-    course.produce("adapter", evaluate(measured, heldout, size))
+    course.produce("adapter", run.attempt("scoring", evaluate, measured, heldout, spec, run))
 
 
 def losses(backbone: Backbone, pairs: Sequence[Pair], spec: DPOSpec, per_token: float) -> tuple[Tensor, Tensor]:

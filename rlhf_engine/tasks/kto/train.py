@@ -39,28 +39,29 @@ def train(spec: KTOSpec, run: RunContext) -> None:
     start_adapter(backbone, POLICY, source, new_lora(spec))
     ratings, heldout = read_ratings(backbone, dataset, spec, run)
     weights = weigh(ratings, spec, run)
-    heldout, size = heldout[:EVALUATED], spec.micro_batch_size
+    answers, heldout, size = [rated.answer for rated in ratings], heldout[:EVALUATED], spec.micro_batch_size
     hold_reference(backbone, source, in_parts(ratings, size), in_parts(heldout, size), spec, run)
 
     previews = previews_of(backbone, dataset, spec, run)
-    before = evaluate(backbone, heldout, spec, weights)
+    before = run.attempt("scoring", evaluate, backbone, heldout, spec, weights, run)
     optimizer = optimizer_for(backbone, POLICY, spec)
     course = Course(spec, run, backbone, POLICY, optimizer, len(ratings), dataset, source)
 
     for step, rate, rows in course.steps():
         if step == 1:
-            require_identities(backbone, [rated.answer for rated in ratings[:size]])
+            run.attempt("update", lambda: require_identities(backbone, answers[: run.at_once(size, len(answers))]))
             course.begins_at(before)
-        values = learn(backbone, [ratings[i] for i in rows], spec, weights, run, optimizer, rate)
+        batch = [ratings[i] for i in rows]
+        values = run.attempt("update", learn, backbone, batch, spec, weights, run, optimizer, rate)
         if course.evaluates(step):
-            values |= evaluate(backbone, heldout, spec, weights)
+            values |= run.attempt("scoring", evaluate, backbone, heldout, spec, weights, run)
         course.report(step, rate, values)
         watch(values, before, step, run)
         if course.shows(step):
             for sample in previews.samples(step):
                 run.emit(sample)
 
-    course.produce("adapter", evaluate(backbone, heldout, spec, weights))
+    course.produce("adapter", run.attempt("scoring", evaluate, backbone, heldout, spec, weights, run))
 
 
 def weigh(ratings: Sequence[Rated], spec: KTOSpec, run: RunContext) -> Weights:
@@ -101,7 +102,8 @@ def learn(
     rate: float,
 ) -> dict[str, float]:
     """One optimiser step on a batch. The baseline is that of the whole batch, whatever the micro-batches."""
-    mine, size = run.world.share(batch), spec.micro_batch_size
+    mine = run.world.share(batch)
+    size = run.at_once(spec.micro_batch_size, len(mine))
     drift = drift_elsewhere(backbone, mine, size, run)
     run.world.sum_([drift])
     baseline = kto_baseline(drift / len(batch))
@@ -117,11 +119,13 @@ def learn(
 
 
 @torch.no_grad()
-def evaluate(backbone: Backbone, heldout: list[Rated], spec: KTOSpec, weights: Weights) -> dict[str, float]:
+def evaluate(
+    backbone: Backbone, heldout: list[Rated], spec: KTOSpec, weights: Weights, run: RunContext
+) -> dict[str, float]:
     """The same on prompts that are never trained on; nothing where nothing is held out."""
     if not heldout:
         return {}
-    size = spec.micro_batch_size
+    size = run.at_once(spec.micro_batch_size, len(heldout))
     baseline = kto_baseline(drift_elsewhere(backbone, heldout, size) / len(heldout))
     parts = [heldout[start : start + size] for start in range(0, len(heldout), size)]
     sums = torch.stack([losses(backbone, part, spec, weights, baseline)[1] for part in parts]).sum(0)

@@ -58,8 +58,9 @@ def learn(
         order = torch.arange(count) if epoch == 0 else torch.randperm(count, generator=run.rng)
         for rows in order.split(size):
             run.safe_point()
-            norm = minibatch(spec, run, actors, found, pairs, rows.to(run.device), means)
-            if norm:
+            there = run.attempt("update", gradients, spec, run, actors, found, pairs, rows.to(run.device))
+            if there is not None:
+                means.add(policy__loss=there[0], pairs__accuracy=there[1], pairs__best=there[2], pairs__worst=there[3])
                 both = torch.cat([pairs.best[rows.to(run.device)], pairs.worst[rows.to(run.device)]])
                 kept = {"old_logp": found.logp[both], "scores": found.scores[both]}
                 batch = found.batch.rows(both)
@@ -67,23 +68,17 @@ def learn(
     return {"policy/grad_norm": 0.0, "policy/loss": 0.0, **means.result(), "train/learning_rate": rate}
 
 
-def minibatch(
-    spec: OnlineDPOSpec,
-    run: RunContext,
-    actors: Actors,
-    found: Rollout,
-    pairs: Picked,
-    rows: Tensor,
-    means: Means,
-) -> bool:
-    """Add the gradient of one minibatch of pairs, cut into micro-batches that add up to it exactly. False where none of
-    its pairs has a difference: then there is nothing to learn."""
+def gradients(
+    spec: OnlineDPOSpec, run: RunContext, actors: Actors, found: Rollout, pairs: Picked, rows: Tensor
+) -> Tensor | None:
+    """Those of one minibatch of pairs, cut into micro-batches that add up to it exactly. Loss, accuracy, and the mean
+    reward of best and worst, (4,); None where none of the pairs has a difference: then there is nothing to learn."""
     rows = rows[pairs.differs[rows]]
     if not len(rows):
-        return False
+        return None
     sums = torch.zeros(4, device=run.device)
     mine = torch.tensor(run.world.share(rows.tolist()), device=run.device, dtype=torch.int64)
-    for part in parts(mine, max(1, spec.micro_batch_size // 2)):  # two answers each
+    for part in parts(mine, max(1, run.at_once(spec.micro_batch_size, 2 * len(rows)) // 2)):  # two answers each
         chosen, rejected = (implicit_rewards(spec, actors, found, side[part]) for side in (pairs.best, pairs.worst))
         apart = chosen - rejected
         loss = dpo_loss(apart, spec.beta, spec.loss, spec.label_smoothing)
@@ -91,8 +86,7 @@ def minibatch(
         told = torch.stack([loss, (apart > 0).float(), spec.beta * chosen, spec.beta * rejected]).detach()
         sums += told.sum(1) / len(rows)
     run.world.sum_([sums])
-    means.add(policy__loss=sums[0], pairs__accuracy=sums[1], pairs__best=sums[2], pairs__worst=sums[3])
-    return True
+    return sums
 
 
 def implicit_rewards(spec: OnlineDPOSpec, actors: Actors, found: Rollout, rows: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from rlhf_engine.rewards.mix import REWARD
 from rlhf_engine.rollouts.actors import POLICY, Actors
 from rlhf_engine.rollouts.batch import Batch
 from rlhf_engine.rollouts.learner import ValuePart
-from rlhf_engine.rollouts.rollout import Rollout
+from rlhf_engine.rollouts.rollout import Rollout, passes
 from rlhf_engine.runtime.context import RunContext, adamw
 from rlhf_engine.tasks.ppo.loss import value_loss
 from rlhf_engine.tasks.ppo.spec import PPOSpec
@@ -63,10 +63,10 @@ class Critic:
         return values[:, :-1], after
 
     @torch.no_grad()
-    def measure(self, found: Rollout, rows: list[slice], run: RunContext) -> tuple[Tensor, Tensor]:
+    def measure(self, found: Rollout, run: RunContext) -> tuple[Tensor, Tensor]:
         """The values of a whole rollout, in the same forward passes as learning repeats."""
         parts = []
-        for part in rows:
+        for part in passes(len(found.logp), self._spec, run):
             run.safe_point()
             parts.append(self.values(found.batch.rows(part)))
         values, after = zip(*parts, strict=True)

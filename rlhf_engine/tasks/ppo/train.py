@@ -43,7 +43,7 @@ def train(spec: PPOSpec, run: RunContext) -> None:
         beta = practice.beta.value
         scores = practice.shape(found)
         with practice.clock("score"):
-            values, after = critic.measure(found, practice.rows, run)
+            values, after = run.attempt("scoring", critic.measure, found, run)
         paid = beta if spec.kl_in == "reward" else 0.0
         drift = kl_estimate(found.log_ratio, spec.kl_estimator)
         rewards = token_rewards(scores.final, drift, found.mask, paid, spec.whiten_rewards)

@@ -29,12 +29,14 @@ def normalise(
     The scale of a Bradley-Terry score is arbitrary; with this one, a KL penalty means the same for every reward model.
     Source: Ziegler et al. 2019, section 2 (gain and bias).
     """
-    sequences = answers_of_start(backbone, source, dataset, spec, run)
+    prompts, start = prompts_and_start(backbone, source, dataset, spec)
+    sequences = run.attempt("rollout", answers_of_start, backbone, start, prompts, spec, run)
     if len(sequences) < 2:
         run.emit(Alert("warning", "There were too few prompts to normalise the scores.", "Add comparisons."))
         return {}
     head = cast(ScalarHead, backbone.heads[role])
-    scores = head.normalise(backbone.each_score(role, sequences, spec.micro_batch_size))
+    each = run.attempt("scoring", each_score, backbone, role, sequences, spec, run)
+    scores = head.normalise(each)
     return {
         "normalised_on": len(sequences),
         "raw_mean": head.mean.item(),
@@ -43,10 +45,16 @@ def normalise(
     }
 
 
-def answers_of_start(
-    backbone: Backbone, source: ModelSource, dataset: Dataset, spec: RewardSpec, run: RunContext
-) -> list[list[int]]:
-    """Prompts that were trained on, each with an answer of the model that this one started from, as token ids."""
+def each_score(
+    backbone: Backbone, role: str, sequences: list[list[int]], spec: RewardSpec, run: RunContext
+) -> torch.Tensor:
+    return backbone.each_score(role, sequences, run.at_once(spec.micro_batch_size, len(sequences)))
+
+
+def prompts_and_start(
+    backbone: Backbone, source: ModelSource, dataset: Dataset, spec: RewardSpec
+) -> tuple[list[list[int]], str]:
+    """Prompts that were trained on, as token ids, and the role that is the model this one started from."""
     if source.adapter is None:
         role = PLAIN
     else:
@@ -57,12 +65,19 @@ def answers_of_start(
     distinct = {text_of(r.prompt): r.prompt for r in records}
     limit = backbone.base.context - spec.response_tokens - 1
     prompts = [render(tokenizer, prompt, template=spec.template).ids for prompt in distinct.values()]
-    prompts = [p for p in prompts if len(p) <= limit][: spec.normalise_on]
+    return [p for p in prompts if len(p) <= limit][: spec.normalise_on], role
+
+
+def answers_of_start(
+    backbone: Backbone, role: str, prompts: list[list[int]], spec: RewardSpec, run: RunContext
+) -> list[list[int]]:
+    """Each prompt with an answer of a role, as token ids."""
     rng = torch.Generator(device=run.device).manual_seed(spec.seed)
     sequences: list[list[int]] = []
-    for start in range(0, len(prompts), 32):
+    size = run.at_once(32, len(prompts))
+    for start in range(0, len(prompts), size):
         run.stage("Normalising on answers of the starting model", start, len(prompts))
-        part = prompts[start : start + 32]
+        part = prompts[start : start + size]
         answers = complete(backbone, role, part, Sampler(spec.response_tokens), rng, run.safe_point)
         for prompt, answer in zip(part, answers, strict=True):
             sequences.append(prompt + answer.ended_by(backbone.base.eos_ids[0]))

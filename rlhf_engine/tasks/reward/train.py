@@ -60,12 +60,14 @@ def train(spec: RewardSpec, run: RunContext) -> None:
     course = Course(spec, run, backbone, REWARD, optimizer, len(groups), dataset, source, about=about, **kept)
 
     def measured() -> Scored:
-        return score_pairs(backbone, REWARD, heldout, spec.micro_batch_size, ties.log_theta.item())
+        size = run.at_once(spec.micro_batch_size, len(heldout))
+        return score_pairs(backbone, REWARD, heldout, size, ties.log_theta.item())
 
     for step, rate, rows in course.steps():
-        values = learn(backbone, [groups[i] for i in rows], ties, spec, run, optimizer, rate)
+        batch = [groups[i] for i in rows]
+        values = run.attempt("update", learn, backbone, batch, ties, spec, run, optimizer, rate)
         if heldout and course.evaluates(step):
-            scored = measured()
+            scored = run.attempt("scoring", measured)
             values |= figures(scored)
             if scored.decided.any():
                 run.emit(curve(step, scored))
@@ -76,7 +78,7 @@ def train(spec: RewardSpec, run: RunContext) -> None:
     facts: dict[str, Any] = {"tie_theta": ties.log_theta.exp().item()} if spec.ties == "rao-kupper" else {}
     if spec.normalise_on:
         facts |= normalise(backbone, REWARD, source, dataset, spec, run)
-    final = measured() if heldout else None
+    final = run.attempt("scoring", measured) if heldout else None
     found = figures(final) if final else {}
     for alert in warnings(final, found):
         run.emit(alert)
@@ -98,7 +100,7 @@ def learn(
     sums = torch.zeros(4, device=run.device)  # loss, accuracy, margin, squared centre
     decided = sum(sum(strength > 0 for *_, strength in group.said) / len(group.said) for group in batch)
     backbone.train(True)
-    for part in cut(mine, 2 * spec.micro_batch_size):
+    for part in cut(mine, 2 * run.at_once(spec.micro_batch_size, spec.batch_size)):
         run.safe_point()
         table = Table.of(part, run.device)
         each = backbone.each_score(REWARD, table.answers, len(table.answers))  # (answers, heads)

@@ -54,9 +54,10 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     course = Course(spec, run, backbone, "policy", optimizer, drawn, parts[0].dataset, source, **of_mixture(parts))
 
     for step, rate, rows in course.steps():
-        values = learn(backbone, [examples[i] for i in rows], spec, run, optimizer, rate, [names[i] for i in rows])
+        batch, of = [examples[i] for i in rows], [names[i] for i in rows]
+        values = run.attempt("update", learn, backbone, batch, spec, run, optimizer, rate, of)
         if heldout and course.evaluates(step):
-            values |= evaluate(backbone, heldout, spec, tested)
+            values |= run.attempt("scoring", evaluate, backbone, heldout, spec, run, tested)
         if mixture:
             values |= {f"train/epoch/{part.name}": n for part, n in zip(parts, mixture.passes, strict=True)}
         course.report(step, rate, values)
@@ -64,7 +65,7 @@ def train(spec: SFTSpec, run: RunContext) -> None:
             for sample in previews.samples(step):
                 run.emit(sample)
 
-    course.produce("adapter", evaluate(backbone, heldout, spec, tested) if heldout else {})
+    course.produce("adapter", run.attempt("scoring", evaluate, backbone, heldout, spec, run, tested) if heldout else {})
 
 
 def learn(
@@ -88,7 +89,7 @@ def learn(
     mine = run.world.share(range(len(batch)))
     computed = 0
     backbone.train(True)
-    for micro in micro_batches(backbone, batch, mine, spec):
+    for micro in micro_batches(backbone, batch, mine, spec, run):
         run.safe_point()
         with noisy(backbone, micro.segments, spec.neftune_alpha, seed):
             measured = measure(backbone, micro, spec)
@@ -109,11 +110,13 @@ def learn(
 
 
 @torch.no_grad()
-def evaluate(backbone: Backbone, heldout: list[Example], spec: SFTSpec, names: Sequence[str] = ()) -> dict[str, float]:
+def evaluate(
+    backbone: Backbone, heldout: list[Example], spec: SFTSpec, run: RunContext, names: Sequence[str] = ()
+) -> dict[str, float]:
     """Loss (nats per token), perplexity and token accuracy on prompts that are never trained on."""
     nats = hits = tokens = 0.0
     each = torch.zeros(len(heldout), device=backbone.device)
-    for micro in micro_batches(backbone, heldout, range(len(heldout)), spec):
+    for micro in micro_batches(backbone, heldout, range(len(heldout)), spec, run):
         measured = measure(backbone, micro, spec)
         nats -= measured.logp.sum().item()
         hits += (measured.best & micro.trained).sum().item()
@@ -137,7 +140,7 @@ class MicroBatch(NamedTuple):
 
 
 def micro_batches(
-    backbone: Backbone, batch: Sequence[Example], chosen: Sequence[int], spec: SFTSpec
+    backbone: Backbone, batch: Sequence[Example], chosen: Sequence[int], spec: SFTSpec, run: RunContext
 ) -> Iterator[MicroBatch]:
     """The `chosen` examples of a batch in rows, one or several to a row, a micro-batch at a time."""
     rows = [[i] for i in chosen]
@@ -145,8 +148,9 @@ def micro_batches(
         width = min(spec.max_tokens, backbone.base.context)
         rows = [[chosen[i] for i in row] for row in share_rows([len(batch[i].ids) for i in chosen], width)]
     ids, trained = [one.ids for one in batch], [one.trained for one in batch]
-    for start in range(0, len(rows), spec.micro_batch_size):
-        part = rows[start : start + spec.micro_batch_size]
+    size = run.at_once(spec.micro_batch_size, len(rows))
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
         laid, mask = lay(part, ids, backbone.base.pad_id), lay(part, trained, False).ids.bool()
         yield MicroBatch(laid.ids.to(backbone.device), laid.segments.to(backbone.device), mask.to(backbone.device))
 

@@ -30,29 +30,29 @@ def train(spec: SimPOSpec, run: RunContext) -> None:
     backbone, source = open_backbone(spec.model, run, spec)
     start_adapter(backbone, POLICY, source, new_lora(spec))
     pairs, heldout = read_pairs(backbone, dataset, spec, run)
-    heldout, size = heldout[:EVALUATED], spec.micro_batch_size
+    heldout = heldout[:EVALUATED]
 
     def measured(part: Sequence[Pair], per_token: float) -> tuple[Tensor, Tensor]:
         return losses(backbone, part, spec, per_token)
 
     previews = previews_of(backbone, dataset, spec, run)
-    before = evaluate(measured, heldout, size)
+    before = run.attempt("scoring", evaluate, measured, heldout, spec, run)
     optimizer = optimizer_for(backbone, POLICY, spec)
     course = Course(spec, run, backbone, POLICY, optimizer, len(pairs), dataset, source)
 
     for step, rate, rows in course.steps():
         if step == 1:
             course.begins_at(before)
-        values = learn(measured, [pairs[i] for i in rows], spec, run, optimizer, rate)
+        values = run.attempt("update", learn, measured, [pairs[i] for i in rows], spec, run, optimizer, rate)
         if course.evaluates(step):
-            values |= evaluate(measured, heldout, size)
+            values |= run.attempt("scoring", evaluate, measured, heldout, spec, run)
         course.report(step, rate, values)
         watch(values, before, step, run)
         if course.shows(step):
             for sample in previews.samples(step):
                 run.emit(sample)
 
-    course.produce("adapter", evaluate(measured, heldout, size))
+    course.produce("adapter", run.attempt("scoring", evaluate, measured, heldout, spec, run))
 
 
 def losses(backbone: Backbone, pairs: Sequence[Pair], spec: SimPOSpec, per_token: float) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ def test_the_nll_of_a_batch_is_nats_per_token_however_it_is_cut(backbone):
     assert torch.equal(part, whole[:3])
 
 
-def test_evaluation_is_the_mean_over_pairs_and_not_over_parts(backbone):
+def test_evaluation_is_the_mean_over_pairs_and_not_over_parts(backbone, small, inside):
     def losses(part, per_token):
         assert per_token == pairs_per_token(pairs)
         value = torch.tensor([float(p.chosen.tokens) for p in part])
@@ -52,8 +52,9 @@ def test_evaluation_is_the_mean_over_pairs_and_not_over_parts(backbone):
     pairs = eight_pairs(backbone)[:5]
     mean = sum(p.chosen.tokens for p in pairs) / 5
     for size in (1, 2, 5):
-        assert evaluate(losses, pairs, size)["heldout/loss"] == pytest.approx(mean)
-    assert evaluate(losses, [], 2) == {}
+        spec = small.dpo(micro_batch_size=size)
+        assert evaluate(losses, pairs, spec, inside(spec).run)["heldout/loss"] == pytest.approx(mean)
+    assert evaluate(losses, [], spec, inside(spec).run) == {}
 
 
 def test_chosen_answers_that_become_unlikely_are_reported_once(small, inside):

@@ -35,7 +35,6 @@ def batch() -> Rollout:
 
 def test_every_number_counts_answer_tokens_only():
     found = measured(batch(), torch.tensor([0.8, -0.4]), beta=0.1)
-    assert found.pop("memory/peak") > 0
     expected = {
         "objective/score": 0.25,
         "objective/score_std": 1.060660,  # 1.5 / sqrt 2

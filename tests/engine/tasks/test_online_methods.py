@@ -13,7 +13,6 @@ from rlhf_engine.contract.events import Alert, Sample
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.questions import Question
 from rlhf_engine.rollouts.actors import Actors
-from rlhf_engine.rollouts.batch import micro_batches
 from rlhf_engine.rollouts.learner import Learner
 from rlhf_engine.rollouts.rollout import rollout
 from rlhf_engine.runtime.context import Clock, Means
@@ -64,7 +63,7 @@ def test_eight_by_one_learns_what_one_by_eight_learns(small, inside, task, chang
     actors = Actors.load(spec, hand.run)
     asked = [f"What is {i}?" + " And then?" * (i % 3) for i in range(8)]
     questions = [Question(prompt, render(actors.backbone.base.tokenizer, prompt).ids) for prompt in asked]
-    found = rollout(actors, spec, hand.run, questions, micro_batches(8, 8, 8), Clock())
+    found = rollout(actors, spec, hand.run, questions, Clock())
     torch.manual_seed(1)
     lengths = torch.tensor([1, 10, 3, 7, 2, 10, 5, 9])[:, None]
     mask = found.mask & (torch.arange(found.mask.shape[1]) < lengths)

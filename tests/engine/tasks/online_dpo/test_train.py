@@ -11,11 +11,10 @@ from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.questions import Question
 from rlhf_engine.rollouts.actors import Actors
-from rlhf_engine.rollouts.batch import micro_batches
 from rlhf_engine.rollouts.groups import Picked
 from rlhf_engine.rollouts.rollout import rollout
 from rlhf_engine.runtime.context import Clock, Means
-from rlhf_engine.tasks.online_dpo.train import minibatch
+from rlhf_engine.tasks.online_dpo.train import gradients
 from tests.engine.small_project import curve, ended_well
 from tests.engine.tasks.conftest import equal_gradients
 
@@ -44,7 +43,7 @@ def hand(small, inside):
     actors = Actors.load(spec, made.run)
     asked = [f"What is {i // 2}?" + " And then?" * (i % 3) for i in range(8)]
     questions = [Question(prompt, render(actors.backbone.base.tokenizer, prompt).ids) for prompt in asked]
-    found = rollout(actors, spec, made.run, questions, micro_batches(8, 8, 8), Clock())
+    found = rollout(actors, spec, made.run, questions, Clock())
     torch.manual_seed(1)
     ref = torch.where(found.mask, found.ref_logp + 0.3 * torch.rand_like(found.logp), 0.0)
     return spec, made, actors, dataclasses.replace(found, ref_logp=ref)
@@ -59,7 +58,7 @@ def test_four_by_one_learns_what_one_by_four_learns(hand, loss):
     made.keep_gradients()
     for micro in (8, 2, 4):  # answers: four pairs, one, two
         cut = dataclasses.replace(spec, micro_batch_size=micro, loss=loss)
-        assert minibatch(cut, made.run, actors, found, PAIRS, torch.arange(4), Means())
+        assert gradients(cut, made.run, actors, found, PAIRS, torch.arange(4)) is not None
         optimizer = torch.optim.SGD(actors.backbone.parameters_of("policy"))
         made.run.step(optimizer, 0.0, 1.0)
     whole, one, two = made.gradients
@@ -69,12 +68,12 @@ def test_four_by_one_learns_what_one_by_four_learns(hand, loss):
 def test_pairs_without_a_difference_teach_nothing(hand):
     spec, made, actors, found = hand
     flat = PAIRS._replace(differs=torch.zeros(4, dtype=torch.bool))
-    assert not minibatch(spec, made.run, actors, found, flat, torch.arange(4), Means())
+    assert gradients(spec, made.run, actors, found, flat, torch.arange(4)) is None
     assert all(p.grad is None for p in actors.backbone.parameters_of("policy"))
     # and a pair that is left out changes nothing for the others
     made.keep_gradients()
     for pairs, rows in ((PAIRS, [0, 1, 2, 3]), (PAIRS._replace(differs=torch.ones(4, dtype=torch.bool)), [0, 2, 3])):
-        minibatch(spec, made.run, actors, found, pairs, torch.tensor(rows), Means())
+        gradients(spec, made.run, actors, found, pairs, torch.tensor(rows))
         made.run.step(torch.optim.SGD(actors.backbone.parameters_of("policy")), 0.0, 1.0)
     assert equal_gradients(*made.gradients)
 

@@ -35,7 +35,7 @@ class Hand:
         self.questions = [Question(prompt, render(tokenizer, prompt).ids) for prompt in asked]
 
     def roll(self):
-        return rollout(self.actors, self.spec, self.run, self.questions, self.rows, Clock())
+        return rollout(self.actors, self.spec, self.run, self.questions, Clock())
 
     def bent(self):
         """A rollout of unequal answers whose policy has moved since, and is not its reference; weights that pull in
@@ -51,7 +51,7 @@ class Hand:
         found = dataclasses.replace(found, mask=mask, **{k: torch.where(mask, v, 0.0) for k, v in moved.items()})
         head = self.actors.backbone.heads[VALUE]
         torch.nn.init.normal_(head.linear.weight, std=0.1)  # a zero one would teach no adapter
-        values, _ = self.critic.measure(found, self.rows, self.run)
+        values, _ = self.critic.measure(found, self.run)
         self.critic.teach(values, torch.randn_like(values))
         return found, torch.randn_like(values)
 

@@ -198,7 +198,7 @@ def test_a_value_model_starts_as_the_reward_model_or_at_zero(small, inside):
     zero = Hand(small, inside, value_init="zero")
     backbone = zero.actors.backbone
     assert all(torch.equal(v, backbone.state(POLICY)[k]) for k, v in backbone.state(VALUE).items())
-    values, after = zero.critic.measure(zero.roll(), zero.rows, zero.run)
+    values, after = zero.critic.measure(zero.roll(), zero.run)
     assert not values.any() and not after.any()
 
 

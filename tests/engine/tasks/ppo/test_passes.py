@@ -45,7 +45,7 @@ def test_an_answers_end_token_counts_and_nothing_after_it(small, inside, told):
 def test_each_pass_takes_every_answer_once_in_an_order_of_its_own(small, inside, monkeypatch):
     hand = Hand(small, inside, batch_size=16, epochs=3, value_learning_rate=3e-3, warmup=0.0)
     found = hand.roll()
-    values, _ = hand.critic.measure(found, hand.rows, hand.run)
+    values, _ = hand.critic.measure(found, hand.run)
     hand.critic.teach(values, values)
     learner = Learner(hand.spec, hand.run, hand.actors, hand.critic)
     taken, rates, stops = [], [], []
@@ -83,8 +83,8 @@ def test_only_a_cut_off_answer_goes_on_with_its_value(small, monkeypatch, told, 
         given.append(bootstrap)
         return gae(rewards, values, mask, gamma, lam, bootstrap)
 
-    def measured(self, found, rows, run):
-        values, after = measure(self, found, rows, run)
+    def measured(self, found, run):
+        values, after = measure(self, found, run)
         rolled.append((found.ended, after))
         return values, after
 

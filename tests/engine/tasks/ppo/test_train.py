@@ -184,7 +184,7 @@ def learned(hand, logp, **changed):
     spec = dataclasses.replace(hand.spec, **changed)
     torch.manual_seed(1)
     weights, returns = torch.randn_like(found.logp), torch.randn_like(found.logp)
-    hand.critic.teach(hand.critic.measure(found, hand.rows, hand.run)[0], returns)
+    hand.critic.teach(hand.critic.measure(found, hand.run)[0], returns)
     hand.critic.learning_rate = spec.value_learning_rate
     return Learner(spec, hand.run, hand.actors, hand.critic).learn(5, found, weights, 0.0)
 
@@ -226,7 +226,7 @@ def test_more_padding_changes_no_loss(small, inside):
     width, extra = found.mask.shape[1], 5
     backbone, asked_width = hand.actors.backbone, found.batch.prompt_width
     wide = Batch.of(backbone, list(prompts), list(answers), asked_width + 7, width + extra)
-    known, _ = hand.critic.measure(found, hand.rows, hand.run)
+    known, _ = hand.critic.measure(found, hand.run)
     weights, returns = torch.randn_like(found.logp), torch.randn_like(found.logp)
 
     def losses(batch, fill):
@@ -308,7 +308,7 @@ def test_a_value_is_read_before_its_token_and_one_after_the_last(small, inside):
     found = hand.roll()
     rows = [row[keep].tolist() for row, keep in zip(found.batch.ids, found.batch.attention.bool(), strict=True)]
     asked = [row[: len(row) - n] for row, n in zip(rows, found.lengths.tolist(), strict=True)]
-    values, after = hand.critic.measure(found, hand.rows, hand.run)
+    values, after = hand.critic.measure(found, hand.run)
     with torch.no_grad():  # one by one, read at the last token of what stands before
         torch.testing.assert_close(values[:, 0], hand.actors.backbone.score(VALUE, asked), atol=1e-5, rtol=0)
         torch.testing.assert_close(after, hand.actors.backbone.score(VALUE, rows), atol=1e-5, rtol=0)
