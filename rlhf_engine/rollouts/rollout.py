@@ -10,7 +10,7 @@ from torch import Tensor
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.contract.online import RolloutFields
 from rlhf_engine.data.questions import Question
-from rlhf_engine.models.sampling import Answer, Sampler, complete
+from rlhf_engine.models.sampling import SLOTS, Answer, Sampler, complete
 from rlhf_engine.rewards.shaping import penalised
 from rlhf_engine.rollouts.actors import POLICY, REFERENCE, Actors
 from rlhf_engine.rollouts.batch import Batch, micro_batches
@@ -54,12 +54,8 @@ def rollout(actors: Actors, spec: RolloutFields, run: RunContext, questions: lis
 def write(actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question]) -> list[Answer]:
     """The policy's answers, written side by side as far as memory lets them."""
     prompts, sampler = [q.ids for q in questions], Sampler(spec.response_tokens, spec.temperature)
-    size = run.at_once(len(prompts), len(prompts))
-    answers: list[Answer] = []
-    for start in range(0, len(prompts), size):
-        part = prompts[start : start + size]
-        answers += complete(actors.backbone, POLICY, part, sampler, run.sampling_rng, run.safe_point)
-    return answers
+    slots = run.at_once(SLOTS, len(prompts))
+    return complete(actors.backbone, POLICY, prompts, sampler, run.sampling_rng, run.safe_point, slots=slots)
 
 
 @torch.no_grad()

@@ -99,7 +99,7 @@ _NEXT = {
 }
 _THEN = {
     ROWS: "What is learned is the same up to rounding. See `rlhf fit` for a size to begin with next time.",
-    ANSWERS: "Other random numbers meet other answers, which are as likely. A shorter response takes less memory.",
+    ANSWERS: "What is written is the same up to rounding. A shorter response takes less memory.",
 }
 _ONE = {ROWS: "the micro-batch is 1 already", ANSWERS: "answers are written one by one already"}
 _LAST = {

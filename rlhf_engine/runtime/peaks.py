@@ -17,7 +17,13 @@ import torch
 from rlhf_engine.runtime.device import peak_memory
 
 LOOKS = 0.01  # seconds between two looks at the resident set
-LOAD, ROLLOUT, SCORING, UPDATE = PHASES = ("load", "rollout", "scoring", "update")
+LOAD, ROLLOUT, SCORING, UPDATE = "load", "rollout", "scoring", "update"
+METRICS = {
+    LOAD: "memory/load",
+    ROLLOUT: "memory/rollout",
+    SCORING: "memory/scoring",
+    UPDATE: "memory/update",
+}
 
 
 class Peaks:
@@ -47,7 +53,7 @@ class Peaks:
         """The peaks so far as metrics, in MB; `predicted` is what was foreseen on top of the start, 0 for nothing."""
         self._end_load()
         highest = max(*self.bytes.values(), int(peak_memory(self._device)) if self._grew() else 0)
-        told = {f"memory/{phase}": size / 1e6 for phase, size in self.bytes.items()}
+        told = {METRICS[phase]: size / 1e6 for phase, size in self.bytes.items()}
         told |= {"memory/start": self.at_start / 1e6, "memory/peak": highest / 1e6}
         return told | ({"memory/predicted": predicted / 1e6} if predicted else {})
 

@@ -566,8 +566,9 @@ METRICS = {
     "memory/rollout": MetricHelp(
         "Memory of writing",
         "The most memory used while answers were written.",
+        "Steady after the first update.",
+        "MB",
         remedy="Lower the response length.",
-        unit="MB",
     ),
     "memory/scoring": MetricHelp(
         "Memory of scoring", "The most memory used while answers were scored, or held-out examples measured.", unit="MB"

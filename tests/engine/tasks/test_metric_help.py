@@ -14,7 +14,7 @@ from rlhf_engine.tasks.curve_help import CURVES
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, about_metric
 
 ENGINE = Path(rlhf_engine.tasks.__file__).parents[1]
-SHARED = ("rollouts", "preferences", "rewards", "models")  # what is told there is told by whoever imports it
+SHARED = ("rollouts", "preferences", "rewards", "models", "runtime")  # what is told there is told by whoever imports it
 NAME = re.compile(
     r"(train|heldout|objective|policy|value|answers|reward|rewards|logps|groups|pairs|time|memory|chosen|rejected)"
     r"/[a-z0-9_]+"

@@ -13,7 +13,7 @@ from rlhf_engine.data.questions import Question
 from rlhf_engine.rollouts.actors import Actors
 from rlhf_engine.rollouts.groups import Picked
 from rlhf_engine.rollouts.rollout import rollout
-from rlhf_engine.runtime.context import Clock, Means
+from rlhf_engine.runtime.context import Clock
 from rlhf_engine.tasks.online_dpo.train import gradients
 from tests.engine.small_project import curve, ended_well
 from tests.engine.tasks.conftest import equal_gradients
