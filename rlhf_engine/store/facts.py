@@ -66,9 +66,20 @@ def demonstration_fact(prompt: Prompt, completion: str, source: str, author: str
     return fact("demonstrations", row)
 
 
-def rating_fact(prompt: Prompt, completion: str, liked: bool, source: str, author: str, replaces: str, id: str) -> Fact:
+def rating_fact(
+    prompt: Prompt,
+    completion: str,
+    liked: bool,
+    source: str,
+    author: str,
+    replaces: str,
+    id: str,
+    answer: str = "",
+    meta: Mapping[str, Any] | None = None,
+) -> Fact:
     _require(Rating(prompt, completion, liked))
-    said = {"completion": completion, "liked": int(liked), "replaces": replaces}
+    told = json.dumps(dict(meta), sort_keys=True, allow_nan=False) if meta else ""
+    said = {"completion": completion, "liked": int(liked), "replaces": replaces, "answer": answer, "meta": told}
     return fact("ratings", {**_who(source, author, id), **_prompt_columns(prompt), **said})
 
 

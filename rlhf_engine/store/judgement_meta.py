@@ -4,6 +4,7 @@ All keys may be missing, and a key that is not listed here is kept as it is. Of 
 
     session: the name of the sitting, or the run of a model, in which it was given
     layout: how the pair was shown: "side by side", "stacked", "ranking", …
+    ranking: shared by the judgements that one ranking of several answers made; they are undone together
     both_bad: true where neither answer is good, although one is better
     repeat_of: id of the judgement that this one repeats, unknown to the annotator; it is counted, but never stands
     adjudicates: true where it decides between annotators who disagree; it then counts instead of theirs
@@ -29,6 +30,7 @@ from rlhf_engine.contract.errors import DataError
 _TYPES: dict[str, tuple[type, ...]] = {
     "session": (str,),
     "layout": (str,),
+    "ranking": (str,),
     "both_bad": (bool,),
     "repeat_of": (str,),
     "adjudicates": (bool,),

@@ -108,6 +108,56 @@ class JudgingReader(LabelReader):
         )
         return found[0] if found else None
 
+    def waiting_of(self, prompt: str, turns: str, limit: int = 36) -> list[dict[str, Any]]:
+        """The pairs of one prompt (as `pack_prompt` writes it) that wait, oldest first."""
+        return self._rows(
+            "SELECT p.* FROM pairs AS p INDEXED BY pairs_prompt CROSS JOIN verdicts AS v ON v.pair = p.row "
+            "WHERE length(p.prompt) = length(:prompt) AND substr(p.prompt, 1, 40) = substr(:prompt, 1, 40) "
+            "AND p.prompt = :prompt AND p.turns = :turns AND v.judgement IS NULL AND v.hidden = 0 "
+            "ORDER BY p.row LIMIT :limit",
+            prompt=prompt,
+            turns=turns,
+            limit=limit,
+        )
+
+    def judgements_of_ranking(self, author: str, ranking: str, last: int) -> list[dict[str, Any]]:
+        """Those of a ranking that were not undone, the latest first; `last` is the row number of its last."""
+        return self._rows(
+            "SELECT t.id, t.pair_id FROM comparisons AS t LEFT JOIN standings AS s "
+            "ON s.kind = 'comparisons' AND s.record = t.row WHERE t.row BETWEEN :first AND :last "
+            "AND t.source = 'human' AND t.author = :author AND instr(t.meta, :ranking) > 0 "
+            "AND coalesce(s.hidden, '') NOT IN ('undone', 'undo', 'lost') ORDER BY t.row DESC",
+            first=last - 1000,
+            last=last,
+            author=author,
+            ranking=f'"ranking":"{ranking}"',
+        )
+
+    def answers_to_rate(self, after: int = 0, limit: int = 20) -> list[dict[str, Any]]:
+        """Pairs beyond row `after` with an answer that was not rated; `rated_a` and `rated_b` tell which was."""
+        rated = (
+            "EXISTS (SELECT 1 FROM ratings AS r INDEXED BY ratings_answer LEFT JOIN standings AS h "
+            "ON h.kind = 'ratings' AND h.record = r.row "
+            "WHERE r.answer <> '' AND r.answer = p.id || '/{0}' AND coalesce(h.hidden, '') = '')"
+        )
+        return self._rows(
+            f"SELECT p.*, {rated.format('a')} AS rated_a, {rated.format('b')} AS rated_b "
+            "FROM verdicts AS v CROSS JOIN pairs AS p ON p.row = v.pair "
+            "WHERE v.pair > :after AND v.hidden = 0 AND NOT (rated_a AND rated_b) ORDER BY v.pair LIMIT :limit",
+            after=after,
+            limit=limit,
+        )
+
+    def last_rating(self, author: str = "") -> dict[str, Any] | None:
+        """The last rating that this author gave to an answer of a pair, and did not take back."""
+        found = self._rows(
+            "SELECT t.* FROM ratings AS t LEFT JOIN standings AS s ON s.kind = 'ratings' AND s.record = t.row "
+            "WHERE t.source = 'human' AND t.author = :author AND t.answer <> '' AND coalesce(s.hidden, '') = '' "
+            "ORDER BY t.row DESC LIMIT 1",
+            author=author,
+        )
+        return found[0] if found else None
+
     def draft(self, record_id: str, author: str = "") -> dict[str, Any]:
         """What was begun and not finished; empty if nothing was."""
         found = self._rows(

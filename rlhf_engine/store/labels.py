@@ -8,9 +8,10 @@ twice changes nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from enum import Flag, auto
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from rlhf_engine.store.facts import (
     judgement_fact,
     mark_fact,
     model_fact,
+    new_id,
     pair_fact,
     prompt_fact,
     rating_fact,
@@ -133,9 +135,14 @@ class Labels(DraftKeeper):
         author: str = "",
         replaces: str | None = None,
         id: str = "",
+        answer: str = "",
+        meta: Mapping[str, Any] | None = None,
     ) -> tuple[str, Changed]:
-        """Say whether an answer is liked. Who changes their mind about one edits it, or gives its id as `replaces`."""
-        fact = rating_fact(prompt, completion, liked, source, author, replaces or "", id)
+        """Say whether an answer is liked. Who changes their mind about one edits it, or gives its id as `replaces`.
+
+        `answer` is "<pair id>/a" or "/b" for an answer of a pair; `meta` may hold its score (1 to 5) and the seconds.
+        """
+        fact = rating_fact(prompt, completion, liked, source, author, replaces or "", id, answer, meta)
         return str(fact[1]["id"]), self._write([fact], Changed.RATINGS)
 
     def add_pair(
@@ -189,9 +196,64 @@ class Labels(DraftKeeper):
         if not found:
             return None
         undone = self.get("comparisons", found[0]["id"])
-        fact = judgement_fact(found[0]["pair_id"], "undo", 2, "a", 0.0, author, "human", "", "", found[0]["id"])
-        self._write([fact], Changed.COMPARISONS)
+        together = [found[0]]
+        if undone is not None and (ranking := unpack_meta(undone["judgement_meta"]).get("ranking")):
+            together = self.judgements_of_ranking(author, str(ranking), undone["row"])
+        facts = [
+            judgement_fact(row["pair_id"], "undo", 2, "a", 0.0, author, "human", "", "", row["id"]) for row in together
+        ]
+        self._write(facts, Changed.COMPARISONS)
         return undone
+
+    def undo_last_rating(self, author: str = "") -> dict[str, Any] | None:
+        """Take back this author's last rating of a pair's answer and return it; None if there is none."""
+        last = self.last_rating(author)
+        if last is not None:
+            self.retire("ratings", last["id"], author)
+        return last
+
+    def rank(
+        self,
+        prompt: Prompt,
+        answers: Sequence[str],
+        places: Sequence[int],
+        known: Mapping[tuple[int, int], str] | None = None,
+        sources: Sequence[Mapping[str, Any]] = (),
+        seconds: float = 0.0,
+        author: str = "",
+        meta: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Say the order of several answers, as a judgement of every two of them; all are written or none.
+
+        Args:
+            answers: as they were shown, the first on the left of all others.
+            places: of each answer, 1 for the best; answers in one place tie.
+            known: pairs that are there already, by the numbers of their answers (a first); others are made.
+            sources: of each answer, what the meta of a pair says of a side.
+
+        Returns the id that the judgements share (`ranking`).
+
+        Raises:
+            DataError: fewer than two answers, or two that are the same.
+        """
+        if len(answers) < 2 or len(places) != len(answers):
+            raise DataError("A ranking needs at least two answers, and a place for each.")
+        ranking = new_id()
+        told = {**(meta or {}), "layout": "ranking", "ranking": ranking}
+        facts: list[Fact] = []
+        for first, second in combinations(range(len(answers)), 2):
+            swapped = (second, first) in (known or {})
+            a, b = (second, first) if swapped else (first, second)
+            pair = (known or {}).get((a, b), "")
+            if not pair:
+                about = {"from": "ranking", **{side: dict(sources[n]) for side, n in (("a", a), ("b", b)) if sources}}
+                facts.append(pair_fact(prompt, answers[a], answers[b], about, "human", author, "", ""))
+                pair = str(facts[-1][1]["id"])
+            winner = "tie" if places[a] == places[b] else "a" if places[a] < places[b] else "b"
+            left = "b" if swapped else "a"
+            facts.append(judgement_fact(pair, winner, 2, left, seconds, author, "human", "", "", "", told))
+        self._write(facts, Changed.COMPARISONS | Changed.PAIRS)
+        return ranking
 
     def edit(self, kind: str, id: str, author: str = "", **fields: Any) -> str:
         """Say a record again with other `fields`; the new row takes the old one's place. Returns the new id.
@@ -222,7 +284,7 @@ class Labels(DraftKeeper):
             fact = demonstration_fact(prompt, completion, old["source"], author, id, "")
         elif kind == "ratings":
             completion, liked = fields.get("completion", old["completion"]), fields.get("liked", bool(old["liked"]))
-            fact = rating_fact(prompt, completion, liked, old["source"], author, id, "")
+            fact = rating_fact(prompt, completion, liked, old["source"], author, id, "", old["answer"])
         else:
             meta = fields.get("meta", json.loads(old["meta"]))
             fact = pair_fact(

@@ -69,6 +69,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
             changed REAL NOT NULL, PRIMARY KEY (record_id, author)) STRICT, WITHOUT ROWID""",
     ),
     ("ALTER TABLE comparisons ADD COLUMN meta TEXT NOT NULL DEFAULT ''",),  # see judgement_meta.py
+    (
+        # Which answer of which pair a rating is of ("<pair id>/a"), and as JSON its score and the seconds it took.
+        "ALTER TABLE ratings ADD COLUMN answer TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE ratings ADD COLUMN meta TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX ratings_answer ON ratings (answer) WHERE answer <> ''",
+        # Pairs of one prompt, for rankings; whole prompts would double the file.
+        "CREATE INDEX pairs_prompt ON pairs (length(prompt), substr(prompt, 1, 40))",
+    ),
 )
 
 VOTES = 4  # the step since which several people's verdicts are counted; before, the last one stood
@@ -80,12 +88,12 @@ FACTS: dict[str, tuple[str, ...]] = {
     "demonstrations": ("id", *TEXT, "completion", "replaces", *WHO),
     "pairs": ("id", *TEXT, "a", "b", "meta", "replaces", *WHO),
     "comparisons": ("id", "pair_id", "winner", "strength", "left_side", "seconds", "comment", "undoes", "meta", *WHO),
-    "ratings": ("id", *TEXT, "completion", "liked", "replaces", *WHO),
+    "ratings": ("id", *TEXT, "completion", "liked", "answer", "meta", "replaces", *WHO),
     "marks": ("id", "kind", "record_id", "mark", "author", "created", "hash"),
     "models": ("id", "ref", "title", "created", "hash"),
 }
 # Columns that came later, with what they are in rows from before; such rows keep the hash that they were written with.
-ADDED: dict[str, dict[str, str]] = {"comparisons": {"meta": ""}}
+ADDED: dict[str, dict[str, str]] = {"comparisons": {"meta": ""}, "ratings": {"answer": "", "meta": ""}}
 # What a search looks through.
 SEARCHED: dict[str, tuple[str, ...]] = {
     "prompts": ("t.prompt", "t.source"),

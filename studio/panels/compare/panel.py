@@ -24,6 +24,8 @@ from studio.panels.compare.making import Making
 from studio.panels.compare.pair_view import LAYOUTS, PairView
 from studio.panels.compare.queue import PairQueue, Said
 from studio.panels.compare.queue_list import QueueList
+from studio.panels.compare.ranking_page import RankingPage
+from studio.panels.compare.rating_page import RatingPage
 from studio.panels.compare.remarks import FailureBar, NoteLine
 from studio.panels.compare.side_column import SideColumn
 from studio.panels.compare.sitting import day_after
@@ -49,6 +51,7 @@ class ComparePanel(QWidget):
         self.queue: PairQueue | None = None
         self._stale = True
         self._announcing = self._focused = False
+        self.mode = "pairs"  # or "ranking", "rating"
         self._unsaid: Changed | None = None
         self._soon = QTimer(self, singleShot=True, interval=300)
         self._soon.timeout.connect(self._announce)
@@ -126,6 +129,10 @@ class ComparePanel(QWidget):
             judging.addWidget(widget)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.judging)
+        self.ranking = RankingPage(self._session, self._unsay)
+        self.rating = RatingPage(self._session, self._unsay)
+        self._stack.addWidget(self.ranking)
+        self._stack.addWidget(self.rating)
         middle = QHBoxLayout()
         middle.setSpacing(S4)
         middle.addWidget(self.queue_list)
@@ -197,6 +204,8 @@ class ComparePanel(QWidget):
             self._session.toast(self.tr("This pair is no longer there."), "warn")
             self.queue_list.read()
             return
+        if self.mode != "pairs":
+            self.arrange(LAYOUTS[0])
         self.queue.open(pair)
         self._show_current()
         self.setFocus()
@@ -310,7 +319,7 @@ class ComparePanel(QWidget):
 
     def _listen(self) -> None:
         """The keys judge unless a form is open."""
-        self.bar.listen(self.edit.isHidden() and self.making.form.isHidden())
+        self.bar.listen(self.mode == "pairs" and self.edit.isHidden() and self.making.form.isHidden())
 
     def _escape(self) -> None:
         if self._focused and self.edit.isHidden() and self.making.form.isHidden() and self.note.field.isHidden():
@@ -323,9 +332,30 @@ class ComparePanel(QWidget):
     # --- how it looks --------------------------------------------------------------------------------------------
 
     def arrange(self, layout: str) -> None:
-        self.view.arrange(layout)
-        self.tools.show_layout(self.view.layout_name)
-        self._remember(layout=self.view.layout_name)
+        """One of LAYOUTS for pairs, or "ranking" or "rating"."""
+        before, self.mode = self.mode, layout if layout in ("ranking", "rating") else "pairs"
+        if self.mode == "pairs":
+            self.view.arrange(layout)
+        name = self.view.layout_name if self.mode == "pairs" else self.mode
+        self.tools.show_layout(name)
+        self._remember(layout=name)
+        if self.mode != "pairs":
+            self.close_cards()
+            self._show_page()
+        elif before != "pairs":
+            self.reload()
+            self._listen()
+            self.setFocus()
+
+    def _show_page(self) -> None:
+        """Ranking and rating have keys and a queue of their own."""
+        page = self.ranking if self.mode == "ranking" else self.rating
+        if self._session.project is None:
+            self._show_nothing()
+            return
+        self._stack.setCurrentWidget(page)
+        self._listen()
+        page.start(author())
 
     def next_layout(self) -> None:
         self.arrange(LAYOUTS[(LAYOUTS.index(self.view.layout_name) + 1) % len(LAYOUTS)])
@@ -433,6 +463,9 @@ class ComparePanel(QWidget):
         self.drafts.load(shown.id if shown else "", self.queue.author if self.queue else "")
         self.queue_list.follow(shown.id if shown else "")
         self.queue_list.touch()
+        if self.mode != "pairs":
+            self._show_progress()
+            return
         if shown is None:
             self._show_nothing()
         else:
@@ -449,7 +482,7 @@ class ComparePanel(QWidget):
     def _show_nothing(self) -> None:
         """No pair is left, or there never was one."""
         old = self._stack.currentWidget()
-        if old is not None and old is not self.judging:
+        if old is not None and old not in (self.judging, self.ranking, self.rating):
             self._stack.removeWidget(old)
             old.deleteLater()
         state = nothing_to_judge(
@@ -529,6 +562,8 @@ class ComparePanel(QWidget):
         self.last.setText("")
         self.queue = None
         self.reload()
+        if self.mode != "pairs":
+            self._show_page()
 
     def on_shown(self) -> None:
         bindings = Bindings(self._session.recall(KEYS))
@@ -537,7 +572,10 @@ class ComparePanel(QWidget):
             self._show_keys()
         if self._stale:
             self.refresh()
-        self.setFocus()
+        if self.mode == "pairs":
+            self.setFocus()
+        else:
+            self._show_page()
 
     def on_hidden(self) -> None:
         if self._focused:

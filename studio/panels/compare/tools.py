@@ -24,6 +24,8 @@ class Tools(QWidget):
             "side": self.tr("Side by side"),
             "stacked": self.tr("Stacked"),
             "conversation": self.tr("Conversation"),
+            "ranking": self.tr("Rank several"),
+            "rating": self.tr("Rate one by one"),
         }
         self.layout_menu = QToolButton()
         self.layout_menu.setProperty("framed", "true")
@@ -32,6 +34,8 @@ class Tools(QWidget):
         group = QActionGroup(menu)
         self.entries: dict[str, QAction] = {}
         for name, title in self._titles.items():
+            if name == "ranking":
+                menu.addSeparator()
             entry = menu.addAction(title)
             entry.setCheckable(True)
             entry.triggered.connect(partial(self.chosen.emit, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
@@ -15,11 +16,15 @@ from studio.widgets import PlainLabel, PlainText, icon_button, set_tooltip
 
 
 class AnswerCard(QFrame):
-    """Signals: chosen() when it is ticked or not; demonstrated(card) to save it; picked(token) in the tokens view."""
+    """Signals: chosen() when it is ticked or not; demonstrated(card) to save it; picked(token) in the tokens view.
+
+    rated(card, liked) when a thumb is pressed, with None when it is taken back. `rating` is the id it was saved under.
+    """
 
     chosen = Signal()
     demonstrated = Signal(object)
     picked = Signal(dict)
+    rated = Signal(object, object)
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -36,6 +41,14 @@ class AnswerCard(QFrame):
         self.choice = QCheckBox(self.tr("Choose"))
         set_tooltip(self.choice, self.tr("Choose two answers to send them to Compare"))
         self.choice.toggled.connect(lambda _: self.chosen.emit())
+        self.rating = ""
+        self.thumbs = {
+            liked: icon_button(icon, words, partial(self._thumb, liked), checkable=True)
+            for liked, icon, words in (
+                (True, "thumb-up-outline", self.tr("Good answer: keep it as a rating")),
+                (False, "thumb-down-outline", self.tr("Bad answer: keep it as a rating")),
+            )
+        }
         self.copy = icon_button("content-copy", self.tr("Copy"), self._copy)
         self.save = icon_button(
             "school-outline", self.tr("Save as demonstration"), lambda: self.demonstrated.emit(self)
@@ -43,7 +56,7 @@ class AnswerCard(QFrame):
         actions = QHBoxLayout()
         actions.setSpacing(S1)
         actions.addWidget(self.about, 1)
-        for widget in (self.copy, self.save, self.choice):
+        for widget in (*self.thumbs.values(), self.copy, self.save, self.choice):
             widget.setEnabled(False)
             actions.addWidget(widget)
         layout = QVBoxLayout(self)
@@ -84,7 +97,7 @@ class AnswerCard(QFrame):
         else:
             self._describe()
         ready = bool(self.text().strip())
-        for widget in (self.copy, self.save, self.choice):
+        for widget in (*self.thumbs.values(), self.copy, self.save, self.choice):
             widget.setEnabled(ready)
 
     def waiting(self, text: str) -> None:
@@ -118,6 +131,15 @@ class AnswerCard(QFrame):
         parts.append(ends.get(self.finish or "", self.finish or ""))
         self.about.setText(" · ".join(parts))
         set_tooltip(self.about, "\n".join(parts))
+
+    def _thumb(self, liked: bool) -> None:
+        self.rated.emit(self, liked if self.thumbs[liked].isChecked() else None)
+
+    def show_rating(self, id: str, liked: bool | None) -> None:
+        """What is kept now: `liked` is None for nothing."""
+        self.rating = id
+        for thumb, made in self.thumbs.items():
+            made.setChecked(thumb == liked)
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.text())

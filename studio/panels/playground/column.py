@@ -37,12 +37,13 @@ class Turn:
 
 
 class Column(QFrame):
-    """Signals: model_changed(), removed(column), chosen(), demonstrated(card), picked(token)."""
+    """Signals: model_changed(), removed(column), chosen(), demonstrated(card), rated(card, liked), picked(token)."""
 
     model_changed = Signal()
     removed = Signal(object)
     chosen = Signal()
     demonstrated = Signal(object)
+    rated = Signal(object, object)
     picked = Signal(dict)
 
     def __init__(self, letter: str, parent: QWidget | None = None) -> None:
@@ -122,6 +123,7 @@ class Column(QFrame):
             card = AnswerCard(self.tr("Answer {0}").format(number + 1) if samples > 1 else "")
             card.chosen.connect(self.chosen)
             card.demonstrated.connect(self.demonstrated)
+            card.rated.connect(self.rated)
             card.picked.connect(self.picked)
             card.show_tokens(self._tokens_shown)
             layout.addWidget(card)

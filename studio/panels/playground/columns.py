@@ -19,11 +19,14 @@ LETTERS = "ABCD"
 
 
 class Columns(QWidget):
-    """Signals: changed() when models were added, removed or chosen; chosen(); demonstrated(card); picked(token)."""
+    """Signals: changed() when models were added, removed or chosen; chosen(); demonstrated(card); picked(token);
+    rated(card, liked).
+    """
 
     changed = Signal()
     chosen = Signal()
     demonstrated = Signal(object)
+    rated = Signal(object, object)
     picked = Signal(dict)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -49,6 +52,7 @@ class Columns(QWidget):
         column.removed.connect(self.remove)
         column.chosen.connect(self.chosen)
         column.demonstrated.connect(self.demonstrated)
+        column.rated.connect(self.rated)
         column.picked.connect(self.picked)
         column.show_tokens(self._tokens_shown)
         used = {other.ref for other in self.all}

@@ -34,6 +34,24 @@ def keep_demonstration(session: Session, turn: Turn, card: AnswerCard) -> None:
     session.toast(told, "good", _tr("Undo"), take_back)
 
 
+def keep_rating(session: Session, turn: Turn, card: AnswerCard, liked: bool | None) -> None:
+    """Save whether an answer is liked, in the place of what was said of it before; None takes that back."""
+    before = card.rating
+    was = next((thumb for thumb, made in card.thumbs.items() if made.isChecked() and thumb != liked), None)
+    try:
+        if liked is None:
+            changed = session.labels.retire("ratings", before) if before else session.labels.last_change
+            id = ""
+        else:
+            id, changed = session.labels.add_rating(turn.bare, card.text(), liked, replaces=before or None)
+    except EngineError as error:
+        card.show_rating(before, was if before else None)
+        session.say(error)
+        return
+    card.show_rating(id, liked)
+    session.announce(changed)
+
+
 def keep_pair(
     session: Session, turn: Turn, a: tuple[str, AnswerCard], b: tuple[str, AnswerCard], settings: dict[str, Any]
 ) -> bool:

@@ -15,10 +15,11 @@ from studio.commands import Command
 from studio.panels.compare.differences import differences
 from studio.panels.playground.answer_card import AnswerCard
 from studio.panels.playground.asking import Asking
+from studio.panels.playground.column import Turn
 from studio.panels.playground.columns import MOST, Columns
 from studio.panels.playground.composer import Composer
 from studio.panels.playground.conversation import assemble
-from studio.panels.playground.keeping import keep_demonstration, keep_pair
+from studio.panels.playground.keeping import keep_demonstration, keep_pair, keep_rating
 from studio.panels.playground.notice import Notice, Openers
 from studio.panels.playground.side import Side
 from studio.session import Session, sentence
@@ -95,6 +96,7 @@ class PlaygroundPanel(QWidget):
         self.talk.changed.connect(self._show_state)
         self.talk.chosen.connect(self._show_state)
         self.talk.demonstrated.connect(self._save_demonstration)
+        self.talk.rated.connect(self._rate)
         self.talk.picked.connect(self._pick)
         self.openers = Openers(self.ask)
         self.notice = Notice()
@@ -226,8 +228,14 @@ class PlaygroundPanel(QWidget):
                 card.choice.setChecked(False)
 
     def _save_demonstration(self, card: AnswerCard) -> None:
+        keep_demonstration(self._session, self._turn_of(card), card)
+
+    def _rate(self, card: AnswerCard, liked: bool | None) -> None:
+        keep_rating(self._session, self._turn_of(card), card, liked)
+
+    def _turn_of(self, card: AnswerCard) -> Turn:
         turns = (turn for column in self.talk.all for turn in column.turns)
-        keep_demonstration(self._session, next(turn for turn in turns if card in turn.cards), card)
+        return next(turn for turn in turns if card in turn.cards)
 
     # --- models --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.store.judging_pages import VIEWS
 from rlhf_engine.store.labels import Labels
+from tests.engine.store.test_project import as_version_1
 
 
 @pytest.fixture
@@ -112,16 +112,7 @@ def test_a_project_from_before_learns_whose_judgements_stand(tmp_path: Path) -> 
     made = fill(labels)
     counted, asked = labels.judged_by_people(), labels.next_pairs(9, no_person_yet=True)
     labels.close()
-    old = sqlite3.connect(tmp_path / "labels.db")
-    for name in ("verdicts_unheard", "verdicts_judged", "verdicts_skipped", "standings_flagged"):
-        old.execute(f"DROP INDEX {name}")
-    for name in ("people_tallies", "drafts"):
-        old.execute(f"DROP TABLE {name}")
-    old.execute("ALTER TABLE verdicts DROP COLUMN source")
-    old.execute("ALTER TABLE comparisons DROP COLUMN meta")
-    old.execute("PRAGMA user_version=2")
-    old.commit()
-    old.close()
+    as_version_1(tmp_path)
     labels = Labels(tmp_path / "labels.db")
     assert labels.judged_by_people() == counted and counted["b"] == counted["tie"] == counted["skip"] == 1
     assert labels.next_pairs(9, no_person_yet=True) == asked and made[5] in [pair["id"] for pair in asked]

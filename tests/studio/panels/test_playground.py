@@ -336,6 +336,34 @@ def test_an_answer_becomes_a_demonstration_without_what_only_helped(
     assert session.labels.count("demonstrations") == 0
 
 
+def test_a_thumb_is_a_rating_that_can_be_turned_round_and_taken_back(
+    panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept() -> list[tuple[str, str, bool]]:
+        return [(str(said.prompt), said.completion, said.liked) for said in session.labels.records("ratings")]
+
+    talk.ask("2+2?")
+    card = cards(panel)[0]
+    assert not card.thumbs[True].isEnabled()  # nothing is written yet
+    talk.answer("5")
+    card.thumbs[True].click()
+    assert kept() == [("2+2?", "5", True)]
+    card.thumbs[False].click()
+    assert kept() == [("2+2?", "5", False)] and not card.thumbs[True].isChecked()
+    real = session.labels.add_rating
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise StoreError("The disk is full.")
+
+    monkeypatch.setattr(session.labels, "add_rating", full)
+    with qtbot.waitSignal(session.failed):
+        card.thumbs[True].click()
+    assert card.thumbs[False].isChecked() and not card.thumbs[True].isChecked()  # what is shown is what is kept
+    monkeypatch.setattr(session.labels, "add_rating", real)
+    card.thumbs[False].click()
+    assert kept() == [] and not card.thumbs[False].isChecked()
+
+
 def test_exactly_two_chosen_answers_become_a_pair(panel: PlaygroundPanel, talk: Talk, session: Any, qtbot: Any) -> None:
     session.labels.add_model("owner/other", "Other")
     panel.refresh()

@@ -1,0 +1,233 @@
+"""Several answers are ranked by keys or by dragging, single ones rated by a key; nothing moves on before it is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+
+from rlhf_engine.contract.errors import DiskFull
+from studio.panels.compare import ComparePanel
+from studio.panels.compare.ranking_queue import Group, RankingQueue
+from studio.panels.compare.rating_queue import RatingQueue
+
+Key = Qt.Key
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+def shown(session: Any, qtbot: Any, layout: str) -> ComparePanel:
+    made = ComparePanel(session)
+    qtbot.addWidget(made)
+    made.resize(1100, 760)
+    with qtbot.waitActive(made):
+        made.show()
+    made.on_shown()
+    made.arrange(layout)
+    return made
+
+
+@pytest.fixture
+def several(session: Any) -> None:
+    """Three answers to one prompt in two pairs, and a pair of another prompt."""
+    source = {side: {"model": side} for side in "ab"}
+    session.labels.add_pair("Which?", "one", "two", source)
+    session.labels.add_pair("Which?", "two", "three", source)
+    session.labels.add_pair("What?", "this", "that", source)
+
+
+def standing(session: Any) -> set[tuple[str, str]]:
+    """(better, worse) of all pairs, ties left out."""
+    rows = session.labels.page("comparisons", limit=99)
+    return {(row[row["winner"]], row["b" if row["winner"] == "a" else "a"]) for row in rows if row["winner"] in "ab"}
+
+
+def order(panel: ComparePanel) -> list[str]:
+    return [card.body.text() for card in panel.ranking.cards if not card.isHidden()]
+
+
+# --- ranking ------------------------------------------------------------------------------------------------------
+
+
+def test_number_keys_rank_from_best_to_worst_and_every_pair_follows(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "ranking")
+    answers = order(panel)
+    assert sorted(answers) == ["one", "three", "two"]
+    qtbot.keyClick(panel.ranking, Key.Key_3)
+    assert not panel.ranking.save_button.isEnabled()
+    qtbot.keyClick(panel.ranking, Key.Key_Return)
+    assert standing(session) == set()  # two have no place yet
+    assert "Give every answer a place first." in panel.ranking.problem.text()
+    qtbot.keyClick(panel.ranking, Key.Key_1)
+    assert panel.ranking.cards[2].name.text() == "Answer 3, place 1"
+    qtbot.keyClick(panel.ranking, Key.Key_Return)
+    best, middle, worst = answers[2], answers[0], answers[1]
+    assert standing(session) == {(best, middle), (best, worst), (middle, worst)}
+    assert session.labels.count("pairs") == 4
+    rows = session.labels.page("comparisons", limit=9)
+    assert {json.loads(row["judgement_meta"])["layout"] for row in rows} == {"ranking"}
+    assert sorted(order(panel)) == ["that", "this"]
+
+
+def test_answers_tie_lose_their_place_again_and_a_ranking_is_undone_as_one(
+    several: None, session: Any, qtbot: Any
+) -> None:
+    panel = shown(session, qtbot, "ranking")
+    for key, modifier in ((Key.Key_2, None), (Key.Key_1, SHIFT), (Key.Key_2, None), (Key.Key_Backspace, None)):
+        qtbot.keyClick(panel.ranking, key, modifier or Qt.KeyboardModifier.NoModifier)
+    group = panel.ranking.queue.current  # type: ignore[union-attr]
+    assert group is not None and group.ranked == []
+    qtbot.keyClick(panel.ranking, Key.Key_1)
+    qtbot.keyClick(panel.ranking, Key.Key_2, SHIFT)
+    assert group.ranked == [[0, 1]]
+    answers = order(panel)
+    qtbot.keyClick(panel.ranking, Key.Key_Return)
+    assert standing(session) == {(answers[0], answers[2]), (answers[1], answers[2])}
+    assert session.labels.tally()["tie"] == 1
+    qtbot.keyClick(panel.ranking, Key.Key_Z)
+    assert standing(session) == set() and sorted(order(panel)) == ["one", "three", "two"]
+    qtbot.keyClick(panel.ranking, Key.Key_Z)  # nothing left
+    assert session.labels.tally()["tie"] == 0
+
+
+def test_the_list_is_dragged_into_order(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "ranking")
+    answers = order(panel)
+    rows = panel.ranking.list
+    rows.insertItem(0, rows.takeItem(2))  # what a drop does
+    rows.say_order()
+    group = panel.ranking.queue.current  # type: ignore[union-attr]
+    assert group is not None and group.ranked == [[2], [0], [1]]
+    qtbot.keyClick(panel.ranking, Key.Key_Enter)
+    assert standing(session) == {(answers[2], answers[0]), (answers[2], answers[1]), (answers[0], answers[1])}
+
+
+def test_a_ranking_that_cannot_be_written_stays(
+    several: None, session: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = shown(session, qtbot, "ranking")
+    answers = order(panel)
+
+    def full(*_: Any, **__: Any) -> str:
+        raise DiskFull("The disk is full.")
+
+    monkeypatch.setattr(session.labels, "rank", full)
+    for key in (Key.Key_1, Key.Key_2, Key.Key_Return):
+        qtbot.keyClick(panel.ranking, key)
+    assert order(panel) == answers and panel.ranking.problem.text().startswith("The disk is full.")
+    assert panel.ranking.queue.current.ranked == [[0], [1]]  # type: ignore[union-attr]
+
+
+def test_a_skipped_group_waits_and_the_next_comes(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "ranking")
+    qtbot.keyClick(panel.ranking, Key.Key_S)
+    assert sorted(order(panel)) == ["that", "this"]
+    qtbot.keyClick(panel.ranking, Key.Key_S)
+    assert panel.ranking._stack.currentWidget() is panel.ranking.nothing
+    assert session.labels.tally()[""] == 3
+
+
+def test_places_are_worked_out_from_what_was_picked() -> None:
+    group = Group({}, ["p", "q", "r", "s"], {}, [])
+    assert group.places() is None and not group.take_back()
+    for number, tie in ((2, False), (0, False), (3, True)):
+        group.pick(number, tie)
+    assert group.ranked == [[2], [0, 3]] and group.left == [1]
+    assert group.places() == [2, 3, 1, 2]  # the one left alone is the last
+    group.pick(0)
+    assert group.ranked == [[2], [3]] and group.places() is None
+
+
+def test_at_most_nine_answers_are_asked_at_once_and_the_same_answer_once(session: Any) -> None:
+    for number in range(12):
+        session.labels.add_pair("Q", f"answer {number}", f"answer {number + 1} ")
+    queue = RankingQueue(session.labels, "me", shuffle=lambda _: None)
+    queue.start()
+    assert queue.current is not None and len(queue.current.answers) == 9 and len(queue.current.known) == 8
+    queue.current.order(list(range(9)))
+    queue.save()
+    assert queue.current is not None and len(queue.current.answers) == 5
+    assert session.labels.check().healthy
+
+
+# --- rating -------------------------------------------------------------------------------------------------------
+
+
+def rated(session: Any) -> list[tuple[str, bool, int]]:
+    rows = session.labels.page("ratings", limit=99)
+    return [(row["completion"], bool(row["liked"]), json.loads(row["meta"]).get("score", 0)) for row in rows]
+
+
+def test_thumbs_rate_one_answer_at_a_time_each_once(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "rating")
+    seen = []
+    for key in (Key.Key_2, Key.Key_1, Key.Key_Right, Key.Key_Left, Key.Key_5, Key.Key_S):
+        seen.append(panel.rating.answer.body.text())
+        qtbot.keyClick(panel.rating, key)
+    assert rated(session) == [(seen[0], True, 0), (seen[1], False, 0), (seen[2], True, 0), (seen[3], False, 0)]
+    assert seen[4] == seen[5]  # 5 is no thumb
+    qtbot.keyClick(panel.rating, Key.Key_2)
+    assert panel.rating._stack.currentWidget() is panel.rating.nothing
+    assert session.labels.count("comparisons") == 0
+    again = shown(session, qtbot, "rating")  # what was skipped comes again
+    assert again.rating.answer.body.text() == seen[5]
+
+
+def test_scores_of_one_to_five_are_kept_with_the_side_they_count_for(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "rating")
+    panel.rating.scale.setCurrentIndex(1)
+    for key in (Key.Key_1, Key.Key_3, Key.Key_4, Key.Key_5):
+        qtbot.keyClick(panel.rating, key)
+    assert [(liked, score) for _, liked, score in rated(session)] == [(False, 1), (False, 3), (True, 4), (True, 5)]
+    assert "4 and 5 count as liked" in panel.rating.told.text()
+    assert shown(session, qtbot, "rating").rating.scale.currentData() == "five"
+
+
+def test_ratings_are_taken_back_one_after_the_other(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "rating")
+    seen = []
+    for _ in range(3):
+        seen.append(panel.rating.answer.body.text())
+        qtbot.keyClick(panel.rating, Key.Key_2)
+    for text in reversed(seen):
+        qtbot.keyClick(panel.rating, Key.Key_Backspace)
+        assert panel.rating.answer.body.text() == text
+    assert rated(session) == []
+    qtbot.keyClick(panel.rating, Key.Key_Backspace)
+    assert panel.rating.answer.body.text() == seen[0]
+
+
+def test_a_rating_that_cannot_be_written_stays_with_its_answer(
+    several: None, session: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = shown(session, qtbot, "rating")
+
+    def full(*_: Any, **__: Any) -> str:
+        raise DiskFull("The disk is full.")
+
+    before = panel.rating.answer.body.text()
+    monkeypatch.setattr(session.labels, "add_rating", full)
+    qtbot.mouseClick(panel.rating.thumbs[True], Qt.MouseButton.LeftButton)
+    assert panel.rating.answer.body.text() == before and "The disk is full." in panel.rating.problem.text()
+
+
+def test_ratings_go_with_the_turns_of_their_conversation(session: Any) -> None:
+    turns: Any = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+    session.labels.add_pair(turns, "x", "y")
+    queue = RatingQueue(session.labels, "me", draw=lambda: 0.9)
+    queue.start()
+    queue.rate(True)
+    assert [(said.prompt, said.completion) for said in session.labels.records("ratings")] == [(turns, "x")]
+
+
+def test_the_keys_of_pairs_are_silent_while_one_ranks_or_rates_and_come_back(
+    several: None, session: Any, qtbot: Any
+) -> None:
+    panel = shown(session, qtbot, "rating")
+    qtbot.keyClick(panel.rating, Key.Key_3)
+    qtbot.keyClick(panel.rating, Key.Key_Q)
+    assert session.labels.count("comparisons") == 0
+    panel.tools.entries["side"].trigger()
+    qtbot.keyClick(panel, Key.Key_3)
+    assert session.labels.tally()["tie"] == 1
