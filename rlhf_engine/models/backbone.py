@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.data.batches import right_pad
+from rlhf_engine.models import elementwise, unpadded
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.load import LoadedBase
 from rlhf_engine.models.lora import LoraAdapters
+from rlhf_engine.models.unpadded import Layout
 from rlhf_engine.models.whole import WholeWeights
 from rlhf_engine.tensors import last_index, position_ids, segment_position_ids
 
@@ -36,11 +38,14 @@ class Backbone:
         self.base = base
         self.dtype: torch.dtype = base.model.dtype
         self.heads = nn.ModuleDict()
+        elementwise.put_on(base.model)
         self.adapters = LoraAdapters(base.model)
         self.wholes = WholeWeights(base.model)
         self._bare = {PLAIN}
         self.acting = PLAIN  # the active role
+        self.keeps_apart = False
         self._refuse_unusual_output()
+        self.keeps_apart = self._tries_unpadded()
 
     @property
     def device(self) -> torch.device:
@@ -124,7 +129,12 @@ class Backbone:
     def as_now(self) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
         """For torch's checkpoint: what is computed again in the backward pass is computed as the role that is active
         now, whichever is active then."""
-        return nullcontext(), self.acting_as(self.acting)
+        return nullcontext(), self._as(self.acting, unpadded.now())
+
+    @contextmanager
+    def _as(self, role: str, layout: Layout | None) -> Iterator[None]:
+        with self.acting_as(role), unpadded.laid_out(self.base.model, layout):
+            yield
 
     @contextmanager
     def acting_as(self, name: str) -> Iterator[Backbone]:
@@ -164,9 +174,12 @@ class Backbone:
     def hidden(self, ids: Tensor, attention_mask: Tensor, segments: Tensor | None = None) -> Tensor:
         """Last hidden states of the active role. Shapes: (B, T), (B, T), (B, T) -> (B, T, H).
 
-        `segments` says which examples share a row (`data.packing.lay`); none attends to another. Ask
+        Nothing is computed on padding, where the states are zero; a model whose attention is not ours to replace
+        computes it too. `segments` says which examples share a row (`data.packing.lay`); none attends to another. Ask
         `models.packed.require_separate` once whether this model can do that.
         """
+        if self.keeps_apart:
+            return self._real(ids, attention_mask if segments is None else segments)
         if segments is None:
             positions, attends = position_ids(attention_mask), attention_mask
         else:
@@ -178,10 +191,26 @@ class Backbone:
         states: Tensor = out.last_hidden_state
         return states
 
+    def _real(self, ids: Tensor, segments: Tensor) -> Tensor:
+        """`hidden` of the real tokens alone, laid end to end."""
+        layout = Layout.of(segments)
+        flat, positions = ids.flatten()[layout.rows].unsqueeze(0), layout.positions.unsqueeze(0)
+        with self._precision(), unpadded.laid_out(self.base.model, layout):
+            out = self._trunk()(input_ids=flat, attention_mask=None, position_ids=positions, use_cache=False)
+        return layout.spread(out.last_hidden_state[0])
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits in fp32. (..., H) -> (..., V)."""
         with self._precision():
             return self._finish(self.base.model.get_output_embeddings()(hidden)).float()
+
+    def output_matrix(self) -> Tensor | None:
+        """(V, H), where logits are a product with it and nothing more, in what the active role computes in."""
+        layer, config = self.base.model.get_output_embeddings(), self.base.model.config
+        shaped = ("logits_scaling", "logit_scale", "final_logit_softcapping")
+        if type(layer) is not nn.Linear or layer.bias is not None or any(getattr(config, n, None) for n in shaped):
+            return None
+        return layer.weight.to(self.dtype)
 
     def decode(self, ids: Tensor, attention_mask: Tensor, positions: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """One step of generation with a key-value cache: hidden states (B, T, H) of the new tokens, and the cache."""
@@ -221,6 +250,20 @@ class Backbone:
         if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
             logits = torch.tanh(logits / cap) * cap
         return logits
+
+    @torch.no_grad()
+    def _tries_unpadded(self) -> bool:
+        """Whether this model's attention can be replaced by one that keeps sequences in a row apart: found out by
+        trying. Some have an attention of their own, or read on over the end of a sequence by other means."""
+        ids = torch.arange(12, device=self.device).view(2, 6) % self.base.model.config.vocab_size
+        real = torch.ones_like(ids)
+        real[0, :2] = 0
+        padded = self.hidden(ids, real)[real.bool()].float()
+        try:
+            together = self._real(ids, real)[real.bool()].float()
+        except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError, AttributeError):
+            return False
+        return bool((together - padded).norm() <= (1e-4 if self.dtype == torch.float32 else 5e-2) * padded.norm())
 
     @torch.no_grad()
     def _refuse_unusual_output(self) -> None:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from rlhf_engine.contract.errors import ModelError
+from rlhf_engine.models import fused
 from rlhf_engine.models.counterweight import STARTS, put_start, with_rank
 
 CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")  # PEFT's ways to start that write into the base
@@ -73,6 +74,8 @@ class LoraAdapters:
         self._peft.eval()
         self._configs[name], self._frozen[name] = config, frozen_rank
         self._layers = [m for m in self._peft.modules() if isinstance(m, LoraLayer)]
+        for layer in self._layers:
+            fused.put_on(layer)
         if start:
             for layer in self._layers:
                 if name in layer.lora_A:

@@ -58,12 +58,52 @@ def test_it_is_the_log_softmax_of_the_whole_model(backbone):
 def test_temperature_two_of_logits_0_and_ln_9_makes_three_to_one(backbone, monkeypatch):
     """By hand: logits ln 9 and 0 at temperature 2 are ln 3 and 0, so the probabilities are 3/4 and 1/4."""
     table = torch.tensor([[2.1972246, 0.0]]).log()
+    monkeypatch.setattr(type(backbone), "output_matrix", lambda _self: None)
     monkeypatch.setattr(type(backbone), "logits", lambda _self, rows: table.exp().expand(len(rows), 2))
     ids = torch.tensor([[0, 0, 1]])
     found = token_logprobs(backbone, ids, torch.ones_like(ids), torch.tensor([[False, True, True]]), temperature=2.0)
     assert found.logp.exp()[0].tolist() == pytest.approx([1.0, 0.75, 0.25])
     assert found.entropy[0, 1].item() == pytest.approx(0.562335, abs=1e-6)  # -(3/4 ln 3/4 + 1/4 ln 1/4)
     assert found.best[0].tolist() == [False, True, False]
+
+
+def test_the_same_by_hand_from_an_output_matrix():
+    """A state of 1 before the matrix (ln 9, 0) at temperature 2. The slope of the log-probability along the logits is
+    (1 - 3/4, -1/4) / 2, and that along the state is its product with the matrix; the entropy's is -p (l + H) / 2."""
+    state, matrix = torch.ones(1, 1, requires_grad=True), torch.tensor([[2.1972246], [0.0]], requires_grad=True)
+    logp, entropy, best = logprobs._Measured.apply(state, matrix, torch.tensor([0]), 2.0)
+    assert logp.exp().item() == pytest.approx(0.75)
+    assert entropy.item() == pytest.approx(0.562335, abs=1e-6)
+    assert best.tolist() == [1.0]
+    of_logp = torch.autograd.grad(logp, (state, matrix), retain_graph=True)
+    assert of_logp[0].item() == pytest.approx(0.125 * 2.1972246)
+    assert of_logp[1].flatten().tolist() == pytest.approx([0.125, -0.125])
+    of_entropy = torch.autograd.grad(entropy, matrix)[0].flatten()
+    first = -0.75 * (-0.2876821 + 0.5623351) / 2
+    assert of_entropy.tolist() == pytest.approx([first, -first], abs=1e-6)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "computed again"])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_output_matrix_alone_gives_what_autograd_gives(monkeypatch, kept, temperature):
+    """In float64 by autograd, in fp32 by the formulas, three rows at a time."""
+    monkeypatch.setattr(logprobs, "CACHED", 48 * 11)
+    monkeypatch.setattr(logprobs, "CHUNK", 1 << 24 if kept else 1)
+    torch.manual_seed(0)
+    rows, matrix, targets = torch.randn(50, 6), torch.randn(11, 6), torch.randint(0, 11, (50,))
+    pull = torch.randn(2, 50)
+    found = []
+    for dtype in (torch.float64, torch.float32):
+        leaves = [x.to(dtype).requires_grad_() for x in (rows, matrix)]
+        if dtype == torch.float32:
+            logp, entropy, _ = logprobs._Measured.apply(*leaves, targets, temperature)
+        else:
+            table = (leaves[0] @ leaves[1].T / temperature).log_softmax(-1)
+            logp, entropy = table.gather(1, targets[:, None])[:, 0], -(table.exp() * table).sum(-1)
+        ((logp * pull[0]) + (entropy * pull[1])).sum().backward()
+        found.append([x.detach().float() for x in (logp, entropy, leaves[0].grad, leaves[1].grad)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-5)
 
 
 def test_chunks_change_neither_numbers_nor_gradients(backbone, monkeypatch):

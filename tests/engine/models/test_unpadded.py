@@ -1,0 +1,112 @@
+"""Running on real tokens only changes no number and no gradient, whatever the kind of attention; or it is not done."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from rlhf_engine.models import unpadded
+from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.endings import Endings
+from rlhf_engine.models.load import LoadedBase
+from rlhf_engine.models.unpadded import Layout
+
+SHAPE = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.3,
+    "pad_token_id": 0,
+    "bos_token_id": None,
+    "eos_token_id": 1,
+}
+REPLACED = {
+    "llama": {"num_key_value_heads": 2},
+    "mistral": {"num_key_value_heads": 2, "sliding_window": 4},
+    "qwen2": {"num_key_value_heads": 4},
+    "qwen3": {"num_key_value_heads": 2, "head_dim": 8},
+    "gemma3_text": {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 4, "query_pre_attn_scalar": 8},
+    "gpt2": {},
+    "gpt_neox": {},
+}
+LEFT_AS_IT_IS = {
+    "gemma2": {"num_key_value_heads": 2, "head_dim": 8, "attn_logit_softcapping": 2.0},
+    "bloom": {},
+    "mamba": {},
+}
+REAL = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0, 0], [1] * 9])
+
+
+def made(kind: str, **more: object) -> Backbone:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **SHAPE, **more)
+    model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    return Backbone(LoadedBase(kind, None, model, None, Endings((1,)), 0, ""))
+
+
+def states_and_gradient(backbone: Backbone, real: torch.Tensor = REAL) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    ids = (torch.arange(real.numel()).view(real.shape) * 31 + 7) % 97
+    model = backbone.base.model.requires_grad_(True)
+    states = backbone.hidden(ids, real)[real.bool()]
+    (states * torch.linspace(-1, 1, states.numel()).view(states.shape)).sum().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad(set_to_none=True)
+    return states.detach(), gradients
+
+
+@pytest.mark.parametrize("long", [512, 3], ids=["plain products", "blockwise"])
+@pytest.mark.parametrize("kind", REPLACED)
+def test_states_and_gradients_are_those_of_the_padded_model(kind, long, monkeypatch):
+    monkeypatch.setattr(unpadded, "LONG", long)
+    backbone = made(kind, **REPLACED[kind])
+    assert backbone.keeps_apart
+    states, gradients = states_and_gradient(backbone)
+    backbone.keeps_apart = False
+    usual_states, usual_gradients = states_and_gradient(backbone)
+    torch.testing.assert_close(states, usual_states, atol=1e-5, rtol=1e-5)
+    assert gradients.keys() == usual_gradients.keys()
+    for name, gradient in gradients.items():
+        scale = usual_gradients[name].abs().max().item()
+        torch.testing.assert_close(gradient, usual_gradients[name], atol=1e-5 * scale + 1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("kind", LEFT_AS_IT_IS)
+def test_an_attention_that_cannot_be_replaced_is_left_as_it_is(kind):
+    backbone = made(kind, **LEFT_AS_IT_IS[kind])
+    assert not backbone.keeps_apart
+    states_and_gradient(backbone)
+
+
+def test_what_stands_beside_a_sequence_does_not_change_a_bit_of_it():
+    backbone = made("llama")
+    ids = torch.arange(8).view(1, 8) + 3
+    with torch.no_grad():
+        beside = [backbone.hidden(torch.cat([ids, ids + n]), torch.ones(2, 8))[0] for n in (1, 5)]
+    assert torch.equal(*beside)
+
+
+def test_a_window_is_narrow_enough_to_matter():
+    wide, narrow = (states_and_gradient(made("mistral", num_key_value_heads=2, sliding_window=n))[0] for n in (64, 4))
+    assert (wide - narrow).abs().max() > 0.1
+
+
+def test_a_layout_counts_each_sequence_from_0():
+    layout = Layout.of(torch.tensor([[0, 5, 5, 5], [5, 5, 2, 0]]))  # two rows may carry the same number
+    assert layout.rows.tolist() == [1, 2, 3, 4, 5, 6]
+    assert layout.lengths == [3, 2, 1]
+    assert layout.positions.tolist() == [0, 1, 2, 0, 1, 0]
+    assert layout.within.tolist() == [0, 1, 2, 3, 4, 6]
+    assert layout.spread(torch.arange(1.0, 7.0).unsqueeze(1)).squeeze(-1).tolist() == [[0, 1, 2, 3], [4, 5, 6, 0]]
+
+
+def test_the_models_own_attention_is_back_after_an_error():
+    backbone = made("llama")
+    before = backbone.base.model.config._attn_implementation
+    with pytest.raises(IndexError):
+        backbone.hidden(torch.tensor([[400]]), torch.ones(1, 1))
+    assert backbone.base.model.config._attn_implementation == before
+    assert unpadded.now() is None
