@@ -93,7 +93,8 @@ class TrainingFields:
     dtype: str = param(
         "auto",
         "Base precision",
-        "Number format of the frozen base; adapters are always fp32. Auto is bf16 on CUDA and fp32 on a CPU.",
+        "Number format of the frozen base; adapters are always fp32. Auto is bf16 on CUDA, and for models of ten "
+        "million weights or more on a processor that multiplies in it (AMX, AVX512-BF16); fp32 otherwise.",
         choices=("auto", "fp32", "bf16"),
         group="Memory",
         advanced=True,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from transformers.utils import logging as transformers_logging
 from resources import starter
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.models.endings import Endings, endings_of
-from rlhf_engine.models.folders import check_model
+from rlhf_engine.models.folders import check_model, tensors_of
 from rlhf_engine.models.hub import download
 from rlhf_engine.models.quantised import four_bits
+from rlhf_engine.runtime.device import choose_dtype
 
 transformers_logging.disable_progress_bar()
 
@@ -133,6 +135,14 @@ def load_tokenizer(folder: Path, name: str) -> Any:
         raise ModelError(
             f"The tokenizer of {name} cannot be read: {_first_line(error)}", "Check tokenizer.json."
         ) from error
+
+
+def dtype_for(wanted: str, base: str, device: torch.device, progress: Progress | None = None) -> torch.dtype:
+    """The number format in which a spec that says `wanted` has this base. Raises what `folder_of` does."""
+    if wanted != "auto" or device.type == "cuda":
+        return choose_dtype(wanted, device)
+    shapes = [shape for _, shape in tensors_of(folder_of(base, progress)).values()]
+    return choose_dtype(wanted, device, sum(math.prod(shape) for shape in shapes))
 
 
 def load_base(

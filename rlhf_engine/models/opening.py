@@ -11,17 +11,17 @@ from rlhf_engine.contract.events import Alert
 from rlhf_engine.contract.spec import Spec, spec_body
 from rlhf_engine.contract.training import TrainingFields
 from rlhf_engine.models.backbone import Backbone
-from rlhf_engine.models.load import ModelSource, fingerprint, load_base, resolve
+from rlhf_engine.models.load import ModelSource, dtype_for, fingerprint, load_base, resolve
 from rlhf_engine.models.recomputing import forget_activations
 from rlhf_engine.runtime.context import RunContext
-from rlhf_engine.runtime.device import choose_dtype
 
 
 def open_backbone(ref: str, run: RunContext, spec: TrainingFields) -> tuple[Backbone, ModelSource]:
     """The base under `ref` as a spec wants it in memory, frozen and without adapters, and what `ref` stands for."""
     source = resolve(ref, run.project_root)
     run.stage(f"Loading {source.base}")
-    base = load_base(source.base, run.device, choose_dtype(spec.dtype, run.device), run.stage, spec.quantise)
+    dtype = dtype_for(spec.dtype, source.base, run.device, run.stage)
+    base = load_base(source.base, run.device, dtype, run.stage, spec.quantise)
     if base.endings.note:
         run.emit(Alert("warning", base.endings.note, base.endings.hint))
     backbone = Backbone(base)

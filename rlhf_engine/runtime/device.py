@@ -12,6 +12,8 @@ import torch
 
 from rlhf_engine.contract.errors import DeviceLost, ModelError, OutOfMemory
 
+SMALL = 10_000_000  # parameters below which products are too small a part of the work for their format to matter
+
 
 def choose_device(wanted: str = "auto") -> torch.device:
     """The torch device for a spec's `device`. Raises ModelError when CUDA is asked for and not there."""
@@ -22,11 +24,21 @@ def choose_device(wanted: str = "auto") -> torch.device:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """The number format of a frozen base: bf16 on CUDA, fp32 on a CPU, unless the spec says otherwise."""
+def choose_dtype(wanted: str, device: torch.device, parameters: int = 0) -> torch.dtype:
+    """The number format of a frozen base of that many parameters, unless the spec names one.
+
+    bf16 on CUDA, and on a processor that multiplies in it (AMX, AVX512-BF16) for models large enough to gain by it;
+    fp32 otherwise.
+    """
     if wanted == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        gains = device.type == "cuda" or (parameters >= SMALL and _multiplies_in_bf16())
+        return torch.bfloat16 if gains else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[wanted]
+
+
+def _multiplies_in_bf16() -> bool:
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def describe() -> dict[str, Any]:

@@ -17,13 +17,12 @@ from rlhf_engine.data.questions import Question, questions_in
 from rlhf_engine.data.records import text_of
 from rlhf_engine.models.adapters import load_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
-from rlhf_engine.models.load import load_base, resolve
+from rlhf_engine.models.load import dtype_for, load_base, resolve
 from rlhf_engine.models.logprobs import token_logprobs
 from rlhf_engine.models.sampling import Answer, Sampler, complete
 from rlhf_engine.rollouts.batch import Batch
 from rlhf_engine.rollouts.groups import best_of_n_kl
 from rlhf_engine.runtime.context import RunContext
-from rlhf_engine.runtime.device import choose_dtype
 from rlhf_engine.tasks.evaluate.spec import EvaluateSpec
 
 
@@ -185,7 +184,7 @@ class Shelf:
             source = resolve(ref, self._run.project_root)
             if source.base not in self._bases:
                 self._run.stage(f"Loading {source.base}")
-                dtype = choose_dtype(self._spec.dtype, self._run.device)
+                dtype = dtype_for(self._spec.dtype, source.base, self._run.device, self._run.stage)
                 base = load_base(source.base, self._run.device, dtype, self._run.stage)
                 if base.endings.note:
                     self._run.emit(Alert("warning", base.endings.note, base.endings.hint))

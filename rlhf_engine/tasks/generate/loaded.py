@@ -11,9 +11,8 @@ import torch
 
 from rlhf_engine.models.adapters import load_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
-from rlhf_engine.models.load import ModelSource, fingerprint, load_base, resolve
+from rlhf_engine.models.load import ModelSource, dtype_for, fingerprint, load_base, resolve
 from rlhf_engine.runtime.context import RunContext
-from rlhf_engine.runtime.device import choose_dtype
 
 KEPT = 2  # bases
 ADAPTERS = 12  # on one base: a run that goes on has another adapter each time it is asked
@@ -45,8 +44,8 @@ def open_models(refs: list[str], run: RunContext, dtype: str) -> dict[str, Opene
         ModelError, HubError: as `load_base` and `load_adapter` do.
     """
     sources = {ref: resolve(ref, run.project_root) for ref in refs}
-    number_format = choose_dtype(dtype, run.device)
-    keys = {ref: (source.base, str(run.device), str(number_format)) for ref, source in sources.items()}
+    formats = {s.base: dtype_for(dtype, s.base, run.device, run.stage) for s in sources.values()}
+    keys = {ref: (s.base, str(run.device), str(formats[s.base])) for ref, s in sources.items()}
     wanted = dict.fromkeys(keys.values())
     for key in list(_bases):
         others = sum(other not in wanted for other in _bases)
@@ -54,7 +53,7 @@ def open_models(refs: list[str], run: RunContext, dtype: str) -> dict[str, Opene
             _drop(key)
     try:
         for key in wanted:
-            _open_base(key, run, number_format, adapters=sum(k == key for k in keys.values()))
+            _open_base(key, run, formats[key[0]], adapters=sum(k == key for k in keys.values()))
         return {
             ref: Opened(source, _bases[keys[ref]].backbone, _role(_bases[keys[ref]], source))
             for ref, source in sources.items()

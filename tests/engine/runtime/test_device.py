@@ -30,6 +30,15 @@ def test_auto_takes_a_gpu_when_there_is_one(monkeypatch):
     assert error.value.hint
 
 
+def test_a_large_model_is_in_bf16_where_the_processor_multiplies_in_it(monkeypatch):
+    cpu = torch.device("cpu")
+    for able, large in (({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert (choose_dtype("auto", cpu, 10_000_000) == torch.bfloat16) is large
+        assert choose_dtype("auto", cpu, 9_999_999) == torch.float32
+        assert choose_dtype("fp32", cpu, 10_000_000) == torch.float32
+
+
 def test_formats_follow_the_device_unless_one_is_named():
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert choose_dtype("auto", cpu) == torch.float32 and choose_dtype("auto", cuda) == torch.bfloat16
