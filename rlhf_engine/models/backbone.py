@@ -43,6 +43,7 @@ class Backbone:
         self.wholes = WholeWeights(base.model)
         self._bare = {PLAIN}
         self.acting = PLAIN  # the active role
+        self.shares = True  # sequences that begin alike are computed once as far as they do
         self.keeps_apart = False
         self._refuse_unusual_output()
         self.keeps_apart = self._tries_unpadded()
@@ -193,8 +194,10 @@ class Backbone:
 
     def _real(self, ids: Tensor, segments: Tensor) -> Tensor:
         """`hidden` of the real tokens alone, laid end to end."""
-        layout = Layout.of(segments)
-        flat, positions = ids.flatten()[layout.rows].unsqueeze(0), layout.positions.unsqueeze(0)
+        longest = int((segments > 0).sum(1).max())
+        shares = self.shares and self.device.type == "cpu" and longest <= unpadded.LONG
+        layout = Layout.of(segments, ids if shares else None)
+        flat, positions = ids.flatten()[layout.places].unsqueeze(0), layout.positions.unsqueeze(0)
         with self._precision(), unpadded.laid_out(self.base.model, layout):
             out = self._trunk()(input_ids=flat, attention_mask=None, position_ids=positions, use_cache=False)
         return layout.spread(out.last_hidden_state[0])

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlhf_engine.models import unpadded
 from rlhf_engine.models.backbone import Backbone
 
 
@@ -50,10 +51,14 @@ def noisy(backbone: Backbone, segments: Tensor, alpha: float, seed: int) -> Iter
         return
 
     def add(_module: nn.Module, _inputs: Any, embedded: Tensor) -> Tensor:
-        return embedded + embedding_noise(segments, embedded.shape[-1], alpha, seed).to(embedded.dtype)
+        noise = embedding_noise(segments, embedded.shape[-1], alpha, seed).to(embedded.dtype)
+        layout = unpadded.now()
+        return embedded + (noise if layout is None else noise.flatten(0, 1)[layout.places].unsqueeze(0))
 
     handle = backbone.base.model.get_input_embeddings().register_forward_hook(add)
+    backbone.shares = False  # examples that begin alike begin with noise of their own
     try:
         yield
     finally:
+        backbone.shares = True
         handle.remove()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from rlhf_engine.data.batches import left_pad
 from rlhf_engine.models import unpadded
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.endings import Endings
 from rlhf_engine.models.load import LoadedBase
-from rlhf_engine.models.unpadded import Layout
+from rlhf_engine.models.unpadded import WORTH, Layout, alike
 
 SHAPE = {
     "vocab_size": 97,
@@ -96,11 +99,57 @@ def test_a_window_is_narrow_enough_to_matter():
 
 def test_a_layout_counts_each_sequence_from_0():
     layout = Layout.of(torch.tensor([[0, 5, 5, 5], [5, 5, 2, 0]]))  # two rows may carry the same number
-    assert layout.rows.tolist() == [1, 2, 3, 4, 5, 6]
-    assert layout.lengths == [3, 2, 1]
+    assert layout.places.tolist() == [1, 2, 3, 4, 5, 6]
+    assert layout.pieces == [(0, 3, 0, 0), (3, 2, 0, 0), (5, 1, 0, 0)]
     assert layout.positions.tolist() == [0, 1, 2, 0, 1, 0]
-    assert layout.within.tolist() == [0, 1, 2, 3, 4, 6]
     assert layout.spread(torch.arange(1.0, 7.0).unsqueeze(1)).squeeze(-1).tolist() == [[0, 1, 2, 3], [4, 5, 6, 0]]
+
+
+PROMPTS = [[3, 4, 5, 6, 7, 8, 9, 10, 11], [50 + i for i in range(12)]]
+ANSWERS = [[20], [21, 22, 23], [24, 25], [20, 22]]
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "gpt2"])
+def test_a_prompt_with_many_answers_is_computed_once_and_nothing_changes(kind):
+    """Two prompts with three answers each, laid on the left and in turn, and one text that begins like nobody."""
+    texts = [PROMPTS[i % 2] + ANSWERS[i % 4] for i in range(6)] + [[90, 91, 92]]
+    ids, real = left_pad(texts, 0)
+    found = []
+    for shares in (True, False):
+        backbone = made(kind, **REPLACED[kind])
+        backbone.shares = shares
+        computed = []
+        backbone.base.model.get_input_embeddings().register_forward_hook(
+            lambda _m, given, _o, computed=computed: computed.append(given[0].shape[1])
+        )
+        model = backbone.base.model.requires_grad_(True)
+        states = backbone.hidden(ids, real.long())
+        assert computed[-1] == real.sum() - (2 * 9 + 2 * 12 if shares else 0)
+        assert not states[~real].any()
+        (states * torch.linspace(-1, 1, states.numel()).view(states.shape)).sum().backward()
+        found.append((states.detach(), [p.grad for p in model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=1e-5)
+    for a, b in zip(found[0][1], found[1][1], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5 * b.abs().max().item() + 1e-6, rtol=1e-4)
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=14), max_size=8))
+def test_groups_share_what_all_of_them_begin_with(texts):
+    groups = alike(texts)
+    members = [i for group, _ in groups for i in group]
+    assert len(members) == len(set(members))
+    for group, shared in groups:
+        assert len(group) > 1 and shared >= WORTH
+        assert len({tuple(texts[i][:shared]) for i in group}) == 1
+        assert all(len(texts[i]) > shared for i in group)
+
+
+def test_whoever_shares_little_does_not_take_it_from_the_others():
+    long = list(range(40))
+    assert alike([[*long, 1], [*long, 2], [*long[:10], 99]]) == [([0, 1], 40)]
+    assert alike([[*long, 1], [*long, 2], [*long[:30], 99]]) == [([0, 1, 2], 30)]
+    assert alike([long, long]) == [([0, 1], 39)]
+    assert alike([[1, 2, 3], [1, 2, 4]]) == []
 
 
 def test_the_models_own_attention_is_back_after_an_error():
