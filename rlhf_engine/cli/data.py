@@ -1,4 +1,4 @@
-"""`rlhf import` and `rlhf export`: what comes into a project, and what leaves it."""
+"""`rlhf import`, `rlhf export` and `rlhf data`: what comes into a project, is looked over there, and leaves it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from rlhf_engine.cli.place import AsJson, InProject, project_root, settled
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.events import Envelope, Produced
 from rlhf_engine.launch.engine import new_run_id
+from rlhf_engine.tasks.check_data.spec import CheckSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
 from rlhf_engine.tasks.import_data.spec import ImportSpec
 
+app = typer.Typer(help="Look datasets over.", no_args_is_help=True)
 SHOWN = 10  # rejected rows; the rest is in the run's rejected.jsonl
 
 
@@ -80,6 +82,26 @@ def export(
     return code
 
 
+@app.command("check")
+def check(
+    dataset: Annotated[str, typer.Argument(help="dataset:HASH, or a file.")],
+    max_tokens: Annotated[int, typer.Option(help="Rows with more tokens are named.")] = 1024,
+    model: Annotated[str, typer.Option(help="Whose tokens are counted. Default: four characters a token.")] = "",
+    project: InProject = None,
+    as_json: AsJson = False,
+) -> int:
+    """Look for duplicates, leaks between the splits, pairs that say nothing and rows that are too long."""
+    ref = dataset if dataset.startswith("dataset:") else str(Path(dataset).expanduser().absolute())
+    made: list[Produced] = []
+    root = project_root(project)
+    spec = CheckSpec(dataset=ref, max_tokens=max_tokens, model=model)
+    code = do_run(root, new_run_id(), spec, "Check data", as_json=as_json, also=_collect(made))
+    if not as_json:
+        for report in made:
+            _show_findings(Console(highlight=False), report)
+    return code
+
+
 def _collect(made: list[Produced]) -> Any:
     def listen(envelope: Envelope) -> None:
         if isinstance(envelope.event, Produced):
@@ -123,6 +145,25 @@ def _show_dataset(console: Console, dataset: Produced) -> None:
     if (more := facts.get("rejected", len(rejected)) - SHOWN) > 0:
         console.print(Text(f"  and {more:,} more, all in {facts.get('report', '')}"), soft_wrap=True)
     console.print(Text(f"Use it as dataset:{Path(dataset.path).name}", "bold"), soft_wrap=True)
+
+
+def _show_findings(console: Console, report: Produced) -> None:
+    """Every kind of oddity with its number, a few examples and what to do."""
+    facts = report.facts
+    findings = facts.get("findings", [])
+    rows = f"{facts.get('rows', 0):,} {facts.get('kind', 'rows')} of {facts.get('name', '')}"
+    console.print(Text(f"{rows}: " + ("these were found." if findings else "nothing odd was found.")), soft_wrap=True)
+    for finding in findings:
+        share = f"{finding['count']:,} of {finding['of']:,}"
+        guess = " (estimated from characters)" if finding["key"] == "too_long" and facts.get("estimated") else ""
+        style = "bold yellow" if finding["level"] == "warning" else "bold"
+        console.print(Text(f"{finding['title']}{guess}: {share}", style), soft_wrap=True)
+        for example in finding["examples"]:
+            of = f" and row {example['other']:,}" if "other" in example else ""
+            text = " ".join(example["text"].split())[:100]
+            console.print(Text(f"  row {example['row']:,}{of}: {text}"), soft_wrap=True)
+        console.print(Text(f"  {finding['advice']}", "dim"), soft_wrap=True)
+    console.print(Text(f"All of it is in {report.path}"), soft_wrap=True)
 
 
 def _show_facts(console: Console, facts: dict[str, Any]) -> None:

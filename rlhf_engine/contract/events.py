@@ -103,8 +103,9 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """The run made something that outlives it. `what` is adapter, reward_model, dataset, export, model or answers.
+    """The run made something that outlives it.
 
+    `what` is adapter, reward_model, dataset, check, export, model or answers.
     `path` is relative to the project where it lies inside it; `facts` are JSON values worth showing beside it.
     """
 

@@ -13,8 +13,9 @@ import re
 import shutil
 import time
 import uuid
+import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_engine.contract.errors import DataError, EngineError
+from rlhf_engine.data import indexed
 from rlhf_engine.data.records import (
     KINDS,
+    TIE,
     WHO_JUDGED,
     Comparison,
     Demonstration,
@@ -34,7 +37,7 @@ from rlhf_engine.data.records import (
     fault_in,
     kind_of,
     pack_prompt,
-    split_of,
+    sides_of,
     unpack_prompt,
 )
 
@@ -123,6 +126,34 @@ class Dataset:
         if self.kind != self.info.kind:
             return _plainer(found, self.kind)
         return found if ties else [record for record in found if not _tied(record)]
+
+    def rows(self, split: str | None = None, ties: bool = False) -> Sequence[Record]:
+        """What `records` gives, but of a large dataset each is read when it is asked for, and none is kept.
+
+        An index lies beside the file. A dataset that was made without one is indexed first, which takes a while once.
+        """
+        if self.info.rows < indexed.FROM:
+            return self.records(split, ties)
+        return indexed.rows_of(self._index, self.info.kind, self.kind, split, ties)
+
+    @cached_property
+    def _index(self) -> indexed.Index:
+        home, kind, sha256 = self._file.parent, self.info.kind, self.info.sha256
+        try:
+            index = indexed.Index(home, kind, sha256)
+        except DataError:
+            indexed.build(home, self.stream(), sha256)
+            index = indexed.Index(home, kind, sha256)
+        weakref.finalize(self, index.close)
+        return index
+
+    def stream(self) -> Iterator[Record]:
+        """All records of the dataset's own kind in their order, ties among them, without keeping them."""
+        import pyarrow.parquet as parquet
+
+        with parquet.ParquetFile(self._file) as file:
+            for batch in file.iter_batches(batch_size=_BATCH):
+                yield from (_record(self.info.kind, row) for row in batch.to_pylist())
 
     def page(self, offset: int, limit: int) -> list[Record]:
         """Records `offset` to `offset + limit`, ties among them, without reading the others' row groups."""
@@ -276,19 +307,28 @@ def _write(
     said: Counter[str] = Counter()
     content = hashlib.sha256(f"{kind}\n".encode())
     file = home / "records.parquet"
+    index = indexed.Writer(home)
     try:
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             for batch in _in_batches(iter(records), _BATCH):
-                rows = [_row(record) for record in batch]
-                for record, row in zip(batch, rows, strict=True):
-                    content.update(content_of(record).encode("utf-8") + b"\n")
-                    counts[row["split"]] += 1
-                    said.update(ties=_tied(record), liked=isinstance(record, Rating) and record.liked)
-                writer.write_table(pa.Table.from_pylist(rows, schema))
+                lines = [content_of(record) for record in batch]
+                content.update("".join(f"{line}\n" for line in lines).encode("utf-8"))
+                sides = [sides_of(record.prompt) for record in batch]
+                table = _columns_of(kind, batch, [split for split, _ in sides])
+                heldout = table["split"].count("heldout")
+                counts["heldout"] += heldout
+                counts["train"] += len(batch) - heldout
+                if "strength" in table:
+                    said["ties"] += table["strength"].count(TIE)
+                said["liked"] += sum(table.get("liked", ()))
+                index.add(batch, lines, sides)
+                writer.write_table(pa.table(table, schema))
     except pa.ArrowException as error:
         raise DataError(f"The records of {name!r} cannot be written as Parquet: {error}") from error
     if not sum(counts.values()):
         raise DataError(f"There are no {kind} to freeze.", "Collect or import some first.")
+    sha256 = _sha256(file)
+    index.close(sha256, keep=index.rows >= indexed.FROM)
     info = DatasetInfo(
         hash=content.hexdigest()[:16],
         kind=kind,
@@ -298,7 +338,7 @@ def _write(
         origin=origin,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         facts={**facts, **_told(kind, said)},
-        sha256=_sha256(file),
+        sha256=sha256,
         **counts,
     )
     card = {"format": FORMAT, **asdict(info)}
@@ -347,13 +387,15 @@ def _schema(kind: str) -> Any:
     return pa.schema([(name, pa.string()) for name in names] + said)
 
 
-def _row(record: Record) -> dict[str, Any]:
-    text, turns = pack_prompt(record.prompt)
-    row = {"id": record.id, "prompt": text, "turns": turns, "source": record.source, "split": split_of(record.prompt)}
-    for name in (*_TEXTS[kind_of(record)], "strength", *WHO_JUDGED, "liked"):
-        if hasattr(record, name):
-            row[name] = getattr(record, name)
-    return row
+def _columns_of(kind: str, records: Sequence[Record], splits: list[str]) -> dict[str, list[Any]]:
+    prompts = [pack_prompt(record.prompt) for record in records]
+    said = {"comparisons": ("strength", *WHO_JUDGED), "ratings": ("liked",)}.get(kind, ())
+    return {
+        "prompt": [text for text, _ in prompts],
+        "turns": [turns for _, turns in prompts],
+        "split": splits,
+        **{name: [getattr(one, name) for one in records] for name in ("id", "source", *_TEXTS[kind], *said)},
+    }
 
 
 def _record(kind: str, row: dict[str, Any]) -> Record:

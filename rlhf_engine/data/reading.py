@@ -5,6 +5,7 @@ No torch, and pyarrow only for Parquet: the window previews files with this.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlhf_engine.contract.errors import DataError
-from rlhf_engine.data.cells import Fault
+from rlhf_engine.data.cells import Fault, turns_in_json
 from rlhf_engine.data.entries import entries_of, rows_together
 from rlhf_engine.data.files import Rejected, Row, files_in, format_of, rows_of
 from rlhf_engine.data.layouts import FIELDS, LAYOUTS, fields_in, kind_in, layout_of
-from rlhf_engine.data.records import KINDS, Record, fault_in, texts_of
+from rlhf_engine.data.records import KINDS, WHO_JUDGED, Record, fault_in, texts_of, turns_of
 from rlhf_engine.data.scored import BEST_AND_WORST
 from rlhf_engine.data.task_files import EXAMPLES
 from rlhf_engine.data.writing import unguarded
@@ -151,6 +152,7 @@ class _Opened:
     columns: dict[str, str]
     rows: Iterator[tuple[int, Row] | Rejected]
     guarded: bool
+    ours: bool  # written by `writing`, so that its ids are records'
 
 
 def _open(path: Path, kind: str, layout: str, columns: dict[str, str]) -> _Opened:
@@ -168,7 +170,14 @@ def _open(path: Path, kind: str, layout: str, columns: dict[str, str]) -> _Opene
         _require(path, kind, "comparisons" if "wrong" in fields else kind_in(layout, fields, first), first)
     # `writing` guards the cells of a CSV; by these two columns one of ours is known
     guarded = format == "csv" and {"turns", "prompt"} <= fields.keys()
-    return _Opened(kind, layout, fields, itertools.chain(seen, rows), guarded)
+    ours = layout == "native" and not columns and _is_ours(kind, _columns(first))
+    return _Opened(kind, layout, fields, itertools.chain(seen, rows), guarded, ours)
+
+
+def _is_ours(kind: str, columns: list[str]) -> bool:
+    said = {field.name for field in dataclasses.fields(KINDS[kind])}
+    there = set(columns) - {"turns"}
+    return there in (said, said - set(WHO_JUDGED))  # files from before it was asked who judged
 
 
 def _require(path: Path, kind: str, there: str, first: list[Row]) -> None:
@@ -222,12 +231,23 @@ def _entries(reading: Reading, opened: _Opened, name: str, examples: int, pairs:
             elif fault_found := fault_in(entry):
                 yield rejected(line, *fault_found)
             else:
+                if opened.ours:
+                    entry = _as_written(entry, row)
                 reading.total += 1
                 if any(_CONTROL_TEXT.search(text) for text in texts_of(entry)):
                     reading.quoting += 1
                     if len(reading.control_text) < _LINES_KEPT:
                         reading.control_text.append(line)
                 yield entry
+
+
+def _as_written(record: Record, row: Row) -> Record:
+    """What reading smooths elsewhere stays as it was in our own files: the id, no source, a prompt of a single turn."""
+    about = {name: row[name] for name in ("id", "source") if isinstance(row.get(name), str)}
+    exact = turns_in_json(row["turns"]) if row.get("turns") else row.get("prompt")
+    if isinstance(exact, list) and exact == turns_of(record.prompt):
+        about["prompt"] = exact
+    return dataclasses.replace(record, **about)
 
 
 def _named(opened: _Opened) -> Iterator[tuple[int, Row] | Rejected]:
@@ -241,6 +261,8 @@ def _named(opened: _Opened) -> Iterator[tuple[int, Row] | Rejected]:
         named = {field: row[column] for field, column in columns if column in row}
         if opened.guarded:
             named = {field: unguarded(value) if isinstance(value, str) else value for field, value in named.items()}
+        if opened.ours:
+            named["id"] = unguarded(str(row["id"])) if opened.guarded else row["id"]
         yield line, named
 
 

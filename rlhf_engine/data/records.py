@@ -118,11 +118,11 @@ def text_of(prompt: Prompt) -> str:
 def canonical(prompt: Prompt) -> str:
     """What makes two prompts the same one, whatever their spacing, their Unicode form or how they were written down."""
     turns = [[turn["role"], _one_spaced(turn["content"])] for turn in turns_of(prompt)]
-    return json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
+    return _LINE.encode(turns)
 
 
 def _one_spaced(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
 
 
 def split_of(prompt: Prompt, heldout: int = 10) -> str:
@@ -130,7 +130,11 @@ def split_of(prompt: Prompt, heldout: int = 10) -> str:
 
     The side depends on the prompt alone: no prompt is trained on in one dataset and tested in another.
     """
-    digest = hashlib.sha256(canonical(prompt).encode("utf-8")).digest()
+    return _split_of(canonical(prompt).encode("utf-8"), heldout)
+
+
+def _split_of(canonical_: bytes, heldout: int = 10) -> str:
+    digest = hashlib.sha256(canonical_).digest()
     return "heldout" if int.from_bytes(digest[:8], "big") % 100 < heldout else "train"
 
 
@@ -139,8 +143,18 @@ def half_of(prompt: Prompt) -> str:
 
     Models trained on different halves have no prompt in common, whatever datasets they were given.
     """
-    digest = hashlib.sha256(b"half\n" + canonical(prompt).encode("utf-8")).digest()
+    return _half_of(canonical(prompt).encode("utf-8"))
+
+
+def _half_of(canonical_: bytes) -> str:
+    digest = hashlib.sha256(b"half\n" + canonical_).digest()
     return "second" if digest[0] & 1 else "first"
+
+
+def sides_of(prompt: Prompt) -> tuple[str, str]:
+    """The split and the half that a prompt belongs to."""
+    written = canonical(prompt).encode("utf-8")
+    return _split_of(written), _half_of(written)
 
 
 def content_of(record: Record) -> str:

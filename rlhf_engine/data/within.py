@@ -7,8 +7,30 @@ from typing import TypeVar
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Alert
+from rlhf_engine.data.at_use import AtUse
+from rlhf_engine.data.indexed import FROM
 
 T = TypeVar("T")
+
+
+def few_or_at_use(
+    count: int,
+    make: Callable[[int], T],
+    length: Callable[[T], int],
+    longest: int,
+    context: int,
+    what: str,
+    needed: bool = True,
+    at_once: bool = False,
+) -> tuple[Sequence[T], Alert | None]:
+    """`within` for the examples that `make` gives: of a large dataset each is made when it is used (see `AtUse`).
+
+    `at_once` makes all of them now, however many there are.
+    """
+    if at_once or count <= FROM:
+        return within([make(number) for number in range(count)], length, longest, context, what, needed)
+    rows = AtUse(count, make, length, min(longest, context), what, remedy(longest, context, 0))
+    return rows, rows.left_out
 
 
 def within(
@@ -33,7 +55,7 @@ def within(
     kept = [row for row in rows if length(row) <= limit]
     if len(kept) == len(rows):
         return kept, None
-    hint = _remedy(longest, context, answer)
+    hint = remedy(longest, context, answer)
     lengths = [length(row) for row in rows]
     if not kept and needed:
         raise DataError(
@@ -45,7 +67,8 @@ def within(
     )
 
 
-def _remedy(longest: int, context: int, answer: int) -> str:
+def remedy(longest: int, context: int, answer: int) -> str:
+    """What can be done about rows that are too long."""
     if longest < context:
         first = f"Raise the longest example ({longest} tokens; the model reads up to {context})"
     else:

@@ -94,7 +94,7 @@ def learn(
 
 
 @torch.no_grad()
-def evaluate(losses: Losses, heldout: list[Pair], spec: PreferenceFields, run: RunContext) -> dict[str, float]:
+def evaluate(losses: Losses, heldout: Sequence[Pair], spec: PreferenceFields, run: RunContext) -> dict[str, float]:
     """The same on prompts that are never trained on; nothing where nothing is held out."""
     if not heldout:
         return {}

@@ -6,7 +6,8 @@ import torch
 
 from rlhf_engine.contract.preference import PreferenceFields
 from rlhf_engine.data.datasets import Dataset
-from rlhf_engine.data.records import canonical
+from rlhf_engine.data.indexed import FROM
+from rlhf_engine.data.records import Prompt, canonical
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.previews import Fixed, Previews
 from rlhf_engine.models.sampling import Answer, Sampler
@@ -23,7 +24,11 @@ def previews_of(backbone: Backbone, dataset: Dataset, spec: PreferenceFields, ru
     previews = Previews(
         backbone, POLICY, Sampler(TOKENS), run.seed, lambda asked, answers: by_token(backbone, asked, answers)
     )
-    distinct = {canonical(record.prompt): record.prompt for record in dataset.records("heldout")}
+    distinct: dict[str, Prompt] = {}
+    for record in dataset.rows("heldout") if spec.sample_every else ():
+        distinct[canonical(record.prompt)] = record.prompt  # of prompts that differ in spacing the last one is shown
+        if len(distinct) > CANDIDATES and dataset.info.rows > FROM:
+            break
     if spec.sample_every:
         previews.choose(list(distinct.values())[:CANDIDATES], [], spec.template)
     return previews

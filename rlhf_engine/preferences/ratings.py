@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +10,17 @@ import torch
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Alert
 from rlhf_engine.contract.preference import PreferenceFields
+from rlhf_engine.data.at_use import AtUse
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.datasets import Dataset
+from rlhf_engine.data.indexed import Rows
 from rlhf_engine.data.records import Rating, canonical
-from rlhf_engine.data.within import within
+from rlhf_engine.data.within import remedy, within
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.preferences.answers import GivenAnswer
 from rlhf_engine.runtime.context import RunContext
+
+_TRIED = 1000  # answers that are tried for one to another prompt, in a large dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,9 @@ class Rated:
     elsewhere: GivenAnswer
 
 
-def read_ratings(backbone: Backbone, dataset: Dataset, spec: PreferenceFields, run: RunContext) -> list[list[Rated]]:
+def read_ratings(
+    backbone: Backbone, dataset: Dataset, spec: PreferenceFields, run: RunContext
+) -> list[Sequence[Rated]]:
     """The ratings to train on and those held out; comparisons count as one answer liked and one not.
 
     Raises:
@@ -43,11 +49,19 @@ def read_ratings(backbone: Backbone, dataset: Dataset, spec: PreferenceFields, r
     return [ratings, heldout]
 
 
-def _of_split(backbone: Backbone, dataset: Dataset, split: str, spec: PreferenceFields, run: RunContext) -> list[Rated]:
+def _of_split(
+    backbone: Backbone, dataset: Dataset, split: str, spec: PreferenceFields, run: RunContext
+) -> Sequence[Rated]:
     tokenizer, context, what = backbone.base.tokenizer, backbone.base.context, f"ratings ({split})"
+    found = dataset.rows(split)
+    if isinstance(found, Rows) and not getattr(spec, "precompute_reference", False):
+        rated_ = RatedAtUse(found, backbone, spec, what)
+        if rated_.left_out:
+            run.emit(rated_.left_out)
+        return rated_
     rows = [
         (GivenAnswer.of(render(tokenizer, r.prompt, r.completion, spec.template)), r.liked, canonical(r.prompt))
-        for r in dataset.records(split)
+        for r in found
         if isinstance(r, Rating)
     ]
     kept, left_out = within(rows, lambda row: len(row[0].ids), spec.max_tokens, context, what, split == "train")
@@ -72,6 +86,38 @@ def _of_split(backbone: Backbone, dataset: Dataset, split: str, spec: Preference
     return rated
 
 
+class RatedAtUse(AtUse[Rated]):
+    """The ratings of a large dataset, each made when it is used; `liked` is how many of them are."""
+
+    def __init__(self, rows: Rows, backbone: Backbone, spec: PreferenceFields, what: str) -> None:
+        self.liked = rows.liked
+        self._rows, self._tokenizer, self._template = rows, backbone.base.tokenizer, spec.template
+        self._longest = min(spec.max_tokens, backbone.base.context)
+        self._order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(spec.seed))
+        self._place = torch.empty_like(self._order)
+        self._place[self._order] = torch.arange(len(rows))
+        hint = remedy(spec.max_tokens, backbone.base.context, 0)
+        super().__init__(len(rows), self._rated, lambda one: len(one.answer.ids), self._longest, what, hint)
+
+    def _rated(self, number: int) -> Rated:
+        record, answer = self._given(number)
+        asked = answer.ids[: answer.mask.index(True)]
+        place = int(self._place[number])
+        for further in range(1, min(_TRIED, len(self._rows))):
+            other, said = self._given(int(self._order[(place + further) % len(self._rows)]))
+            behind = said.ids[said.mask.index(True) :]
+            if len(asked) + len(behind) <= self._longest and canonical(other.prompt) != canonical(record.prompt):
+                there = GivenAnswer(asked + behind, [False] * len(asked) + [True] * len(behind))
+                return Rated(answer, record.liked, there)
+        # too long for itself, so that the next rating is taken
+        return Rated(GivenAnswer([0] * (self._longest + 1), [True] * (self._longest + 1)), record.liked, answer)
+
+    def _given(self, number: int) -> tuple[Rating, GivenAnswer]:
+        record = self._rows[number]
+        assert isinstance(record, Rating)
+        return record, GivenAnswer.of(render(self._tokenizer, record.prompt, record.completion, self._template))
+
+
 def elsewhere(
     answers: Sequence[GivenAnswer], prompts: Sequence[str], limit: int, seed: int
 ) -> list[GivenAnswer | None]:
@@ -94,7 +140,13 @@ def elsewhere(
     return found
 
 
-def in_parts(ratings: Sequence[Rated], size: int) -> list[list[GivenAnswer]]:
-    """The rectangles in which ratings are measured, `size` at a time in their order."""
-    parts = [ratings[start : start + size] for start in range(0, len(ratings), size)]
-    return [[r.answer for r in part] for part in parts] + [[r.elsewhere for r in part] for part in parts]
+def in_parts(ratings: Sequence[Rated], size: int) -> Iterator[list[GivenAnswer]]:
+    """The rectangles in which ratings are measured, `size` at a time in their order; each made when it is used."""
+    for asked in ("answer", "elsewhere"):
+        for start in range(0, len(ratings), size):
+            yield [getattr(rated, asked) for rated in ratings[start : start + size]]
+
+
+def liked_among(ratings: Sequence[Rated]) -> int:
+    """How many answers were liked."""
+    return ratings.liked if isinstance(ratings, RatedAtUse) else sum(rated.liked for rated in ratings)

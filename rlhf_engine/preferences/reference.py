@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from rlhf_engine.runtime.context import RunContext
 POLICY, REFERENCE = "policy", "reference"
 FOLDER, NUMBERS, MADE_OF = "reference", "logprobs.safetensors", "made_of.json"
 
-Parts = Sequence[Sequence[GivenAnswer]]  # answers in the rectangles in which they are measured
+Parts = Iterable[Sequence[GivenAnswer]]  # answers in the rectangles in which they are measured
 
 
 def hold_reference(
@@ -41,6 +41,7 @@ def hold_reference(
     What is held out is measured over and over, so it is always measured here once. `precompute_reference` does the
     same with what is trained on and keeps the numbers in the run's folder; otherwise the policy is copied.
     """
+    heldout = list(heldout)
     if not spec.precompute_reference:
         backbone.copy(POLICY, REFERENCE)
         _fill(heldout, _measured(backbone, heldout, run))
@@ -100,7 +101,7 @@ def require_identities(backbone: Backbone, answers: Sequence[GivenAnswer]) -> No
 
 
 @torch.no_grad()
-def _measured(backbone: Backbone, parts: Parts, run: RunContext, saying: str = "") -> Tensor:
+def _measured(backbone: Backbone, parts: Sequence[Sequence[GivenAnswer]], run: RunContext, saying: str = "") -> Tensor:
     """Log-probabilities of all answers in their order, (N,). The processes of a run share the work."""
     ends = list(accumulate(map(len, parts)))
     numbers = torch.zeros(ends[-1] if ends else 0, device=run.device)

@@ -11,7 +11,7 @@ from rlhf_engine.data.batches import padded_with_answers
 from rlhf_engine.data.chat import Rendered, render
 from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.records import Demonstration
-from rlhf_engine.data.within import within
+from rlhf_engine.data.within import few_or_at_use
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.logprobs import token_logprobs
 from rlhf_engine.rollouts.actors import POLICY
@@ -30,13 +30,15 @@ class Imitation:
         self._spec, self._run, self._backbone = spec, run, backbone
         self.dataset = open_dataset(run.project_root, spec.ptx_dataset, "demonstrations")
         tokenizer = backbone.base.tokenizer
-        rows = [
-            render(tokenizer, r.prompt, r.completion, spec.template)
-            for r in self.dataset.records("train")
-            if isinstance(r, Demonstration)
-        ]
-        what = "demonstrations to mix in"
-        self._rows, left_out = within(rows, lambda row: len(row.ids), spec.max_tokens, backbone.base.context, what)
+        rows = self.dataset.rows("train")
+
+        def rendered(number: int) -> Rendered:
+            record = rows[number]
+            assert isinstance(record, Demonstration)
+            return render(tokenizer, record.prompt, record.completion, spec.template)
+
+        limits = (spec.max_tokens, backbone.base.context, "demonstrations to mix in")
+        self._rows, left_out = few_or_at_use(len(rows), rendered, lambda row: len(row.ids), *limits)
         if left_out:
             run.emit(left_out)
         if not self._rows:

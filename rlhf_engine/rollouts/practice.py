@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -166,7 +166,7 @@ class Practice:
 
     # What it begins with ------------------------------------------------------------------------------------------
 
-    def _read(self, dataset: Dataset) -> tuple[list[Question], list[Question]]:
+    def _read(self, dataset: Dataset) -> tuple[Sequence[Question], list[Question]]:
         """Questions that leave room for an answer, and a few held-out ones to watch."""
         spec, base = self._spec, self._actors.backbone.base
         limits = (spec.template, spec.max_tokens, base.context, spec.response_tokens)
@@ -178,14 +178,15 @@ class Practice:
                 f"{dataset.info.name} has no prompts to practise on.", "Add some in Data, or import a file."
             )
         compares = any(isinstance(component, AnswerReward) for component in spec.rewards)
-        if compares and (missing := sum(q.reference is None for q in questions)):
+        answered = dataset.info.kind in ("demonstrations", "comparisons")
+        if compares and not answered and (missing := sum(q.reference is None for q in questions)):
             raise DataError(
                 f"{missing:,} of {len(questions):,} prompts of {dataset.info.name} come without a demonstration, but "
                 "the reward compares answers with it.",
                 "Choose a dataset of demonstrations as the prompts.",
             )
         heldout, _ = questions_in(dataset, "heldout", base.tokenizer, *limits)
-        return questions, heldout[:CANDIDATES] or questions[:4]
+        return questions, list(heldout[:CANDIDATES] or questions[:4])
 
     def _describe(self) -> dict[str, Any]:
         spec, body = self._spec, spec_body(self._spec)

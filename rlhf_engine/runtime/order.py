@@ -18,23 +18,24 @@ class Order:
     def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
         self.count, self.size = count, min(size, count)
         self._rng = generator
-        self._left: list[int] = []
+        self._left = torch.empty(0, dtype=torch.int64)
 
     def next(self) -> list[int]:
         if len(self._left) < self.size:
-            self._left = torch.randperm(self.count, generator=self._rng).tolist()
+            self._left = torch.randperm(self.count, generator=self._rng)
         batch, self._left = self._left[: self.size], self._left[self.size :]
-        return batch
+        numbers: list[int] = batch.tolist()
+        return numbers
 
     @property
     def batches_per_epoch(self) -> int:
         return max(1, self.count // self.size)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"left": self._left}
+        return {"left": self._left.tolist()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._left = list(state["left"])
+        self._left = torch.tensor(state["left"], dtype=torch.int64)
 
 
 class Mixture:

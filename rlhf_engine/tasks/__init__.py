@@ -12,6 +12,7 @@ from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.presets import Preset
 from rlhf_engine.contract.spec import Spec, build_spec, spec_body
 from rlhf_engine.tasks.best_of_n.spec import BestOfNSpec
+from rlhf_engine.tasks.check_data.spec import CheckSpec
 from rlhf_engine.tasks.download.spec import DownloadSpec
 from rlhf_engine.tasks.dpo.spec import DPOSpec
 from rlhf_engine.tasks.evaluate.spec import EvaluateSpec
@@ -287,6 +288,14 @@ TASKS = {
             "Read a file into a dataset.",
             ImportSpec,
             "rlhf_engine.tasks.import_data.work:import_data",
+        ),
+        Task(
+            "check_data",
+            "Check data",
+            "Look for duplicates, leaks and pairs that say nothing.",
+            CheckSpec,
+            "rlhf_engine.tasks.check_data.work:check_data",
+            kept=False,
         ),
         Task(
             "download",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -83,7 +84,7 @@ def ask(
     spec: EvaluateSpec,
     run: RunContext,
     model: Opened,
-    questions: list[Question],
+    questions: Sequence[Question],
     judge: Opened | None,
     reference: Opened | None,
     name: str,

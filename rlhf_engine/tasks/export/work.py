@@ -19,8 +19,9 @@ from rlhf_engine.models.adapters import head_of, load_adapter
 from rlhf_engine.models.backbone import PLAIN, Backbone
 from rlhf_engine.models.hub import push
 from rlhf_engine.models.load import ModelSource, folder_of, load_base, resolve
+from rlhf_engine.runtime import destination
 from rlhf_engine.runtime.context import RunContext
-from rlhf_engine.tasks.export import destination, history, weights
+from rlhf_engine.tasks.export import history, weights
 from rlhf_engine.tasks.export.card import CardFacts, summary_of, write_card
 from rlhf_engine.tasks.export.compare import (
     Agreement,

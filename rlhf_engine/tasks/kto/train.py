@@ -21,7 +21,7 @@ from rlhf_engine.preferences.answers import GivenAnswer, answer_logprobs
 from rlhf_engine.preferences.learning import watch
 from rlhf_engine.preferences.losses import kto_baseline, kto_loss
 from rlhf_engine.preferences.previews import previews_of
-from rlhf_engine.preferences.ratings import Rated, in_parts, read_ratings
+from rlhf_engine.preferences.ratings import Rated, in_parts, liked_among, read_ratings
 from rlhf_engine.preferences.reference import POLICY, hold_reference, reference_logprobs, require_identities
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.tasks.kto.spec import KTOSpec
@@ -66,7 +66,7 @@ def train(spec: KTOSpec, run: RunContext) -> None:
 
 def weigh(ratings: Sequence[Rated], spec: KTOSpec, run: RunContext) -> Weights:
     """The weights of the two classes, with a word where one is missing or counts for too much."""
-    liked = sum(rated.liked for rated in ratings)
+    liked = liked_among(ratings)
     disliked = len(ratings) - liked
     given = spec.desirable_weight, spec.undesirable_weight
     if not disliked:
@@ -120,7 +120,7 @@ def learn(
 
 @torch.no_grad()
 def evaluate(
-    backbone: Backbone, heldout: list[Rated], spec: KTOSpec, weights: Weights, run: RunContext
+    backbone: Backbone, heldout: Sequence[Rated], spec: KTOSpec, weights: Weights, run: RunContext
 ) -> dict[str, float]:
     """The same on prompts that are never trained on; nothing where nothing is held out."""
     if not heldout:

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.contract.events import Alert
+from rlhf_engine.data.at_use import AtUse, Each
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.datasets import Dataset
+from rlhf_engine.data.indexed import SECOND_HALF, TIED, Rows
 from rlhf_engine.data.records import Comparison, Prompt, canonical, half_of
-from rlhf_engine.data.within import within
+from rlhf_engine.data.within import few_or_at_use
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.tasks.reward.spec import LISTS, RewardSpec
@@ -48,23 +50,50 @@ class Group:
     weights: tuple[float, ...]
 
 
-def read(backbone: Backbone, dataset: Dataset, split: str, spec: RewardSpec, run: RunContext) -> list[Pair]:
+def read(backbone: Backbone, dataset: Dataset, split: str, spec: RewardSpec, run: RunContext) -> Sequence[Pair]:
     """The comparisons of one split as token ids, ties among them; to train on, only those of the chosen half of the
     prompts. Pairs too long for the model are left out and counted.
+
+    Those of a large dataset become token ids when they are used, where a pair is an example by itself.
     """
     tokenizer = backbone.base.tokenizer
-    pairs = []
-    for record in dataset.records(split, ties=True):
-        if not isinstance(record, Comparison) or (split == "train" and not from_half(record.prompt, spec.prompts_from)):
-            continue
+    records = dataset.rows(split, ties=True)
+    if isinstance(records, Rows):
+        records = _of_large(records, split, spec, run)
+    elif split == "train" and spec.prompts_from != "all":
+        records = [record for record in records if from_half(record.prompt, spec.prompts_from)]
+
+    def pair(number: int) -> Pair:
+        record = records[number]
+        assert isinstance(record, Comparison)
         chosen = render(tokenizer, record.prompt, record.chosen, spec.template)
         rejected = render(tokenizer, record.prompt, record.rejected, spec.template)
-        pairs.append(Pair(chosen.ids, rejected.ids, chosen.prompt_length, record))
-    what, context = f"comparisons ({split})", backbone.base.context
-    kept, left_out = within(pairs, lambda pair: pair.longest, spec.max_tokens, context, what, split == "train")
+        return Pair(chosen.ids, rejected.ids, chosen.prompt_length, record)
+
+    limits = (spec.max_tokens, backbone.base.context, f"comparisons ({split})", split == "train")
+    at_once = split == "train" and spec.grouping != "pairs"
+    kept, left_out = few_or_at_use(len(records), pair, lambda pair: pair.longest, *limits, at_once=at_once)
     if left_out:
         run.emit(left_out)
     return kept
+
+
+def _of_large(rows: Rows, split: str, spec: RewardSpec, run: RunContext) -> Rows:
+    """Those of the chosen half to train on, and where pairs are examples, none that `grouped` would leave out."""
+    if split != "train":
+        return rows
+    if spec.prompts_from != "all":
+        rows = rows.chosen(rows.flagged(SECOND_HALF) == (spec.prompts_from == "second half"))
+    tied = rows.flagged(TIED)
+    if spec.grouping == "pairs" and spec.ties == "leave out" and (count := int(tied.sum())):
+        run.emit(_ties_left_out(count, len(rows)))
+        rows = rows.chosen(~tied)
+    return rows
+
+
+def _ties_left_out(count: int, of: int) -> Alert:
+    text = f"{count:,} of {of:,} comparisons are ties and were left out."
+    return Alert("info", text, 'Set "Ties" to split or rao-kupper to learn from them.')
 
 
 def from_half(prompt: Prompt, half: str) -> bool:
@@ -72,7 +101,7 @@ def from_half(prompt: Prompt, half: str) -> bool:
     return half == "all" or half == f"{half_of(prompt)} half"
 
 
-def grouped(pairs: Sequence[Pair], name: str, spec: RewardSpec, run: RunContext) -> list[Group]:
+def grouped(pairs: Sequence[Pair], name: str, spec: RewardSpec, run: RunContext) -> Sequence[Group]:
     """The examples that a run goes through, in the order of the comparisons. What they cannot use is counted aloud.
 
     Raises:
@@ -81,12 +110,14 @@ def grouped(pairs: Sequence[Pair], name: str, spec: RewardSpec, run: RunContext)
     if not pairs:
         where = "" if spec.prompts_from == "all" else f" in the {spec.prompts_from} of its prompts"
         raise DataError(f"{name} has no comparisons to train on{where}.", "Judge some in Compare, or import a file.")
+    if isinstance(pairs, AtUse):
+        return Each(pairs, lambda pair: _group([pair], spec))
     used = [pair for pair in pairs if spec.ties != "leave out" or not pair.record.tied]
     if len(used) < len(pairs):
         ties = f"{len(pairs) - len(used):,} of {len(pairs):,} comparisons are ties"
         if not used:
             raise DataError(f"{ties}, and ties are left out.", "Judge more pairs, or set Ties to split or rao-kupper.")
-        run.emit(Alert("info", f"{ties} and were left out.", 'Set "Ties" to split or rao-kupper to learn from them.'))
+        run.emit(_ties_left_out(len(pairs) - len(used), len(pairs)))
     if spec.grouping == "pairs":
         return [_group([pair], spec) for pair in used]
     by_prompt: dict[str, list[Pair]] = {}

@@ -61,11 +61,18 @@ def prompts_and_start(
         load_adapter(backbone, "start", source)
         role = "start"
     tokenizer = backbone.base.tokenizer
-    records = (r for r in dataset.records("train") if from_half(r.prompt, spec.prompts_from))
-    distinct = {text_of(r.prompt): r.prompt for r in records}
+    records = (r for r in dataset.rows("train") if from_half(r.prompt, spec.prompts_from))
     limit = backbone.base.context - spec.response_tokens - 1
-    prompts = [render(tokenizer, prompt, template=spec.template).ids for prompt in distinct.values()]
-    return [p for p in prompts if len(p) <= limit][: spec.normalise_on], role
+    prompts: list[list[int]] = []
+    seen: set[str] = set()
+    for record in records:
+        if len(prompts) == spec.normalise_on:
+            break
+        if (text := text_of(record.prompt)) not in seen:
+            seen.add(text)
+            ids = render(tokenizer, record.prompt, template=spec.template).ids
+            prompts += [ids] if len(ids) <= limit else []
+    return prompts, role
 
 
 def answers_of_start(

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from rlhf_engine.data.indexed import FROM
 from rlhf_engine.tasks.reward.groups import Group
 from rlhf_engine.tasks.reward.spec import RewardSpec
 
+_LOOKED_AT = 2000  # comparisons by which the share of ties in a large dataset is told
 RATE = 0.02  # AdamW step size for log theta, whatever the adapter's: its scale is that of the scores, and known
 
 
@@ -32,7 +34,8 @@ class TieThreshold(nn.Module):
             return cls()
         if spec.tie_theta:
             return cls(spec.tie_theta)
-        strengths = [strength for group in groups for *_, strength in group.said]
+        step = max(1, len(groups) // _LOOKED_AT) if len(groups) > FROM else 1  # of a million pairs a part will do
+        strengths = [strength for i in range(0, len(groups), step) for *_, strength in groups[i].said]
         share = min(0.9, max(0.01, strengths.count(0) / len(strengths)))
         return cls((1 + share) / (1 - share), learned=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -148,7 +149,7 @@ def losses(each: Tensor, table: Table, log_theta: Tensor, spec: RewardSpec) -> t
 
 
 @torch.no_grad()
-def show(backbone: Backbone, pairs: list[Pair], step: int, run: RunContext) -> None:
+def show(backbone: Backbone, pairs: Sequence[Pair], step: int, run: RunContext) -> None:
     """A few held-out pairs with their scores: the chosen answer as the sample, the rejected one beside it."""
     if not pairs:
         return

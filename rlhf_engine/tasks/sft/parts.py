@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, cast
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data.datasets import Dataset
 from rlhf_engine.data.datasets import resolve as open_dataset
 from rlhf_engine.data.records import Demonstration
 from rlhf_engine.data.turns import Example, example
-from rlhf_engine.data.within import within
+from rlhf_engine.data.within import few_or_at_use
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.runtime.context import RunContext
 from rlhf_engine.tasks.sft.spec import SFTSpec
@@ -25,16 +26,16 @@ _FILE = re.compile(r"(\.(jsonl?|csv|tsv|parquet|txt|gz))+$", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Part:
-    """One dataset: its rows as token ids, once they are read."""
+    """One dataset: its rows as token ids, once they are read; those of a large one when they are used."""
 
     dataset: Dataset
     weight: float
     name: str  # "" where it is the only one
-    examples: list[Example] = field(default_factory=list)
+    examples: Sequence[Example] = field(default_factory=list)
     heldout: list[Example] = field(default_factory=list)
 
-    def demonstrations(self, split: str) -> list[Demonstration]:
-        return [record for record in self.dataset.records(split) if isinstance(record, Demonstration)]
+    def demonstrations(self, split: str) -> Sequence[Demonstration]:
+        return cast("Sequence[Demonstration]", self.dataset.rows(split))
 
 
 def open_parts(spec: SFTSpec, run: RunContext) -> list[Part]:
@@ -55,12 +56,10 @@ def read_parts(parts: list[Part], backbone: Backbone, spec: SFTSpec, run: RunCon
         run.stage("Reading the demonstrations", number, len(parts) if spec.mixture else 0)
         of = f" of {part.dataset.info.name}" if part.name else ""
         for split in ("train", "heldout"):
-            rows = [
-                example(backbone.base.tokenizer, row, spec.template, spec.trained_on)
-                for row in part.demonstrations(split)
-            ]
-            kept, left_out = within(
-                rows,
+            rows = part.demonstrations(split)
+            kept, left_out = few_or_at_use(
+                len(rows),
+                partial(_example, rows, backbone, spec),
                 lambda row: len(row.ids),
                 spec.max_tokens,
                 backbone.base.context,
@@ -72,11 +71,15 @@ def read_parts(parts: list[Part], backbone: Backbone, spec: SFTSpec, run: RunCon
             if split == "train":
                 part.examples = kept
             else:
-                part.heldout = kept[: max(1, EVALUATED // len(parts))]
+                part.heldout = list(kept[: max(1, EVALUATED // len(parts))])
         if not part.examples:
             raise DataError(
                 f"{part.dataset.info.name} has no demonstrations to train on.", "Add some in Data, or import a file."
             )
+
+
+def _example(rows: Sequence[Demonstration], backbone: Backbone, spec: SFTSpec, number: int) -> Example:
+    return example(backbone.base.tokenizer, rows[number], spec.template, spec.trained_on)
 
 
 def shares(parts: list[Part], mixing: str) -> list[float]:

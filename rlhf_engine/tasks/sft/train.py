@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rlhf_engine.data.at_use import Joined
 from rlhf_engine.data.packing import lay, share_rows
 from rlhf_engine.data.turns import Example
 from rlhf_engine.models.adapters import new_lora, start_adapter
@@ -41,7 +42,8 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     if spec.packing:
         require_separate(backbone)
     read_parts(parts, backbone, spec, run)
-    examples, names = [e for part in parts for e in part.examples], [part.name for part in parts for _ in part.examples]
+    examples = Joined([part.examples for part in parts])
+    names = Joined([[part.name] * len(part.examples) for part in parts])
     heldout, tested = [e for part in parts for e in part.heldout], [part.name for part in parts for _ in part.heldout]
 
     optimizer = optimizer_for(backbone, "policy", spec)

@@ -83,7 +83,7 @@ def test_both_sides_of_a_pair_come_from_one_pass(backbone, monkeypatch):
 
 def test_parts_hold_every_answer_once_in_the_rectangles_of_the_loss(backbone):
     pairs = eight_pairs(backbone)
-    parts = in_parts(pairs, 3)
+    parts = list(in_parts(pairs, 3))
     assert [len(part) for part in parts] == [6, 6, 4]
     assert parts[2] == [pairs[6].chosen, pairs[7].chosen, pairs[6].rejected, pairs[7].rejected]
-    assert in_parts([], 3) == []
+    assert list(in_parts([], 3)) == []

@@ -63,7 +63,7 @@ def test_the_other_answer_fits_behind_the_prompt(small, inside, backbone):
 def test_parts_are_answers_and_then_what_stands_elsewhere(small, inside, backbone):
     rows = [Rating(p, f"Answer {i}.", True) for i, p in enumerate(of_split("train", 5))]
     (ratings, _), _ = read(small, inside, backbone, rows)
-    parts = in_parts(ratings, 2)
+    parts = list(in_parts(ratings, 2))
     assert [len(part) for part in parts] == [2, 2, 1, 2, 2, 1]
     assert parts[0] == [ratings[0].answer, ratings[1].answer] and parts[3][0] == ratings[0].elsewhere
 

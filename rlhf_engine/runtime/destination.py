@@ -19,13 +19,13 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 _ASIDE = ".tmp-export-"
 
 
-def safe_name(words: str) -> str:
+def safe_name(words: str, otherwise: str = "model") -> str:
     """A folder's name from anything a person may have written: letters, digits, dots and dashes, at most 80."""
     plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:80].strip("-._")
     if not name:
-        return "model"
-    return f"model-{name}" if name.split(".")[0].lower() in _RESERVED else name
+        return otherwise
+    return f"{otherwise}-{name}" if name.split(".")[0].lower() in _RESERVED else name
 
 
 def parent_of_exports(project_root: Path, asked: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_engine.contract.errors import DiskFull, SpecError, StoreError
-from rlhf_engine.tasks.export.destination import (
+from rlhf_engine.runtime.destination import (
     free_folder,
     parent_of_exports,
     publish,
