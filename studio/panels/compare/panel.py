@@ -355,7 +355,7 @@ class ComparePanel(QWidget):
             return
         self._stack.setCurrentWidget(page)
         self._listen()
-        page.start(author())
+        page.start(self.queue.author if self.queue else "")
 
     def next_layout(self) -> None:
         self.arrange(LAYOUTS[(LAYOUTS.index(self.view.layout_name) + 1) % len(LAYOUTS)])
