@@ -27,6 +27,7 @@ from rlhf_engine.tasks.ppo.spec import PPOSpec
 from rlhf_engine.tasks.reinforce.spec import ReinforceSpec
 from rlhf_engine.tasks.reward.spec import RewardSpec
 from rlhf_engine.tasks.rloo.spec import RLOOSpec
+from rlhf_engine.tasks.score.spec import ScoreSpec
 from rlhf_engine.tasks.sft.spec import SFTSpec
 from rlhf_engine.tasks.simpo.spec import SimPOSpec
 
@@ -274,6 +275,13 @@ TASKS = {
             "Models side by side on the same prompts: score, length and drift.",
             EvaluateSpec,
             "rlhf_engine.tasks.evaluate.work:evaluate",
+        ),
+        Task(
+            "score",
+            "Score pairs",
+            "A reward model's view of the pairs of this project, to choose the next ones to judge.",
+            ScoreSpec,
+            "rlhf_engine.tasks.score.work:score",
         ),
         Task(
             "export",
