@@ -231,7 +231,7 @@ class Photographer:
         panel.toggle_differences()
         self.shoot(window, "compare")
         panel.toggle_differences()
-        panel.open_edit()
+        panel.writing.open_edit()
         self.shoot(window, "compare", "edit")
         panel.close_cards()
         panel.open_generate()

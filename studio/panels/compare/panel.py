@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer
@@ -12,36 +11,33 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
-from rlhf_engine.data.records import unpack_prompt
 from studio.commands import Command
-from studio.panels.compare.draft_saver import DraftSaver
-from studio.panels.compare.editing import EditCard
+from studio.panels.compare.announcer import Announcer
 from studio.panels.compare.guidelines import Guidelines
 from studio.panels.compare.key_words import action_words
 from studio.panels.compare.keys import ACTIONS, Bindings
 from studio.panels.compare.keys import MEMORY as KEYS
+from studio.panels.compare.looks import Looks
 from studio.panels.compare.making import Making
 from studio.panels.compare.pair_view import LAYOUTS, PairView
 from studio.panels.compare.queue import PairQueue, Said
 from studio.panels.compare.queue_list import QueueList
 from studio.panels.compare.ranking_page import RankingPage
 from studio.panels.compare.rating_page import RatingPage
-from studio.panels.compare.remarks import FailureBar, NoteLine
+from studio.panels.compare.remarks import FailureBar
 from studio.panels.compare.side_column import SideColumn
-from studio.panels.compare.sitting import day_after
 from studio.panels.compare.source_row import SourceRow
 from studio.panels.compare.states import nothing_to_judge
 from studio.panels.compare.telling import verdict_line
 from studio.panels.compare.tools import Tools
 from studio.panels.compare.verdict_bar import VerdictBar
+from studio.panels.compare.writing import Writing
 from studio.session import Session
 from studio.theme.tokens import S3, S4, S6
 from studio.widgets import PanelHeader, PlainLabel, button
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Changed
-
-MEMORY = "compare"
 
 
 class ComparePanel(QWidget):
@@ -50,11 +46,10 @@ class ComparePanel(QWidget):
         self._session = session
         self.queue: PairQueue | None = None
         self._stale = True
-        self._announcing = self._focused = False
+        self._focused = False
         self.mode = "pairs"  # or "ranking", "rating"
-        self._unsaid: Changed | None = None
-        self._soon = QTimer(self, singleShot=True, interval=300)
-        self._soon.timeout.connect(self._announce)
+        self.looks = Looks(session)
+        self.announcer = Announcer(session, self)
         self._ahead = QTimer(self, singleShot=True, interval=0)
         self._ahead.timeout.connect(self._read_ahead)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -91,22 +86,21 @@ class ComparePanel(QWidget):
         self.column = SideColumn()
 
         self.view = PairView()
-        self.edit = EditCard()
-        self.edit.hide()
-        self.edit.saved.connect(self._save_demonstration)
-        self.edit.closed.connect(self.close_cards)
-        self.note = NoteLine()
+        self.writing = Writing(self._session, lambda: self.queue, self)
+        self.writing.opened.connect(self._listen)
+        self.writing.saved.connect(self.announcer.note)
+        self.writing.closed.connect(self.close_cards)
+        self.edit, self.note, self.drafts = self.writing.edit, self.writing.note, self.writing.drafts
         self.note.closed.connect(self.setFocus)
-        self.drafts = DraftSaver(self._session, self.note, self.edit, self)
         self.failure = FailureBar()
         self.failure.retried.connect(self.judge)
         self.failure.waited.connect(self._judge_again)
         others: dict[str, Callable[[], object]] = {
             "undo": self.undo,
             "flag": self.toggle_flag,
-            "note": self.open_note,
-            "edit": self.open_edit,
-            "edit_winner": self.edit_winner,
+            "note": self.writing.open_note,
+            "edit": self.writing.open_edit,
+            "edit_winner": self.writing.edit_winner,
             "differences": self.toggle_differences,
             "marks": self.toggle_marks,
             "reveal": self.toggle_reveal,
@@ -129,8 +123,8 @@ class ComparePanel(QWidget):
             judging.addWidget(widget)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.judging)
-        self.ranking = RankingPage(self._session, self._unsay)
-        self.rating = RatingPage(self._session, self._unsay)
+        self.ranking = RankingPage(self._session, self.announcer.note)
+        self.rating = RatingPage(self._session, self.announcer.note)
         self._stack.addWidget(self.ranking)
         self._stack.addWidget(self.rating)
         middle = QHBoxLayout()
@@ -153,18 +147,14 @@ class ComparePanel(QWidget):
 
     def _restore(self) -> None:
         """How it looked last time."""
-        looks = self._session.recall(MEMORY, {})
-        self.arrange(str(looks.get("layout", "side")))
-        if looks.get("differences"):
+        self.arrange(str(self.looks.get("layout", "side")))
+        if self.looks.get("differences"):
             self.toggle_differences()
-        if looks.get("marks"):
+        if self.looks.get("marks"):
             self.toggle_marks()
         self._show_reveal()
-        if looks.get("queue"):
+        if self.looks.get("queue"):
             self.toggle_queue()
-
-    def _remember(self, **looks: Any) -> None:
-        self._session.remember(MEMORY, {**self._session.recall(MEMORY, {}), **looks})
 
     def _show_keys(self) -> None:
         """Show the keys that are listened to; they may have been changed in Settings."""
@@ -191,9 +181,9 @@ class ComparePanel(QWidget):
         self._open_next(said)
         self._show_current()
         self._show_last(said)
-        self._unsay(changed)
+        self.announcer.note(changed)
         self._ahead.start()
-        self._count_day()
+        self.looks.count_day()
 
     def open_pair(self, pair_id: str) -> None:
         """Show a pair of the queue now, whether it waits or is to be judged again."""
@@ -218,14 +208,9 @@ class ComparePanel(QWidget):
         if pair is not None:
             self.queue.open(pair)
 
-    def _count_day(self) -> None:
-        kept = self._session.recall(MEMORY, {}).get("streak", {})
-        if kept.get("day") != (today := date.today()).isoformat():
-            self._remember(streak=day_after(kept, today))
-
     def _judge_again(self, side: str, strength: int) -> None:
         """By itself, once there may be space again; not under the hands of somebody who writes."""
-        if self.edit.isHidden() and not self.note.field.isVisible():
+        if not self.writing.is_busy:
             self.judge(side, strength)
         else:
             self.failure.wait()
@@ -241,7 +226,7 @@ class ComparePanel(QWidget):
         if undone is None:
             self._session.toast(self.tr("There is nothing to undo."))
             return
-        self._unsay(self._session.labels.last_change)
+        self.announcer.note(self._session.labels.last_change)
         self._forget_failure()
         self._show_current()
         self.last.setText(self.tr("Taken back: judge this pair again."))
@@ -256,7 +241,7 @@ class ComparePanel(QWidget):
             self._session.say(error)
             return
         self._show_flag(on)
-        self._unsay(changed)
+        self.announcer.note(changed)
 
     def toggle_differences(self) -> None:
         self.view.show_differences(self._switch("differences"))
@@ -270,50 +255,23 @@ class ComparePanel(QWidget):
         on = not made.property("on")
         made.setProperty("on", on)
         made.setChecked(on)
-        self._remember(**{name: on})
+        self.looks.put(**{name: on})
         return on
 
     def toggle_reveal(self) -> None:
         """Whether the sources are told after each verdict; never before one."""
-        self._remember(reveal=not self._reveals)
+        self.looks.put(reveal=not self.looks.reveals)
         self._show_reveal()
         if self.queue is not None and self.queue.said and self.last.text():
             self._show_last(self.queue.said[-1])
 
-    @property
-    def _reveals(self) -> bool:
-        return bool(self._session.recall(MEMORY, {}).get("reveal", True))
-
     def _show_reveal(self) -> None:
-        self.bar.others["reveal"].setChecked(self._reveals)
-
-    def open_note(self) -> None:
-        if self.queue is not None and self.queue.current is not None:
-            self.note.open()
-
-    def open_edit(self) -> None:
-        if self.queue is not None and self.queue.current is not None:
-            here = self.queue.current
-            self.edit.open(here, draft=self.drafts.edit_of(here.id))
-            self._listen()
-
-    def edit_winner(self) -> None:
-        """Begin a demonstration with the answer that won the last verdict."""
-        given = self.queue.said if self.queue is not None else []
-        last = next((said for said in reversed(given) if said.winner in ("a", "b")), None)
-        if last is None:
-            self._session.toast(self.tr("Give a verdict first: its winner can then be edited."))
-            return
-        side = 0 if last.winner == last.shown.left else 1
-        self.edit.open(last.shown, side, self.drafts.edit_of(last.shown.id))
-        self._listen()
+        self.bar.others["reveal"].setChecked(self.looks.reveals)
 
     def close_cards(self) -> None:
         """Close what was opened over the pair, and give the keys back to judging."""
-        self.drafts.keep()
-        self.edit.hide()
+        self.writing.close()
         self.making.close_form()
-        self.note.close_field()
         self._listen()
         self.setFocus()
 
@@ -322,7 +280,7 @@ class ComparePanel(QWidget):
         self.bar.listen(self.mode == "pairs" and self.edit.isHidden() and self.making.form.isHidden())
 
     def _escape(self) -> None:
-        if self._focused and self.edit.isHidden() and self.making.form.isHidden() and self.note.field.isHidden():
+        if self._focused and not self.writing.is_busy and self.making.form.isHidden():
             self.toggle_focus()
         self.close_cards()
 
@@ -338,7 +296,7 @@ class ComparePanel(QWidget):
             self.view.arrange(layout)
         name = self.view.layout_name if self.mode == "pairs" else self.mode
         self.tools.show_layout(name)
-        self._remember(layout=name)
+        self.looks.put(layout=name)
         if self.mode != "pairs":
             self.close_cards()
             self._show_page()
@@ -364,7 +322,7 @@ class ComparePanel(QWidget):
         on = self.queue_list.isHidden()
         self.queue_list.setVisible(on)
         self.tools.queue.setChecked(on)
-        self._remember(queue=on)
+        self.looks.put(queue=on)
         if on:
             self.queue_list.read()
         else:
@@ -379,26 +337,10 @@ class ComparePanel(QWidget):
         self.column.setVisible(not self._focused and bool(self.column.parts))
         if self._focused:
             self.queue_list.hide()
-        elif self._session.recall(MEMORY, {}).get("queue"):
+        elif self.looks.get("queue"):
             self.queue_list.show()
         self._session.focus_asked.emit(self._focused)
         self.setFocus()
-
-    def _save_demonstration(self, text: str) -> None:
-        if self.queue is None or self.edit.shown is None:
-            return
-        pair = self.edit.shown.pair
-        try:
-            prompt = unpack_prompt(pair["prompt"], pair["turns"])
-            _, changed = self._session.labels.add_demonstration(prompt, text, author=self.queue.author)
-        except EngineError as error:
-            self._session.say(error)
-            return
-        self._unsay(changed)
-        self.drafts.drop_edit()
-        self._session.toast(self.tr("Saved as a demonstration."), "good")
-        self.edit.hide()
-        self.close_cards()
 
     def _forget_failure(self) -> None:
         if not self.failure.isHidden():
@@ -412,7 +354,7 @@ class ComparePanel(QWidget):
         self._listen()
 
     def _pair_added(self, _pair: str) -> None:
-        self._unsay(self._session.labels.last_change)
+        self.announcer.note(self._session.labels.last_change)
         if self.queue is not None:
             self.queue.tally.total += 1
             if self.queue.current is None:
@@ -451,10 +393,9 @@ class ComparePanel(QWidget):
 
     def _go_on(self) -> None:
         """Where one stopped, if that pair still waits."""
-        place = self._session.recall(MEMORY, {}).get("at", {})
-        if self.queue is None or self.queue.current is None or place.get("project") != str(self._session.root):
+        if self.queue is None or self.queue.current is None:
             return
-        pair = self._session.labels.pair_as_judged(str(place.get("pair", "")))
+        pair = self._session.labels.pair_as_judged(self.looks.stopped_at)
         if pair is not None and not pair["winner"] and pair["id"] != self.queue.current.id:
             self.queue.open(pair)
 
@@ -497,12 +438,12 @@ class ComparePanel(QWidget):
         self.generate.setEnabled(has_project and self.making.maker is None)
 
     def _show_progress(self) -> None:
-        self.sources.follow(self.queue, int(self._session.recall(MEMORY, {}).get("streak", {}).get("days", 0)))
+        self.sources.follow(self.queue, self.looks.days)
         if self.queue is not None and not self.queue.no_person_yet:
             self._session.set_badge("compare", self.queue.tally.left)
 
     def _show_last(self, said: Said) -> None:
-        self.last.setText(verdict_line(said, self.queue.agreement if self.queue else (0, 0), self._reveals))
+        self.last.setText(verdict_line(said, self.queue.agreement if self.queue else (0, 0), self.looks.reveals))
 
     def _show_flag(self, on: bool) -> None:
         self.view.flag.setVisible(on)
@@ -517,20 +458,8 @@ class ComparePanel(QWidget):
 
     # --- what others say -----------------------------------------------------------------------------------------
 
-    def _unsay(self, changed: Changed) -> None:
-        """Remember a change to announce a moment later: the next pair comes first."""
-        self._unsaid = changed if self._unsaid is None else self._unsaid | changed
-        self._soon.start()
-
-    def _announce(self) -> None:
-        changed, self._unsaid = self._unsaid, None
-        if changed:
-            self._announcing = True
-            self._session.announce(changed)
-            self._announcing = False
-
     def _labels_changed(self, changed: Changed) -> None:
-        if self._announcing or not changed & (type(changed).PAIRS | type(changed).COMPARISONS):
+        if self.announcer.is_speaking or not changed & (type(changed).PAIRS | type(changed).COMPARISONS):
             return
         self._stale = True
         if self.isVisible():
@@ -552,8 +481,7 @@ class ComparePanel(QWidget):
         self._show_progress()
 
     def _project_changed(self) -> None:
-        self._unsaid = None
-        self._soon.stop()
+        self.announcer.drop()
         self.making.drop()
         self.drafts.forget_project()
         self.queue_list.stop()
@@ -582,9 +510,8 @@ class ComparePanel(QWidget):
             self.toggle_focus()
         self.drafts.keep()
         if self.queue is not None and self.queue.current is not None:
-            self._remember(at={"project": str(self._session.root), "pair": self.queue.current.id})
-        self._soon.stop()
-        self._announce()
+            self.looks.stop_at(self.queue.current.id)
+        self.announcer.speak()
 
     def receive(self, hints: dict[str, Any]) -> None:
         """`generate=True` opens the form for new pairs; `again=True` asks for those a rule has judged."""

@@ -391,7 +391,7 @@ def test_esc_closes_the_editor_and_the_keys_judge_again(panel: ComparePanel, ses
 
 def test_an_answer_that_is_being_written_survives_the_end_of_generating(panel: ComparePanel, qtbot: Any) -> None:
     panel.making.make(Wish("starter", "", PROJECT, 1, 1.0, 8, 0))
-    panel.open_edit()
+    panel.writing.open_edit()
     panel.edit.box.setPlainText("what I would rather read")
     panel.making._made(None)
     assert panel.edit.isVisible() and panel.edit.box.toPlainText() == "what I would rather read"
