@@ -19,6 +19,7 @@ from studio.panels.compare.keys import ACTIONS, Bindings
 from studio.panels.compare.keys import MEMORY as KEYS
 from studio.panels.compare.looks import Looks
 from studio.panels.compare.making import Making
+from studio.panels.compare.next_row import NextRow
 from studio.panels.compare.pair_view import LAYOUTS, PairView
 from studio.panels.compare.queue import PairQueue, Said
 from studio.panels.compare.queue_list import QueueList
@@ -76,6 +77,8 @@ class ComparePanel(QWidget):
         self.header.add(self.generate)
         self.sources = SourceRow()
         self.sources.changed.connect(self.reload)
+        self.next = NextRow(self._session)
+        self.next.planned.connect(self._take_order)
         self.making = Making(self._session)
         self.making.added.connect(self._pair_added)
         self.making.changed.connect(self._making_changed)
@@ -136,6 +139,7 @@ class ComparePanel(QWidget):
         page.setContentsMargins(S6, 0, S6, S4)
         page.setSpacing(S3)
         page.addWidget(self.sources)
+        page.addWidget(self.next)
         page.addWidget(self.making)
         page.addLayout(middle, 1)
         layout = QVBoxLayout(self)
@@ -333,6 +337,7 @@ class ComparePanel(QWidget):
         self._focused = not self._focused
         self.header.setVisible(not self._focused)
         self.sources.setVisible(not self._focused)
+        self.next.setVisible(not self._focused)
         self.bar.more.setVisible(not self._focused)
         self.column.setVisible(not self._focused and bool(self.column.parts))
         if self._focused:
@@ -355,6 +360,7 @@ class ComparePanel(QWidget):
 
     def _pair_added(self, _pair: str) -> None:
         self.announcer.note(self._session.labels.last_change)
+        self.next.touch()
         if self.queue is not None:
             self.queue.tally.total += 1
             if self.queue.current is None:
@@ -381,6 +387,7 @@ class ComparePanel(QWidget):
             first = self.queue is None
             self.queue = PairQueue(self._session.labels, author(), self.sources.again.isChecked(), said=said)
             self.queue_list.author = self.queue.author
+            self._ask_for_order(first)
             try:
                 self.queue.start()
                 if first:
@@ -390,6 +397,31 @@ class ComparePanel(QWidget):
                 self._session.say(error)
         self._show_sources()
         self._show_current()
+
+    def _ask_for_order(self, first: bool) -> None:
+        """The order that is known is followed until the one that fits the pairs of now is worked out."""
+        assert self.queue is not None
+        again = self.queue.no_person_yet
+        fits = not first and self.next.no_person_yet == again and self.next.plan is not None
+        if fits and self.next.plan is not None:
+            self.queue.order = self.next.plan.ids
+        self.next.no_person_yet = again
+        if self.next.wanted:
+            self.next.read(chosen=not fits)
+
+    def _take_order(self, chosen: bool) -> None:
+        if self.queue is None or self.next.plan is None:
+            return
+        self.queue.order = self.next.plan.ids
+        try:
+            self.queue.start(None if chosen else self.queue.current)
+        except EngineError as error:
+            self._session.say(error)
+            return
+        if chosen and self.mode == "pairs":
+            self._show_current()
+        else:
+            self.next.show_reason(self.queue)
 
     def _go_on(self) -> None:
         """Where one stopped, if that pair still waits."""
@@ -418,6 +450,7 @@ class ComparePanel(QWidget):
             if not self.edit.isHidden():
                 self.edit.hide()
                 self._listen()
+        self.next.show_reason(self.queue)
         self._show_progress()
 
     def _show_nothing(self) -> None:
@@ -443,7 +476,8 @@ class ComparePanel(QWidget):
             self._session.set_badge("compare", self.queue.tally.left)
 
     def _show_last(self, said: Said) -> None:
-        self.last.setText(verdict_line(said, self.queue.agreement if self.queue else (0, 0), self.looks.reveals))
+        told = verdict_line(said, self.queue.agreement if self.queue else (0, 0), self.looks.reveals)
+        self.last.setText(" · ".join(filter(None, (told, self.next.vote(said)))))
 
     def _show_flag(self, on: bool) -> None:
         self.view.flag.setVisible(on)
@@ -462,6 +496,8 @@ class ComparePanel(QWidget):
         if self.announcer.is_speaking or not changed & (type(changed).PAIRS | type(changed).COMPARISONS):
             return
         self._stale = True
+        if changed & type(changed).PAIRS:
+            self.next.touch()
         if self.isVisible():
             self.refresh()
 
@@ -485,6 +521,7 @@ class ComparePanel(QWidget):
         self.making.drop()
         self.drafts.forget_project()
         self.queue_list.stop()
+        self.next.stop()
         self.close_cards()
         self.note.clear()
         self.last.setText("")

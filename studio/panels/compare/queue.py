@@ -6,7 +6,7 @@ import random
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,8 @@ class PairQueue:
     current: Shown | None = None
     said: list[Said] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    order: Sequence[str] = ()  # ids of pairs to ask before all others
+    _place: int = 0  # in the order
     _ahead: deque[Shown] = field(default_factory=deque)
     _since: float = 0.0
     _unsaved: tuple[tuple[str, str, int, str], str] | None = None  # what was said but not written, and its id
@@ -102,6 +104,7 @@ class PairQueue:
     def start(self, keep: Shown | None = None) -> None:
         """Read everything anew; `keep` stays on the screen."""
         self._ahead.clear()
+        self._place = 0
         self.current = keep
         self.recount()
         self.refill()
@@ -119,8 +122,28 @@ class PairQueue:
             return
         here = [self.current.id] if self.current else []
         known = [*here, *(shown.id for shown in self._ahead)]
+        self._follow_order(set(known))
+        known = [*here, *(shown.id for shown in self._ahead)]
         for pair in self.labels.next_pairs(AHEAD - len(self._ahead), known, no_person_yet=self.no_person_yet):
             self._ahead.append(Shown(pair, "a" if self.draw() < 0.5 else "b"))
+
+    def _follow_order(self, known: set[str]) -> None:
+        """Read ahead what the order names, but for what has been judged in this sitting or has gone since."""
+        known |= {said.shown.id for said in self.said}
+        while self._place < len(self.order) and len(self._ahead) < AHEAD:
+            id = self.order[self._place]
+            self._place += 1
+            pair = self.labels.pair_as_judged(id) if id not in known else None
+            if pair is not None:
+                self._ahead.append(self._blind(pair))
+
+    def _blind(self, pair: dict[str, Any]) -> Shown:
+        """A pair as `pair_as_judged` tells it; what a rule, a model or an import said of it is kept for afterwards."""
+        side = pair.get("left_side") or ("a" if self.draw() < 0.5 else "b")
+        if pair["winner"] and pair["judged_by"] != "human":
+            told = {"said": pair["winner"], "said_strength": pair["strength"], "said_source": pair["judged_by"]}
+            return Shown({**pair, **told, "winner": None, "strength": None}, "a" if self.draw() < 0.5 else "b")
+        return Shown({"said": None, "said_strength": None, "said_source": None, **pair}, side)
 
     def advance(self) -> None:
         if not self._ahead:
