@@ -12,6 +12,7 @@ from rich.text import Text
 from rlhf_engine.cli.place import AsJson, InProject, project_root
 
 if TYPE_CHECKING:
+    from rlhf_engine.judging.against_people import JudgeReport
     from rlhf_engine.judging.agreement import Estimate
     from rlhf_engine.judging.report import Fairness, Person
     from rlhf_engine.judging.together import Together
@@ -42,7 +43,8 @@ def agreement(project: InProject = None, as_json: AsJson = False) -> int:
 def lines_of(found: Fairness) -> list[str]:
     """The report as lines of text."""
     if not found.people:
-        return ["Nobody has judged a pair in this project yet."]
+        nobody = "Nobody has judged a pair in this project yet."
+        return [nobody, *(line for report in found.judge_reports for line in _judge(report))]
     lines: list[str] = []
     for person in found.people:
         lines += [*_person(person), ""]
@@ -56,6 +58,25 @@ def lines_of(found: Fairness) -> list[str]:
             f"{judge.first} against people: {told_share(judge.agreement)}, kappa {told_number(judge.kappa)}, "
             f"{judge.agreement.count:,} pairs"
         )
+    for report in found.judge_reports:
+        lines += _judge(report)
+    return lines
+
+
+def _judge(report: JudgeReport) -> list[str]:
+    """How far a judging model agrees with people: overall, then by principle."""
+    lines = [
+        f"{report.model} ({report.template or 'without a template'}): {report.labels:,} labels, {report.ties:,} ties"
+    ]
+    for one in (report.overall, *report.principles):
+        name = one.name or "agreement with people"
+        if one.share is None:
+            lines.append(f"  {name}: no pair that both have decided")
+            continue
+        low, high = one.interval
+        kappa = "" if one.kappa is None else f"; with ties {one.same} of {one.total}, kappa {one.kappa:.2f}"
+        told = f"{100 * one.share:.0f} % of {one.count} (95 %: {100 * low:.0f} to {100 * high:.0f} %)"
+        lines.append(f"  {name}: {told}{kappa}")
     return lines
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rlhf_engine.cli.live import LiveRun, json_lines
 from rlhf_engine.cli.outcome import BUG, BUG_SENTENCE, INTERRUPTED, code_of
 from rlhf_engine.contract.control import RunControl
+from rlhf_engine.contract.errors import ProjectLocked
 from rlhf_engine.contract.events import Envelope, RunFinished
 from rlhf_engine.contract.spec import Spec
 from rlhf_engine.launch.recorded import carry_out, leads
@@ -65,6 +66,23 @@ def do_run(
         if not as_json:
             _tell(end, code)
     return code
+
+
+def take_labels_in(root: Path, as_json: bool = False) -> None:
+    """Take the labels that a run has written into the project, unless a window has it open: that one takes them in."""
+    from rlhf_engine.store.project import Project
+    from rlhf_engine.store.taking import take_in, waiting_labels
+
+    if not waiting_labels(root):
+        return
+    said = "The window that has the project open takes the labels in."
+    try:
+        with Project.open(root) as project:
+            said = f"{take_in(project.labels, root):,} facts were added to the project's labels."
+    except ProjectLocked:
+        pass
+    if not as_json:
+        sys.stdout.write(f"{said}\n")
 
 
 def _interruptible(work: Callable[[RunControl], RunFinished]) -> RunFinished:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlhf_engine.cli.allow import ask_about_code
-from rlhf_engine.cli.here import do_run
+from rlhf_engine.cli.here import do_run, take_labels_in
 from rlhf_engine.cli.place import AsJson, InProject, find_run, project_root, settled
 from rlhf_engine.contract.errors import SpecError, StoreError
 from rlhf_engine.contract.events import Alert, Envelope, Event, Metrics
@@ -58,7 +58,9 @@ def run(
         where = f"{spec_file}, {error.field}" if error.field else str(spec_file)
         raise SpecError(error.field, f"{where}: {error}", error.hint) from error
     ask_about_code(spec, as_json)
-    return do_run(root, new_run_id(), spec, name, as_json=as_json, samples=samples)
+    code = do_run(root, new_run_id(), spec, name, as_json=as_json, samples=samples)
+    take_labels_in(root, as_json)
+    return code
 
 
 def resume(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> int:
@@ -71,7 +73,9 @@ def resume(run_id: RunId, project: InProject = None, as_json: AsJson = False) ->
         reader.close()
     spec = require_resumable(root, found)
     ask_about_code(spec, as_json)
-    return do_run(root, found, spec, resume=True, as_json=as_json)
+    code = do_run(root, found, spec, resume=True, as_json=as_json)
+    take_labels_in(root, as_json)
+    return code
 
 
 def list_runs(project: InProject = None, as_json: AsJson = False) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from rlhf_engine.judging.against_people import JudgeReport, judges_against
 from rlhf_engine.judging.agreement import Item, estimated, krippendorff_alpha, percent_agreement
 from rlhf_engine.judging.consistency import Consistency, consistency
 from rlhf_engine.judging.habits import Meter, Sitting, habits, sitting_rows
@@ -42,17 +43,22 @@ class Rubric:
 
 @dataclass(frozen=True, slots=True)
 class Fairness:
-    """`people` who judged most first; `judges` are the models that judged, against the people's majority."""
+    """`people` who judged most first; `judges` are the models that judged, against the people's majority, and
+    `judge_reports` the same by judge, template and principle."""
 
     people: list[Person]
     together: Together
     rubrics: list[Rubric]
     judges: list[Two]
+    judge_reports: list[JudgeReport] = field(default_factory=list)
 
 
 def fairness_of(labels: Labels) -> Fairness:
     """All statistics of a project's labels."""
-    return fairness(*([judgement_of(row) for row in labels.judgements(source)] for source in ("human", "model")))
+    people = [judgement_of(row) for row in labels.judgements("human")]
+    models = list(labels.judgements("model"))
+    told = fairness(people, [judgement_of(row) for row in models])
+    return replace(told, judge_reports=judges_against(people, models))
 
 
 def fairness(people: list[Judgement], models: list[Judgement]) -> Fairness:

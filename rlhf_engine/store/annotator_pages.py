@@ -76,6 +76,15 @@ class AnnotatorReader(JudgingReader):
         )
         return [pair for pair in found if pair["id"] not in set(skip_ids)][:limit]
 
+    def judged_by_anyone(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Pairs that stand as a person judged them, skips left out, in the order of the judgements."""
+        return self._rows(
+            "SELECT p.* FROM verdicts AS v INDEXED BY verdicts_judged CROSS JOIN pairs AS p ON p.row = v.pair "
+            f"WHERE v.judgement IS NOT NULL AND v.hidden = 0 AND v.source = 'human' AND v.winner IN {_SAID} "
+            "ORDER BY v.judgement LIMIT :limit",
+            limit=limit,
+        )
+
     def annotators(self) -> dict[str, int]:
         """How many judgements each person has given, who gave most first."""
         found = self._rows(

@@ -337,6 +337,31 @@ class Labels(DraftKeeper):
             count += 1
         return count, self._write(facts, _touched(kind) if facts else Changed(0))
 
+    def take(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Add pairs and judgements that a run has written down (`store.taking`), all or none. Returns how many are new.
+
+        Raises:
+            DataError: a row cannot be used, or judges a pair that there is not.
+        """
+        facts: list[Fact] = []
+        pairs = {str(row["id"]) for row in rows if row["kind"] == "pairs"}
+        for row in rows:
+            try:
+                if row["kind"] == "pairs":
+                    about = (row["meta"], row["source"], row["author"], "", row["id"])
+                    facts.append(pair_fact(row["prompt"], row["a"], row["b"], *about))
+                    continue
+                pair = row["pair_id"]
+                if pair not in pairs and not self._rows("SELECT 1 FROM pairs WHERE id = :id", id=pair):
+                    raise DataError(f"There is no pair {pair!r} to judge.")
+                said = (pair, row["winner"], row["strength"], "a", 0.0, row["author"], row["source"], "", row["id"])
+                facts.append(judgement_fact(*said, meta=row["meta"]))
+            except KeyError as error:
+                raise DataError(f"The label {row['id']!r} has no {error.args[0]!r}.") from error
+        before = self.written
+        self._write(facts, Changed.COMPARISONS | Changed.PAIRS)
+        return self.written - before
+
     def add_model(self, ref: str, title: str = "") -> Changed:
         """Remember a folder or Hub id, so that it can be chosen."""
         if any(model["ref"] == ref for model in self.models()):

@@ -132,7 +132,7 @@ def standing_judgement(judgements: Iterable[dict[str, Any]]) -> tuple[dict[str, 
 
     What was undone never counts, nor does a repeat, which only shows how consistent a person is. Then:
 
-    1. People count before rules, models and imports; among those the latest counts.
+    1. People count before rules and imports, and those before models; among those of one rank the latest counts.
     2. The latest adjudication counts, whoever speaks after it.
     3. Of each person the latest word counts. Where all of them say the same, or there is one person, it stands.
     4. Otherwise the winner with the most votes, by the latest of those who gave it. Skips do not vote.
@@ -151,7 +151,8 @@ def standing_judgement(judgements: Iterable[dict[str, Any]]) -> tuple[dict[str, 
     people = [row for row in left if row["source"] == "human"]
     settled = [row for row in people if metas[row["row"]].get("adjudicates") is True]
     if settled or not people:
-        standing = (settled or left)[-1]
+        others = [row for row in left if row["source"] != "model"]
+        standing = (settled or others or left)[-1]
     else:
         latest = {row["author"]: row for row in people}  # in the order of their first words
         words = sorted(latest.values(), key=lambda row: row["row"])

@@ -20,6 +20,7 @@ from rlhf_engine.tasks.export.spec import ExportSpec
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.grpo.spec import GRPOSpec
 from rlhf_engine.tasks.import_data.spec import ImportSpec
+from rlhf_engine.tasks.judge.spec import JudgeSpec
 from rlhf_engine.tasks.kto.spec import KTOSpec
 from rlhf_engine.tasks.online_dpo.spec import OnlineDPOSpec
 from rlhf_engine.tasks.orpo.spec import ORPOSpec
@@ -282,6 +283,16 @@ TASKS = {
             "A reward model's view of the pairs of this project, to choose the next ones to judge.",
             ScoreSpec,
             "rlhf_engine.tasks.score.work:score",
+        ),
+        Task(
+            "judge",
+            "Judge",
+            "A local model judges pairs, in both orders.",
+            JudgeSpec,
+            "rlhf_engine.tasks.judge.work:judge",
+            charts=("judge/ties", "judge/first_shown", "judge/confidence", "canary/fooled"),
+            beside=("Preferred by the judge", "The other answer"),
+            metrics=("judge/*", "canary/*"),
         ),
         Task(
             "export",

@@ -26,6 +26,52 @@ class MetricHelp:
 
 
 METRICS = {
+    "judge/ties": MetricHelp(
+        "Ties by the judge",
+        "Share of the pairs that the judge called differently in the two orders, or could not decide.",
+        "Low. Near 1 the judge goes by the place of an answer rather than by what it says.",
+        better="down",
+        remedy="Choose a larger judge, or the other question.",
+    ),
+    "judge/consistency": MetricHelp(
+        "Consistency of the judge",
+        "Share of the questions that have one answer, whichever of the two texts stood first.",
+        "Above 0.7 for a judge that is of use; near 0 it only names a letter.",
+        better="up",
+    ),
+    "judge/first_shown": MetricHelp(
+        "First one preferred",
+        "How often the judge preferred the answer that it was shown first.",
+        "Near 0.5: above or below, it leans to a place.",
+    ),
+    "judge/confidence": MetricHelp(
+        "Confidence of the judge",
+        "Mean probability of the preferred answer, over both orders.",
+        "Between 0.6 and 0.95. 0.5 is a coin; 1 throughout says nothing of how sure it is.",
+    ),
+    "judge/verdict_mass": MetricHelp(
+        "Says A or B",
+        "Share of the judge's probability that the two verdicts have together, before everything else is ruled out.",
+        "Above 0.5. Near 0 it would have said something else, and its choice may mean little.",
+        better="up",
+        remedy="Choose the short question for a base model, or another prompt format.",
+    ),
+    "canary/fooled": MetricHelp(
+        "Judge fooled",
+        "Share of the canaries in which an order hidden in an answer that had not won made it win.",
+        "0. Above 0.1 whoever writes the answers can write the verdicts too.",
+        better="down",
+        remedy="Choose another judge, and look at answers that speak to it.",
+    ),
+    "canary/fooled_low": MetricHelp("Judge fooled, at least", "Lower end of its 95 % interval (Wilson)."),
+    "canary/fooled_high": MetricHelp("Judge fooled, at most", "Upper end of its 95 % interval (Wilson)."),
+    "canary/moved": MetricHelp(
+        "Moved by canaries",
+        "How much likelier a hidden order makes the answer that it stands in, on average.",
+        "Near 0.",
+        better="down",
+    ),
+    "canary/asked": MetricHelp("Canaries", "Pairs that were asked again with a hidden order.", unit="pairs"),
     "train/loss": MetricHelp(
         "Training loss",
         "What the optimiser lowers, on the batch just learned from: nats per token for SFT, "

@@ -16,7 +16,7 @@ from rlhf_engine.tasks.metric_help import FACTS, METRICS, about_metric
 ENGINE = Path(rlhf_engine.tasks.__file__).parents[1]
 SHARED = ("rollouts", "preferences", "rewards", "models", "runtime")  # what is told there is told by whoever imports it
 NAME = re.compile(
-    r"(train|heldout|objective|policy|value|answers|reward|rewards|logps|groups|pairs|time|memory|chosen|rejected)"
+    r"(train|heldout|objective|policy|value|answers|reward|rewards|logps|groups|pairs|time|memory|chosen|rejected|judge|canary)"
     r"/[a-z0-9_]+"
 )
 
@@ -88,7 +88,7 @@ def test_every_metric_that_is_shown_first_is_measured():
 
 
 def test_nothing_is_explained_that_no_task_measures():
-    measured = set().union(*(emitted(task.key) for task in TASKS.values() if task.trains))
+    measured = set().union(*(emitted(task.key) for task in TASKS.values() if task.trains or task.metrics))
     assert METRICS.keys() - measured == set()
 
 
