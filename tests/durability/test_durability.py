@@ -36,7 +36,7 @@ def test_a_window_killed_while_it_judges_loses_nothing_that_it_showed_as_saved()
     found = killed(20, "full")
     assert found["kills"] == 20 and found["acknowledged"] > 40
     assert [found[what] for what in ("lost", "wrong", "double", "unsound", "said again")] == [0] * 5
-    assert found["longest lock"] < 1
+    assert found["longest opening"] < 1
 
 
 def test_a_window_that_moves_on_before_it_has_written_is_found_out():
