@@ -29,8 +29,8 @@ _TAIL = 1 << 16
 class Journal:
     """Adds the rows of one write: `write` them, commit them to the database, `sync`; or `take_back`.
 
-    Written before the commit, so that a full disk refuses both or neither. A line that a crash cut short is closed off,
-    not written over.
+    Written before the commit, so that a full disk refuses both or neither. What a crash cut short was never acknowledged:
+    it is cut off before the next write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,12 +40,11 @@ class Journal:
             self._file = path.open("ab", buffering=0)
             if fresh:
                 sync_folder(path.parent)
-            self._end = path.stat().st_size
-            self.reached, self._cut, self._unmarked = _end_of(path)
+            self.reached, self.end, self._marked = _end_of(path)
+            self._unclean = path.stat().st_size > self.end  # whether there may be something after `end`
         self._safe = self.reached  # as of the last `sync`
         self._batch: list[bytes] = []
         self._owed: list[bytes] = []  # committed, and written again with the next rows, since `sync` failed
-        self._unclean = False  # whether there may be something after `_end`
 
     def write(self, rows: Iterable[Entry]) -> None:
         """Add lines, not yet safe. Raises DiskFull or StoreError with the journal as it was."""
@@ -58,8 +57,7 @@ class Journal:
             return
         try:
             with store_errors(self._path):
-                if self._unclean:
-                    self._file.truncate(self._end)
+                self._tidy()
                 self._unclean = True
                 left = memoryview(b"".join([*self._marking(), *batch]))
                 while left:
@@ -71,39 +69,42 @@ class Journal:
 
     def sync(self) -> None:
         """Wait until what was written is on the disk."""
-        if not self._unclean:
+        if not self._batch:
             return
         self._safe = self.reached
         try:
             with store_errors(self._path):
                 os.fsync(self._file.fileno())
-                self._end = os.fstat(self._file.fileno()).st_size
+                self.end = os.fstat(self._file.fileno()).st_size
         except BaseException:
             self._owed = self._batch  # after a failed fsync nobody knows which of it is on the disk
             raise
         self._batch, self._owed = [], []
-        self._unclean = self._cut = False
-        self._unmarked = True
+        self._unclean = self._marked = False
 
     def take_back(self) -> None:
         """Forget what was written since the last `sync`. Where that fails it is done before the next write."""
-        self.reached = self._safe
-        if self._unclean:
-            with suppress(OSError):
-                self._file.truncate(self._end)
-                self._unclean = False
+        self.reached, self._batch = self._safe, []
+        with suppress(OSError):
+            self._tidy()
 
     def close(self) -> None:
         with suppress(EngineError, OSError):  # whoever opens it next brings it level
             self.write([])
             self.sync()
+            self._tidy()
             self._file.write(b"".join(self._marking()))
             os.fsync(self._file.fileno())
         self._file.close()
 
     def _marking(self) -> list[bytes]:
         """What must stand before the next rows."""
-        return [*[b"\n"][: self._cut], _mark(self._safe, self._cut)] if self._unmarked or self._cut else []
+        return [] if self._marked else [_mark(self._safe)]
+
+    def _tidy(self) -> None:
+        if self._unclean:
+            self._file.truncate(self.end)
+            self._unclean = False
 
 
 def line_of(table: str, row: Mapping[str, Any]) -> bytes:
@@ -117,10 +118,7 @@ def read_journal(path: Path) -> Iterator[Entry | None]:
 
 
 def read_lines(path: Path) -> Iterator[Entry | None]:
-    """As `read_journal`, and between the rows (REACHED, {"rows", "cut"}) for each line that says how far it reaches.
-
-    `cut` says that the write before was cut short by a crash: what cannot be read of it was never acknowledged.
-    """
+    """As `read_journal`, and between the rows (REACHED, {"rows"}) for each mark."""
     if not path.exists():
         return
     with store_errors(path), path.open("rb") as file:
@@ -129,10 +127,13 @@ def read_lines(path: Path) -> Iterator[Entry | None]:
                 yield _parse(line)
 
 
-def rows_beyond(path: Path, reached: Reached) -> Iterator[Entry]:
-    """The readable rows with a higher number than the table has in `reached`; only those are parsed."""
+def rows_beyond(path: Path, end: int, reached: Reached) -> Iterator[Entry]:
+    """The readable rows before `end` with a higher number than the table has in `reached`; only those are parsed."""
     with store_errors(path), path.open("rb") as file:
         for line in file:
+            end -= len(line)
+            if end < 0:
+                return
             start = _START.match(line)
             if start and int(start[2]) > reached.get(start[1].decode(), 0) and (entry := _parse(line)):
                 yield entry
@@ -158,39 +159,45 @@ def replace_journal(path: Path, rows: Iterable[Entry]) -> None:
             unfinished.unlink(missing_ok=True)
 
 
-def _end_of(path: Path) -> tuple[Reached, bool, bool]:
-    """How far the journal reaches, whether a crash cut its last write short, and whether that has no mark yet."""
+def _end_of(path: Path) -> tuple[Reached, int, bool]:
+    """How far the journal reaches, at which byte what a crash cut short begins (or it ends), and whether a mark is last."""
     size = path.stat().st_size
-    if not size:
-        return {}, False, False
     reached: Reached = {}
+    any_mark, torn, end = False, None, 0
     with path.open("rb") as file:
         file.seek(max(0, size - _TAIL))
-        lines = file.read().splitlines(keepends=True)
-        marked = max((n for n, line in enumerate(lines) if _marks(line)), default=None)
-        if marked is not None and marked == len(lines) - 1 and lines[-1].endswith(b"\n"):
-            return dict(_marks(lines[-1]) or {}), False, False
+        start = file.tell()
+        tail = file.read().splitlines(keepends=True)
+        marks = [n for n, line in enumerate(tail) if _is_mark(line)]
+        if marks and marks[-1] == len(tail) - 1:
+            return dict((_parse(tail[-1]) or ("", {}))[1]["rows"]), size, True
+        lines: Iterable[bytes] = tail[marks[-1] :] if marks else file
+        end = start + sum(map(len, tail[: marks[-1]])) if marks else 0
         file.seek(0)  # without a mark: a journal of before there were any, or a long write that was cut short
-        for line in file if marked is None else lines[marked:]:
-            if (entry := _parse(line)) is None:
-                return reached, True, True  # what follows is of the same write, and is written again
-            table, row = entry
-            later = row["rows"] if table == REACHED else {table: max(reached.get(table, 0), row["row"])}
-            reached = {**reached, **later}
-    return reached, not line.endswith(b"\n"), True
+        for line in lines:
+            entry = _parse(line) if line.endswith(b"\n") else None
+            if entry is not None and entry[0] == REACHED:
+                reached, any_mark, torn = (
+                    {**reached, **entry[1]["rows"]},
+                    True,
+                    None,
+                )  # what is before it had been synced
+            elif entry is None:
+                torn = end if torn is None or not any_mark else torn
+            elif torn is None or not any_mark:  # without marks only the last line can have been cut short
+                reached[entry[0]] = max(reached.get(entry[0], 0), entry[1]["row"])
+                torn = None
+            end += len(line)
+    return reached, size if torn is None else torn, not size
 
 
-def _marks(line: bytes) -> Reached | None:
-    if not line.startswith(b'{"table": "reached"'):
-        return None
-    entry = _parse(line)
-    return entry[1]["rows"] if entry else None
+def _is_mark(line: bytes) -> bool:
+    return line.startswith(b'{"table": "reached"') and line.endswith(b"\n") and _parse(line) is not None
 
 
-def _mark(reached: Reached, cut: bool = False) -> bytes:
+def _mark(reached: Reached) -> bytes:
     rows = dict(sorted(reached.items()))
-    told = {"table": REACHED, "rows": rows, "cut": cut, "sum": _sum(REACHED, rows, cut)}
-    return json.dumps(told).encode("utf-8") + b"\n"
+    return json.dumps({"table": REACHED, "rows": rows, "sum": _sum(REACHED, rows)}).encode("utf-8") + b"\n"
 
 
 def _sum(*told: Any) -> str:
@@ -203,7 +210,7 @@ def _parse(line: bytes) -> Entry | None:
         table = str(row.pop("table"))
         said = row.pop("sum", None)
         if table == REACHED:
-            return (table, row) if said == _sum(REACHED, row["rows"], row["cut"]) else None
+            return (table, row) if said == _sum(REACHED, row["rows"]) else None
         if said is not None and said != _sum(table, row["row"], row["hash"]):
             return None
         return table, row

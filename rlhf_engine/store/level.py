@@ -29,7 +29,7 @@ def bring_level(
     back = 0
     if any(number > there.get(table, 0) for table, number in journal.reached.items()):
         with transaction(db, path):
-            for table, row in rows_beyond(journal_path, there):
+            for table, row in rows_beyond(journal_path, journal.end, there):
                 if table in FACTS and _fits(table, row):
                     cursor = db.execute(insert_sql(table), stored_row(table, row))
                     if cursor.rowcount == 1:

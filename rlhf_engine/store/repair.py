@@ -205,24 +205,27 @@ def _journal_by_place(path: Path, check: Check) -> tuple[dict[Place, dict[str, A
     found: dict[Place, dict[str, Any]] = {}
     reached: dict[str, int] = {}
     unreadable, marks = 0, 0
+    doubtful: list[Place] = []
     for entry in read_lines(journal_of(path)):
         if entry is None or (entry[0] != REACHED and entry[1].get("hash") != _hash(*entry)):
             unreadable += 1
         elif entry[0] != REACHED:
-            found[entry[0], int(entry[1]["row"])] = entry[1]
+            place = (entry[0], int(entry[1]["row"]))
+            found[place] = entry[1]
+            if unreadable:
+                doubtful.append(place)
         else:
             reached |= {table: max(number, reached.get(table, 0)) for table, number in entry[1]["rows"].items()}
-            _explain(check, unreadable, (unreadable if marks else 1) if entry[1]["cut"] else 0)
-            unreadable, marks = 0, marks + 1
-    # what follows the last mark is of a write that was cut short and not yet closed off
-    _explain(check, unreadable, unreadable if marks else int(not _ends_with_line_end(journal_of(path))))
+            check.rotted_lines += unreadable
+            unreadable, marks, doubtful = 0, marks + 1, []
+    if marks:  # what follows the last mark may be of a write that a crash cut short, and was never acknowledged
+        check.torn_lines += unreadable
+        for place in doubtful:
+            found.pop(place, None)
+    else:  # a journal of before there were marks: only its last line can have been cut short
+        check.torn_lines += int(bool(unreadable) and not _ends_with_line_end(journal_of(path)))
+        check.rotted_lines += unreadable - check.torn_lines
     return found, reached
-
-
-def _explain(check: Check, unreadable: int, by_crash: int) -> None:
-    """Of unreadable lines as many as a crash explains are torn, the others have rotted."""
-    check.torn_lines += min(unreadable, by_crash)
-    check.rotted_lines += max(0, unreadable - by_crash)
 
 
 def _from_snapshots(path: Path, known: Iterable[Place], wanted: Iterable[Place] | None) -> dict[Place, dict[str, Any]]:
