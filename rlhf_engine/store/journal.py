@@ -29,8 +29,8 @@ _TAIL = 1 << 16
 class Journal:
     """Adds the rows of one write: `write` them, commit them to the database, `sync`; or `take_back`.
 
-    Written before the commit, so that a full disk refuses both or neither. What a crash cut short was never acknowledged:
-    it is cut off before the next write.
+    Written before the commit, so that a full disk refuses both or neither. What a crash cut short was never
+    acknowledged: it is cut off before the next write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -160,10 +160,11 @@ def replace_journal(path: Path, rows: Iterable[Entry]) -> None:
 
 
 def _end_of(path: Path) -> tuple[Reached, int, bool]:
-    """How far the journal reaches, at which byte what a crash cut short begins (or it ends), and whether a mark is last."""
+    """How far the journal reaches, its length without what a crash cut short, and whether its last line is a mark."""
     size = path.stat().st_size
     reached: Reached = {}
-    any_mark, torn, end = False, None, 0
+    any_mark = False
+    torn: int | None = None  # where what cannot be read begins
     with path.open("rb") as file:
         file.seek(max(0, size - _TAIL))
         start = file.tell()
@@ -177,11 +178,8 @@ def _end_of(path: Path) -> tuple[Reached, int, bool]:
         for line in lines:
             entry = _parse(line) if line.endswith(b"\n") else None
             if entry is not None and entry[0] == REACHED:
-                reached, any_mark, torn = (
-                    {**reached, **entry[1]["rows"]},
-                    True,
-                    None,
-                )  # what is before it had been synced
+                reached |= entry[1]["rows"]
+                any_mark, torn = True, None  # all before it had been synced
             elif entry is None:
                 torn = end if torn is None or not any_mark else torn
             elif torn is None or not any_mark:  # without marks only the last line can have been cut short

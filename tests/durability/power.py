@@ -247,7 +247,7 @@ def _judge(root: Path, acknowledged: set[str], found: dict[str, float], sound: b
         with Project.open(root) as project:
             check = project.check()
             seen = {row["id"] for table in FACTS for row in project.labels._rows(f"SELECT id FROM {table}")}
-            found["unsound"] += bool(not check.healthy or check.unjournaled or not acknowledged | told <= seen)
+            found["unsound"] += bool(not check.healthy or check.unjournaled or not acknowledged <= seen)
 
 
 def main() -> None:
