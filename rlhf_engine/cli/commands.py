@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from rlhf_engine.cli import about, agreement, allow, data, project, runs, talk
+from rlhf_engine.cli import about, agreement, allow, data, needed, project, runs, talk
 
 app = typer.Typer(
     name="rlhf",
@@ -24,6 +24,7 @@ app.command("chat")(talk.chat)
 app.command("import")(data.import_file)
 app.command("export")(data.export)
 app.command("agreement")(agreement.agreement)
+app.command("needed")(needed.needed)
 app.command("presets")(about.presets)
 app.command("allow")(allow.allow)
 app.command("help")(about.help_)

@@ -16,7 +16,7 @@ from rlhf_engine.data.at_use import AtUse, Each
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.datasets import Dataset
 from rlhf_engine.data.indexed import SECOND_HALF, TIED, Rows
-from rlhf_engine.data.records import Comparison, Prompt, canonical, half_of
+from rlhf_engine.data.records import Comparison, Prompt, canonical, content_of, half_of
 from rlhf_engine.data.within import few_or_at_use
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.runtime.context import RunContext
@@ -99,6 +99,24 @@ def _ties_left_out(count: int, of: int) -> Alert:
 def from_half(prompt: Prompt, half: str) -> bool:
     """Whether a prompt belongs to "all", to the "first half" or to the "second half"."""
     return half == "all" or half == f"{half_of(prompt)} half"
+
+
+def some_of(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
+    """`count` of the pairs, all for 0, in their order. The same seed draws nested sets, whatever else is in the list:
+    each comparison has its own random number.
+
+    Raises:
+        DataError: there are not so many.
+    """
+    if not count:
+        return list(pairs)
+    if count > len(pairs):
+        raise DataError(
+            f"{count:,} comparisons are to be used, but there are {len(pairs):,} to train on.",
+            'Lower "Comparisons used", or set it to 0 for all.',
+        )
+    drawn = sorted(range(len(pairs)), key=lambda n: (_uniform(f"{seed} label\n{content_of(pairs[n].record)}"), n))
+    return [pairs[n] for n in sorted(drawn[:count])]
 
 
 def grouped(pairs: Sequence[Pair], name: str, spec: RewardSpec, run: RunContext) -> Sequence[Group]:

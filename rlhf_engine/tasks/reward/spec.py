@@ -114,6 +114,17 @@ class RewardSpec(CourseFields):
         group="Data",
         source="Gao et al. 2022, arXiv:2210.10760, section 2",
     )
+    labels: int = param(
+        0,
+        "Comparisons used",
+        "Train on so many comparisons, drawn by the seed; the more contain the fewer. 0 is all. Runs with different "
+        "numbers make the learning curve that says how many more labels help.",
+        between=(0, 100_000_000),
+        unit="comparisons",
+        group="Data",
+        advanced=True,
+        source="Figueroa et al. 2012, Predicting sample size required for classification performance",
+    )
     normalise_on: int = param(
         128,
         "Normalise on",

@@ -20,7 +20,7 @@ from rlhf_engine.models.opening import open_backbone
 from rlhf_engine.models.optimizer import optimizer_for
 from rlhf_engine.runtime.context import Means, RunContext
 from rlhf_engine.tasks.reward.evaluate import EVALUATED, Scored, curve, figures, score_pairs
-from rlhf_engine.tasks.reward.groups import Group, Pair, Table, cut, grouped, read
+from rlhf_engine.tasks.reward.groups import Group, Pair, Table, cut, grouped, read, some_of
 from rlhf_engine.tasks.reward.loss import (
     best_loss,
     bradley_terry_loss,
@@ -46,6 +46,7 @@ def train(spec: RewardSpec, run: RunContext) -> None:
     backbone.put_head(REWARD, head, trainable=True)
     run.stage("Reading the comparisons")
     pairs, heldout = (read(backbone, dataset, split, spec, run) for split in ("train", "heldout"))
+    pairs = some_of(pairs, spec.labels, spec.seed)
     groups = grouped(pairs, dataset.info.name, spec, run)
     heldout = heldout[:EVALUATED]
 
@@ -83,6 +84,7 @@ def train(spec: RewardSpec, run: RunContext) -> None:
     found = figures(final) if final else {}
     for alert in warnings(final, found):
         run.emit(alert)
+    facts["labels"] = len(pairs)
     course.produce("reward_model", facts | found | (facts_of(final) if final else {}))
 
 

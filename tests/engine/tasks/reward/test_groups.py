@@ -22,6 +22,7 @@ from rlhf_engine.tasks.reward.groups import (
     from_half,
     grouped,
     read,
+    some_of,
 )
 
 CPU = torch.device("cpu")
@@ -174,3 +175,14 @@ def test_a_table_points_at_the_right_answers():
     assert table.weights.tolist() == [[1, 2], [1, 2], [0, 1]] and table.list_weights.tolist() == [[1, 2], [0, 1]]
     assert [[flat[p] for p in row] for row in table.places.tolist()] == [[10, 11, 12], [20, 21, 10]]
     assert table.there.tolist() == [[True, True, True], [True, True, False]]
+
+
+def test_so_many_comparisons_are_drawn_and_more_contain_the_fewer():
+    pairs = [pair(f"p{n}", f"a{n}", f"b{n}") for n in range(50)]
+    few, more = some_of(pairs, 10, 3), some_of(pairs, 30, 3)
+    assert len(few) == 10 and len(more) == 30 and set(map(id, few)) < set(map(id, more))
+    assert few == [one for one in pairs if one in few]  # in their order
+    assert some_of(pairs[:25], 50 // 10, 3) != some_of(pairs[:25], 50 // 10, 4)
+    assert some_of(pairs, 0, 3) == pairs
+    with pytest.raises(DataError, match="51 comparisons are to be used, but there are 50"):
+        some_of(pairs, 51, 3)
