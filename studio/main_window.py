@@ -319,7 +319,7 @@ class MainWindow(QMainWindow):
         found = []
         for number, row in enumerate(PANELS.values(), 1):
             title = self.tr("Go to {0}").format(row.shown_title())
-            found.append(Command(title, partial(self.show_panel, row.key), f"Ctrl+{number}"))
+            found.append(Command(title, partial(self.show_panel, row.key), f"Ctrl+{number}" if number < 10 else ""))
         for key, panel in sorted(self._panels.items(), key=lambda pair: pair[0] != self.current):
             asked = getattr(panel, "commands", None)
             for command in asked() if asked else ():

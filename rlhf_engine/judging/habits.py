@@ -29,6 +29,7 @@ LONGER = 10  # percent more characters make an answer the longer one
 LENGTH_NEUTRAL = (0.4, 0.6)  # how often the longer answer may win before it is called a habit
 SKIM = 25.0  # characters a second: 250 words a minute, at six characters a word (Brysbaert 2019: 238 when reading)
 SURELY_UNREAD = 4.0  # times as fast as that
+STEADY = 0.8  # how often the same should be said again
 CERTAIN = 0.01  # the probability of chance below which a test is believed: four are made side by side
 
 
@@ -93,14 +94,20 @@ def repeats_meter(judgements: Sequence[Judgement]) -> Meter:
     about = ("repeats", "The same again", found.repeats, FEWEST)
     if not found.enough:
         return _silent(*about)
-    doubtful = found.interval[1] < 0.8
-    reached = f"no reward model can be measured above {found.ceiling:.0%} on such labels".replace("%", " %")
-    advice = (
-        f"You often decide otherwise when a pair comes back; {reached}. Write down in the guidelines what decided, and "
-        "use Tie where nothing does."
-        if doubtful
-        else f"You mostly stand by what you said; {reached}."
-    )
+    doubtful = found.interval[1] < STEADY
+    bound = ""
+    if found.decided >= FEWEST and found.ceiling < 1:
+        bound = f" A reward model that is always right would be measured at {found.ceiling:.0%} on such labels."
+    if doubtful:
+        advice = (
+            "You often decide otherwise when a pair comes back: write down in the guidelines what decided, and use Tie "
+            "where nothing does."
+        )
+    elif found.share >= STEADY:
+        advice = "You mostly stand by what you said: go on as you do."
+    else:
+        advice = "More repeats will tell whether you stand by what you said: go on."
+    advice += bound.replace("%", " %")
     return _meter(*about, doubtful, found.share, found.interval, advice=advice)
 
 

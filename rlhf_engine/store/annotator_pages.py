@@ -54,20 +54,19 @@ class AnnotatorReader(JudgingReader):
     def judged_by_others(
         self, author: str, share: float = 1.0, by: str | None = None, limit: int = 100, skip_ids: tuple[str, ...] = ()
     ) -> list[dict[str, Any]]:
-        """Pairs that another person has judged (`by` is whose; None is anyone) and this one has not, oldest first.
+        """Pairs that another person has judged (`by` is whose; None is anyone) and this one has not.
 
         `share` of all pairs is meant for everyone; which ones goes by their ids, so that it is the same for all.
         """
         if share <= 0:
             return []
         found = self._rows(
-            "SELECT p.* FROM (SELECT pair_id, min(row) AS first FROM comparisons INDEXED BY comparisons_author "
-            " WHERE source = 'human' AND author <> :author AND (:by IS NULL OR author = :by) "
-            f" AND winner IN {_SAID} AND (:all OR substr(pair_id, 1, 3) < :edge) GROUP BY pair_id) AS c "
+            "SELECT DISTINCT p.* FROM comparisons AS c INDEXED BY comparisons_author "
             "CROSS JOIN pairs AS p ON p.id = c.pair_id JOIN verdicts AS v ON v.pair = p.row "
-            "WHERE v.hidden = 0 AND v.judgement IS NOT NULL AND NOT EXISTS (SELECT 1 FROM comparisons AS d "
-            "WHERE d.pair_id = c.pair_id AND d.source = 'human' AND d.author = :author) "
-            "ORDER BY c.first LIMIT :limit",
+            f"WHERE c.source = 'human' AND c.author <> :author AND (:by IS NULL OR c.author = :by) "
+            f"AND c.winner IN {_SAID} AND (:all OR substr(c.pair_id, 1, 3) < :edge) "
+            "AND v.hidden = 0 AND v.judgement IS NOT NULL AND NOT EXISTS (SELECT 1 FROM comparisons AS d "
+            "WHERE d.pair_id = c.pair_id AND d.source = 'human' AND d.author = :author) LIMIT :limit",
             author=author,
             by=by,
             all=int(share >= 1),
@@ -84,6 +83,11 @@ class AnnotatorReader(JudgingReader):
             "ORDER BY v.judgement LIMIT :limit",
             limit=limit,
         )
+
+    def has_others(self, author: str) -> bool:
+        """Whether anybody else has judged here."""
+        sql = "SELECT 1 FROM comparisons WHERE source = 'human' AND author {} :author LIMIT 1"
+        return any(self._rows(sql.format(side), author=author) for side in ("<", ">"))  # each is found in the index
 
     def annotators(self) -> dict[str, int]:
         """How many judgements each person has given, who gave most first."""

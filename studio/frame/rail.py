@@ -74,6 +74,8 @@ class Rail(QWidget):
         layout.setContentsMargins(S2, S2, S2, S2)
         layout.setSpacing(S1)
         for number, row in enumerate(PANELS.values(), 1):
+            if row.within:
+                continue
             if row.key == "settings":
                 layout.addStretch()
             made = RailButton(row.shown_title(), row.icon, "F1" if row.key == "help" else f"Ctrl+{number}")
@@ -85,6 +87,8 @@ class Rail(QWidget):
         theme().changed.connect(self._refold)  # larger text takes more room
 
     def show_current(self, key: str) -> None:
+        if key in PANELS:
+            key = PANELS[key].within or key
         if key in self.buttons:
             self.buttons[key].setChecked(True)
 

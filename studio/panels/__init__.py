@@ -13,6 +13,8 @@ from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 class PanelRow:
     """`target` is "module:Class", imported when the panel is first shown. The class takes (session, parent=None).
 
+    `within` is the panel from which this one is reached; it has no place of its own on the rail then.
+
     A panel may have: `on_shown()`, `on_hidden()`, `receive(hints: dict)` (what Session.go() was given),
     `commands() -> list[Command]` for the palette, `keys() -> list[tuple[str, str]]` for the list of keys, and
     `help_topic() -> str` for the page that F1 opens; without it, that is the panel's part of "Getting started".
@@ -23,6 +25,7 @@ class PanelRow:
     icon: str
     target: str
     about: str
+    within: str = ""
 
     def shown_title(self) -> str:
         return QCoreApplication.translate("Panels", self.title)
@@ -107,6 +110,14 @@ PANELS = {
             "help-circle-outline",
             "studio.panels.help:HelpPanel",
             str(QT_TRANSLATE_NOOP("Panels", "What everything means")),
+        ),
+        PanelRow(
+            "agreement",
+            str(QT_TRANSLATE_NOOP("Panels", "Agreement")),
+            "account-check-outline",
+            "studio.panels.agreement:AgreementPanel",
+            str(QT_TRANSLATE_NOOP("Panels", "How consistent verdicts are, and how far annotators agree")),
+            within="compare",
         ),
     )
 }

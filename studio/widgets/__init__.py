@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from studio.widgets.buttons import button, ghost_button, icon_button, primary_button
 from studio.widgets.labels import PlainLabel, set_tooltip, tooltip
+from studio.widgets.markdown_pane import MarkdownPane
 from studio.widgets.plain_text import PlainText
 from studio.widgets.record_table import Column, Query, RecordTable
 from studio.widgets.stage_bar import StageBar, duration
@@ -17,6 +18,7 @@ __all__ = [
     "ErrorCard",
     "Icon",
     "Line",
+    "MarkdownPane",
     "PanelHeader",
     "Pill",
     "PlainLabel",

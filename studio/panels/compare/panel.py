@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 from rlhf_engine.contract.errors import EngineError
 from studio.commands import Command
 from studio.panels.compare.announcer import Announcer
+from studio.panels.compare.beside import Beside
 from studio.panels.compare.guidelines import Guidelines
 from studio.panels.compare.key_words import action_words
 from studio.panels.compare.keys import ACTIONS, Bindings
@@ -26,7 +26,6 @@ from studio.panels.compare.queue_list import QueueList
 from studio.panels.compare.ranking_page import RankingPage
 from studio.panels.compare.rating_page import RatingPage
 from studio.panels.compare.remarks import FailureBar
-from studio.panels.compare.side_column import SideColumn
 from studio.panels.compare.source_row import SourceRow
 from studio.panels.compare.states import nothing_to_judge
 from studio.panels.compare.telling import verdict_line
@@ -35,7 +34,7 @@ from studio.panels.compare.verdict_bar import VerdictBar
 from studio.panels.compare.writing import Writing
 from studio.session import Session
 from studio.theme.tokens import S3, S4, S6
-from studio.widgets import PanelHeader, PlainLabel, button
+from studio.widgets import PanelHeader, PlainLabel, button, icon_button
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Changed
@@ -75,6 +74,12 @@ class ComparePanel(QWidget):
         self.header.add(self.guide)
         self.generate = button(self.tr("Generate pairs…"), self.open_generate, icon="auto-fix")
         self.header.add(self.generate)
+        self.beside = Beside(self, self._session)
+        self.beside.changed.connect(self.reload)
+        told = self.tr("How consistent you are, and how far annotators agree")
+        self.header.add(icon_button("account-check-outline", told, lambda: self._session.go("agreement")))
+        who = self.tr("Who judges, and the rubric")
+        self.header.add(icon_button("account-edit-outline", who, self.beside.toggle))
         self.sources = SourceRow()
         self.sources.changed.connect(self.reload)
         self.next = NextRow(self._session)
@@ -86,7 +91,7 @@ class ComparePanel(QWidget):
         self.queue_list = QueueList(self._session)
         self.queue_list.opened.connect(self.open_pair)
         self.queue_list.hide()
-        self.column = SideColumn()
+        self.column = self.beside.column
 
         self.view = PairView()
         self.writing = Writing(self._session, lambda: self.queue, self)
@@ -140,6 +145,7 @@ class ComparePanel(QWidget):
         page.setSpacing(S3)
         page.addWidget(self.sources)
         page.addWidget(self.next)
+        page.addWidget(self.beside.question)
         page.addWidget(self.making)
         page.addLayout(middle, 1)
         layout = QVBoxLayout(self)
@@ -183,6 +189,7 @@ class ComparePanel(QWidget):
         self.drafts.said()
         self._forget_failure()
         self._open_next(said)
+        self.beside.rubric.clear()
         self._show_current()
         self._show_last(said)
         self.announcer.note(changed)
@@ -339,7 +346,7 @@ class ComparePanel(QWidget):
         self.sources.setVisible(not self._focused)
         self.next.setVisible(not self._focused)
         self.bar.more.setVisible(not self._focused)
-        self.column.setVisible(not self._focused and bool(self.column.parts))
+        self.beside.show(not self._focused)
         if self._focused:
             self.queue_list.hide()
         elif self.looks.get("queue"):
@@ -385,7 +392,9 @@ class ComparePanel(QWidget):
         else:
             said = self.queue.said if self.queue is not None else []
             first = self.queue is None
-            self.queue = PairQueue(self._session.labels, author(), self.sources.again.isChecked(), said=said)
+            author, again = self.beside.who.author, self.sources.again.isChecked()
+            self.queue = PairQueue(self._session.labels, author, again, said=said)
+            self.beside.mix(self.queue, lambda: self.view.layout_name)
             self.queue_list.author = self.queue.author
             self._ask_for_order(first)
             try:
@@ -526,6 +535,7 @@ class ComparePanel(QWidget):
         self.note.clear()
         self.last.setText("")
         self.queue = None
+        self.beside.read()
         self.reload()
         if self.mode != "pairs":
             self._show_page()
@@ -551,7 +561,16 @@ class ComparePanel(QWidget):
         self.announcer.speak()
 
     def receive(self, hints: dict[str, Any]) -> None:
-        """`generate=True` opens the form for new pairs; `again=True` asks for those a rule has judged."""
+        """`generate=True` opens the form for new pairs; `again=True` asks for those a rule has judged.
+
+        `settle=[ids]` asks for pairs on which annotators differ.
+        """
+        if self.queue is not None and (settle := hints.get("settle")):
+            if self.mode != "pairs":
+                self.arrange("side")
+            if not self.queue.settle(settle):
+                self._session.toast(self.tr("These pairs are no longer there."), "warn")
+            self._show_current()
         if hints.get("generate"):
             self.open_generate()
         if "again" in hints:
@@ -564,6 +583,7 @@ class ComparePanel(QWidget):
         return [
             Command(self.tr("Generate pairs to judge"), self.open_generate),
             Command(self.tr("Show the guidelines"), self.show_guidelines, key("guidelines")),
+            Command(self.tr("Show who judges, and the rubric"), self.beside.toggle),
             Command(self.tr("Undo the last verdict"), self.undo, key("undo")),
             Command(self.tr("Mark the differences of two answers"), self.toggle_differences, key("differences")),
             Command(self.tr("Show blanks and invisible characters"), self.toggle_marks, key("marks")),
@@ -575,11 +595,3 @@ class ComparePanel(QWidget):
     def keys(self) -> list[tuple[str, str]]:
         told = [(" / ".join(self.bindings.keys(name)), action_words(name)) for name in ACTIONS]
         return [(keys, words) for keys, words in told if keys]
-
-
-def author() -> str:
-    """Who judges: the name of the account."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # an account without a name, as in some containers
-        return ""

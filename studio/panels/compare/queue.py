@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.contract.errors import StoreError
+from rlhf_engine.store.judgement_meta import unpack_meta
+from studio.panels.compare.mixing import REPEAT, SETTLE, Extra, Mixing
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Labels
@@ -21,10 +23,15 @@ IDLE = 60.0  # seconds; whoever takes longer was away
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A pair as it is on the screen. `left` is the answer ("a" or "b") that stands on the left."""
+    """A pair as it is on the screen. `left` is the answer ("a" or "b") that stands on the left.
+
+    `why` it is asked though it does not wait: see `mixing`; `repeat_of` is the judgement that it repeats.
+    """
 
     pair: dict[str, Any]
     left: str
+    why: str = ""
+    repeat_of: str = ""
 
     @property
     def id(self) -> str:
@@ -85,6 +92,8 @@ class PairQueue:
     """`current` is the pair to judge, None when there is none left.
 
     With `no_person_yet`, pairs that a rule or a model has judged are asked again; their verdict is not shown before.
+    `mixing` adds pairs that do not wait. They are counted when they are read ahead, so that the count does not tell
+    which they are. `about` gives what is known of a judgement beside its verdict (see `store.judgement_meta`).
     """
 
     labels: Labels
@@ -97,6 +106,9 @@ class PairQueue:
     tally: Tally = field(default_factory=Tally)
     order: Sequence[str] = ()  # ids of pairs to ask before all others
     _place: int = 0  # in the order
+    mixing: Mixing | None = None
+    about: Callable[[Shown], dict[str, Any]] = lambda _: {}
+    done: int = 0  # judged pairs of this sitting that did not wait
     _ahead: deque[Shown] = field(default_factory=deque)
     _since: float = 0.0
     _unsaved: tuple[tuple[str, str, int, str], str] | None = None  # what was said but not written, and its id
@@ -114,7 +126,10 @@ class PairQueue:
     def recount(self) -> None:
         counts = self.labels.judged_by_people() if self.no_person_yet else self.labels.tally()
         total = sum(counts.values())
-        self.tally = Tally(total - counts[""] - counts["skip"], total, counts["skip"])
+        judged = total - counts[""] - counts["skip"]
+        here = [self.current, *self._ahead] if self.current else self._ahead
+        total += sum(bool(shown.why) for shown in here)
+        self.tally = Tally(judged + self.done, total + self.done, counts["skip"])
 
     def refill(self) -> None:
         """Read ahead. Called when the next pair is on the screen, so that nobody waits for it."""
@@ -122,20 +137,51 @@ class PairQueue:
             return
         here = [self.current.id] if self.current else []
         known = [*here, *(shown.id for shown in self._ahead)]
-        self._follow_order(set(known))
-        known = [*here, *(shown.id for shown in self._ahead)]
-        for pair in self.labels.next_pairs(AHEAD - len(self._ahead), known, no_person_yet=self.no_person_yet):
-            self._ahead.append(Shown(pair, "a" if self.draw() < 0.5 else "b"))
+        wanted = AHEAD - len(self._ahead)
+        fresh: list[Shown] = []
+        if self.mixing is None or not self.mixing.by:
+            fresh = self._follow_order(set(known), wanted)
+            known += [shown.id for shown in fresh]
+            for pair in self.labels.next_pairs(wanted - len(fresh), known, no_person_yet=self.no_person_yet):
+                fresh.append(Shown(pair, "a" if self.draw() < 0.5 else "b"))
+        known = [*known, *(shown.id for shown in fresh)]
+        beside = self.mixing.beside(len(fresh), known) if self.mixing else [[] for _ in fresh]
+        for shown, extras in zip(fresh, beside, strict=True):
+            self._ahead.append(shown)
+            self._add(extras)
+        if self.mixing is not None and len(fresh) < wanted:
+            known = [*here, *(shown.id for shown in self._ahead)]
+            self._add(self.mixing.alone(wanted - len(fresh), known))
 
-    def _follow_order(self, known: set[str]) -> None:
-        """Read ahead what the order names, but for what has been judged in this sitting or has gone since."""
+    def settle(self, pair_ids: Sequence[str]) -> int:
+        """Ask for the pairs on which annotators differ before all others; how many there are."""
+        extras = self.mixing.to_settle(pair_ids) if self.mixing is not None else []
+        asked = [Shown(extra.pair, extra.left, extra.why) for extra in extras]
+        ids = {shown.id for shown in asked}
+        rest = [shown for shown in self._ahead if shown.id not in ids]
+        if self.current is not None and self.current.standing is None and self.current.id not in ids:
+            rest.insert(0, self.current)
+        self._ahead = deque([*asked, *rest])
+        if asked:
+            self.advance()
+            self.recount()
+        return len(asked)
+
+    def _add(self, extras: Sequence[Extra]) -> None:
+        self._ahead.extend(Shown(extra.pair, extra.left, extra.why, extra.repeat_of) for extra in extras)
+        self.tally.total += len(extras)
+
+    def _follow_order(self, known: set[str], wanted: int) -> list[Shown]:
+        """What the order names next, but for what has been judged in this sitting or has gone since."""
         known |= {said.shown.id for said in self.said}
-        while self._place < len(self.order) and len(self._ahead) < AHEAD:
+        found: list[Shown] = []
+        while self._place < len(self.order) and len(found) < wanted:
             id = self.order[self._place]
             self._place += 1
             pair = self.labels.pair_as_judged(id) if id not in known else None
             if pair is not None:
-                self._ahead.append(self._blind(pair))
+                found.append(self._blind(pair))
+        return found
 
     def _blind(self, pair: dict[str, Any]) -> Shown:
         """A pair as `pair_as_judged` tells it; what a rule, a model or an import said of it is kept for afterwards."""
@@ -169,16 +215,22 @@ class PairQueue:
         if self._unsaved is None or self._unsaved[0] != said:
             self._unsaved = (said, uuid.uuid4().hex)  # said again after a failure, it is written once
         by = (self.author, "human", comment, self._unsaved[1])
-        self.labels.judge(shown.id, winner, strength, shown.left, seconds, *by)
+        self.labels.judge(shown.id, winner, strength, shown.left, seconds, *by, self._known_of(shown, winner))
         self._unsaved = None
         made = Said(shown, winner, strength, seconds)
         self.said.append(made)
+        self.done += bool(shown.why)
         if shown.standing is None:
             self.tally.count(winner, 1)
         else:
             self.recount()
         self.advance()
         return made
+
+    def _known_of(self, shown: Shown, winner: str) -> dict[str, Any]:
+        session = self.mixing.session() if self.mixing is not None else ""
+        settles = shown.why == SETTLE and winner != "skip"
+        return {**self.about(shown), "session": session, "repeat_of": shown.repeat_of, "adjudicates": settles}
 
     def open(self, pair: dict[str, Any]) -> None:
         """Show this pair now, as `pair_as_judged` tells it; the one on the screen comes next if it still waits."""
@@ -200,12 +252,16 @@ class PairQueue:
         if known is not None:
             self.said.remove(known)
             shown = known.shown
+            self.done -= bool(shown.why)
         else:
             pair = self.labels.get("pairs", undone["pair_id"])
             if pair is None or pair["hidden"]:
                 self.recount()
                 return None
-            shown = Shown({"said": None, "said_strength": None, "said_source": None, **pair}, undone["left_side"])
+            blank = {"said": None, "said_strength": None, "said_source": None}
+            meta = unpack_meta(undone["judgement_meta"])
+            why = REPEAT if meta.get("repeat_of") else SETTLE if meta.get("adjudicates") else ""
+            shown = Shown({**blank, **pair}, undone["left_side"], why, str(meta.get("repeat_of", "")))
         if self.current is not None and self.current.standing is None:
             self._ahead.appendleft(self.current)
         self.current = shown

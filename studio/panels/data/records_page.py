@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QSplitter, QStackedWidget,
 
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.data.records import text_of, unpack_prompt
+from studio.annotator import annotator
 from studio.panels.data.files import ask_where, export_labels
 from studio.panels.data.record_detail import RecordDetail
 from studio.panels.data.record_editor import RecordEditor
@@ -154,7 +154,7 @@ class RecordsPage(QWidget):
 
     def _save(self) -> None:
         labels, row, values = self._session.labels, self.editor.row, self.editor.values()
-        who = author()
+        who = annotator(self._session)
         try:
             if row is not None:
                 id_ = self._edit(row["id"], values)
@@ -190,7 +190,7 @@ class RecordsPage(QWidget):
         self.done.emit(text, undo)
 
     def _edit(self, id_: str, values: dict[str, Any]) -> str:
-        new = self._session.labels.edit(self.kind, id_, author(), **values)
+        new = self._session.labels.edit(self.kind, id_, annotator(self._session), **values)
         self._replaced[id_] = new
         return new
 
@@ -204,12 +204,12 @@ class RecordsPage(QWidget):
         self._edit(self._standing(id_), old)
 
     def _undo_add(self, id_: str) -> None:
-        self._session.labels.retire(self.kind, self._standing(id_), author())
+        self._session.labels.retire(self.kind, self._standing(id_), annotator(self._session))
 
     def _mark(self, rows: list[Row], retire: bool) -> None:
         if not rows or self._slices is not None:
             return
-        labels, who = self._session.labels, author()
+        labels, who = self._session.labels, annotator(self._session)
         ids = [row["id"] for row in rows]
         there, back = (labels.retire, labels.restore) if retire else (labels.restore, labels.retire)
 
@@ -373,14 +373,6 @@ class RecordsPage(QWidget):
 
         mine = Changed.COMPARISONS | Changed.PAIRS if self.kind == "comparisons" else Changed[self.kind.upper()]
         return bool(changed & mine)
-
-
-def author() -> str:
-    """Who is sitting here, as the system knows them."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without names
-        return ""
 
 
 def _old(row: Row, name: str) -> Any:

@@ -76,6 +76,7 @@ WINNERS: dict[str, str] = {
     "tie": str(QT_TRANSLATE_NOOP("Data", "Tie")),
     "both_bad": str(QT_TRANSLATE_NOOP("Data", "Both bad")),
     "skip": str(QT_TRANSLATE_NOOP("Data", "Skipped")),
+    "split": str(QT_TRANSLATE_NOOP("Data", "In dispute")),
 }
 LIKED: dict[bool, str] = {
     True: str(QT_TRANSLATE_NOOP("Data", "Liked")),

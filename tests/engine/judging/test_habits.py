@@ -114,9 +114,9 @@ def test_repeats_that_fail_are_told_with_the_ceiling():
         for i, said in enumerate(rows)
     ]  # fmt: skip
     meter = repeats_meter(rows + again)
-    assert meter.state == "look" and meter.value == 0.5 and "measured above 50 %" in meter.advice
+    assert meter.state == "look" and meter.value == 0.5 and "measured at 50 %" in meter.advice
     steady = [Judgement(f"r{s.id}", s.pair, "ann", s.winner, 2, "a", 9.0, 1e6, repeat_of=s.id) for s in rows]
-    assert repeats_meter(rows + steady).state == "fine"
+    assert repeats_meter(rows + steady).state == "fine" and "measured" not in repeats_meter(rows + steady).advice
     assert repeats_meter(rows + steady[:9]).reading == "9 of the 10 judgements it takes"
 
 

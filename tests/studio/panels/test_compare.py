@@ -400,10 +400,8 @@ def test_an_answer_that_is_being_written_survives_the_end_of_generating(panel: C
 def test_guidelines_are_shown_as_text(panel: ComparePanel, qtbot: Any, session: Any) -> None:
     (session.root / "guidelines.md").write_text("# Prefer <b>kind</b> answers", encoding="utf-8")
     qtbot.keyClick(panel, Key.Key_H)
-    from studio.widgets import PlainText
-
     (dialog,) = panel.findChildren(QDialog)
-    assert dialog.findChild(PlainText).text() == "# Prefer <b>kind</b> answers"
+    assert dialog.pane.toPlainText() == "Prefer <b>kind</b> answers"
     dialog.accept()
 
 
@@ -556,7 +554,7 @@ def test_how_long_a_key_takes_to_the_next_pair(
         QApplication.processEvents()
     times.sort()
     print(f"key to next pair: median {times[50]:.1f} ms, p95 {times[95]:.1f} ms, worst {times[-1]:.1f} ms")  # noqa: T201
-    assert empty_session.labels.count("comparisons") == 100
+    assert len(list(empty_session.labels.judgements())) == 100  # some of them came back
 
 
 def test_the_words_of_a_verdict() -> None:

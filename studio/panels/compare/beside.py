@@ -1,0 +1,111 @@
+"""What stands beside the judging: who judges, the rubric, the question for a name; and what a verdict keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QWidget
+
+from rlhf_engine.contract.errors import EngineError
+from studio.panels.compare.mixing import Mixing
+from studio.panels.compare.queue import PairQueue, Shown
+from studio.panels.compare.rubric import Rubric
+from studio.panels.compare.side_column import SideColumn
+from studio.panels.compare.who_judges import NameQuestion, WhoJudges
+
+if TYPE_CHECKING:
+    from studio.session import Session
+
+MEMORY = "judging column"
+
+
+class Beside(QObject):
+    """`changed` when other pairs are to be asked, or under another name."""
+
+    changed = Signal()
+
+    def __init__(self, panel: QWidget, session: Session) -> None:
+        super().__init__(panel)
+        self._panel, self._session = panel, session
+        self.who = WhoJudges(session, panel)
+        self.rubric = Rubric(panel, self.who)
+        self.question = NameQuestion(panel)
+        self.column = SideColumn(panel)
+        self.column.add("who", self.tr("Who judges"), self.who)
+        self.column.add("rubric", self.tr("Rubric"), self.rubric)
+        self.who.changed.connect(self._changed)
+        self.who.left.connect(panel.setFocus)
+        self.question.said.connect(self._take_name)
+        self._mixing: Mixing | None = None
+        self._shown = True
+        self.read()
+
+    @property
+    def opened(self) -> bool:
+        return bool(self._session.recall(MEMORY, False))
+
+    def toggle(self) -> None:
+        """Show or hide the column."""
+        self._session.remember(MEMORY, not self.opened)
+        self.show(self._shown)
+
+    def show(self, on: bool) -> None:
+        """Show what is opened, or nothing, as while only the answers are to be seen."""
+        self._shown = on
+        self.column.setVisible(on and self.opened)
+        asked = self._session.project is None or bool(self.who.settings.annotator)
+        self.question.setVisible(on and not asked)
+
+    def read(self) -> None:
+        """Another project is open, or none."""
+        self._mixing = None
+        self.who.read()
+        self.rubric.read()
+        self.show(self._shown)
+        root = self._session.root
+        if root is not None:
+            self._session.in_background(lambda: _names(root / "labels.db"), self._show_names)
+
+    def mix(self, queue: PairQueue, layout: Callable[[], str]) -> None:
+        """Let a queue ask also for what does not wait, and keep with each verdict how it was given."""
+        before = self._mixing
+        self._mixing = Mixing(queue.labels, self.who.settings, queue.author, self.who.other)
+        if before is not None and before.author == queue.author:
+            self._mixing.go_on(before)
+        queue.mixing = self._mixing
+
+        def known(shown: Shown) -> dict[str, Any]:
+            attributes = self.rubric.attributes(shown.left) if self.who.settings.rubric else {}
+            return {"layout": layout(), "attributes": attributes}
+
+        queue.about = known
+
+    def _take_name(self, name: str) -> None:
+        self.who.call(name)
+        self.show(self._shown)
+        self._panel.setFocus()
+
+    def _changed(self) -> None:
+        self.rubric.read()
+        self.show(self._shown)
+        self.changed.emit()
+
+    def _show_names(self, names: list[str]) -> None:
+        self.who.show_others([name for name in names if name and name != self.who.author])
+
+
+def _names(database: Path) -> list[str]:
+    """Called on another thread."""
+    from rlhf_engine.store.labels import Labels
+
+    try:
+        labels = Labels(database, write=False)
+    except EngineError:  # closed or gone in the meantime: there is nobody to offer
+        return []
+    try:
+        return list(labels.annotators())
+    finally:
+        labels.close()
