@@ -110,10 +110,11 @@ class JudgingReader(LabelReader):
 
     def waiting_of(self, prompt: str, turns: str, limit: int = 36) -> list[dict[str, Any]]:
         """The pairs of one prompt (as `pack_prompt` writes it) that wait, oldest first."""
+        # The + keeps SQLite from putting the parameter for the column, which would pass the index over.
         return self._rows(
             "SELECT p.* FROM pairs AS p INDEXED BY pairs_prompt CROSS JOIN verdicts AS v ON v.pair = p.row "
             "WHERE length(p.prompt) = length(:prompt) AND substr(p.prompt, 1, 40) = substr(:prompt, 1, 40) "
-            "AND p.prompt = :prompt AND p.turns = :turns AND v.judgement IS NULL AND v.hidden = 0 "
+            "AND +p.prompt = :prompt AND p.turns = :turns AND v.judgement IS NULL AND v.hidden = 0 "
             "ORDER BY p.row LIMIT :limit",
             prompt=prompt,
             turns=turns,
