@@ -20,7 +20,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "unpadded"
 WORTH = 8  # tokens that a beginning must have to be shared
-LONG = 512  # from here on the blockwise kernel wins; below it, plain products do (tests/benchmarks/bench_attention.py)
+LONG = 512  # tokens of a sequence above which the blockwise kernel wins in every format
 
 
 class Piece(NamedTuple):
@@ -185,7 +185,7 @@ def attend(
     v = value[0]
     q, k = query[0].to(v.dtype), key[0].to(v.dtype)  # rotary embeddings may have left them in fp32
     window = sliding_window or q.shape[1]
-    if query.device.type == "cpu" and _layout.longest <= LONG:
+    if plain_wins(_layout, v):
         out = _Attention.apply(q, k, v, _layout.pieces, scale, window)
     else:
         out = _blockwise(q, k, v, _layout, scale, window)
@@ -193,6 +193,21 @@ def attend(
 
 
 AttentionInterface.register(NAME, attend)
+
+
+def plain_wins(layout: Layout, values: Tensor) -> bool:
+    """Whether plain products, sequence by sequence, are the faster attention here, or the only one.
+
+    Only they know shared beginnings. On a processor the blockwise kernel is the faster one in fp32 where its rectangle
+    holds little padding, and in bf16 for long sequences only: its backward pass is slow there. Measured by
+    tests/benchmarks/bench_attention.py.
+    """
+    if any(piece.shared_length for piece in layout.pieces):
+        return True
+    if values.device.type != "cpu" or layout.longest > LONG:
+        return False
+    padded = len(layout.pieces) * layout.longest
+    return values.dtype == torch.bfloat16 or padded > 1.25 * len(layout.chosen)
 
 
 class _Attention(torch.autograd.Function):

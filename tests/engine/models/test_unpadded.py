@@ -13,7 +13,7 @@ from rlhf_engine.models import unpadded
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.endings import Endings
 from rlhf_engine.models.load import LoadedBase
-from rlhf_engine.models.unpadded import WORTH, Layout, alike
+from rlhf_engine.models.unpadded import WORTH, Layout, alike, plain_wins
 
 SHAPE = {
     "vocab_size": 97,
@@ -61,10 +61,10 @@ def states_and_gradient(backbone: Backbone, real: torch.Tensor = REAL) -> tuple[
     return states.detach(), gradients
 
 
-@pytest.mark.parametrize("long", [512, 3], ids=["plain products", "blockwise"])
+@pytest.mark.parametrize("plain", [True, False], ids=["plain products", "blockwise"])
 @pytest.mark.parametrize("kind", REPLACED)
-def test_states_and_gradients_are_those_of_the_padded_model(kind, long, monkeypatch):
-    monkeypatch.setattr(unpadded, "LONG", long)
+def test_states_and_gradients_are_those_of_the_padded_model(kind, plain, monkeypatch):
+    monkeypatch.setattr(unpadded, "plain_wins", lambda *_: plain)
     backbone = made(kind, **REPLACED[kind])
     assert backbone.keeps_apart
     states, gradients = states_and_gradient(backbone)
@@ -150,6 +150,16 @@ def test_whoever_shares_little_does_not_take_it_from_the_others():
     assert alike([[*long, 1], [*long, 2], [*long[:30], 99]]) == [([0, 1, 2], 30)]
     assert alike([long, long]) == [([0, 1], 39)]
     assert alike([[1, 2, 3], [1, 2, 4]]) == []
+
+
+def test_the_attention_is_the_one_that_was_measured_to_be_faster():
+    even, uneven = Layout.of(torch.ones(3, 40)), Layout.of(torch.tensor([[1] * 40, [1] * 5 + [0] * 35]))
+    fp32, bf16 = torch.zeros(1), torch.zeros(1, dtype=torch.bfloat16)
+    assert [plain_wins(even, x) for x in (fp32, bf16)] == [False, True]
+    assert plain_wins(uneven, fp32)
+    assert not plain_wins(Layout.of(torch.ones(1, 600)), bf16)
+    ids = torch.arange(40).repeat(3, 1)
+    assert plain_wins(Layout.of(torch.ones(3, 40), ids), fp32)
 
 
 def test_the_models_own_attention_is_back_after_an_error():
