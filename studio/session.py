@@ -286,19 +286,34 @@ class Session(QObject):
         return found
 
     def freeze(
-        self, kind: str, name: str = "", then: Callable[[str], None] | None = None, failed: Failed | None = None
+        self,
+        kind: str,
+        name: str = "",
+        then: Callable[[str], None] | None = None,
+        failed: Failed | None = None,
+        ai_share: float = 0.0,
     ) -> Errand:
-        """Make an immutable dataset of the standing labels, in the background; `then` gets its "dataset:<hash>"."""
+        """Make an immutable dataset of the standing labels, in the background; `then` gets its "dataset:<hash>".
+
+        Comparisons judged by models are among them only in the share that is asked for.
+        """
         project = self._open_project()
         root, labels_path = project.root, project.root / "labels.db"
 
         def frozen() -> str:
             from rlhf_engine.data.datasets import freeze
+            from rlhf_engine.data.mixing import comparisons_of
             from rlhf_engine.store.labels import Labels
 
             labels = Labels(labels_path, write=False)
             try:
-                return f"dataset:{freeze(root, kind, list(labels.records(kind)), name or kind, 'labels', {}).hash}"
+                facts: dict[str, Any] = {}
+                records: list[Any] = []
+                if kind == "comparisons" and labels.count_by_models():
+                    records, facts = comparisons_of(labels, ai_share)
+                else:
+                    records = list(labels.records(kind))
+                return freeze(root, kind, records, name or kind, "labels", facts).ref
             finally:
                 labels.close()
 

@@ -50,7 +50,8 @@ class Course:
         self._spec, self._run, self._backbone, self._role = spec, run, backbone, role
         self.order = Order(examples, spec.batch_size, run.rng) if isinstance(examples, int) else examples
         self.total = max(1, round(spec.epochs * self.order.batches_per_epoch))
-        facts = {"dataset": dataset.info.ref, "template": spec.template, **(about or {})}
+        whose = {"labels": said} if (said := dataset.info.facts.get("labels")) else {}  # by people or by models
+        facts = {"dataset": dataset.info.ref, "template": spec.template, **whose, **(about or {})}
         self._about = lineage(source, run.task, run, **facts)
         run.keep(
             inputs={

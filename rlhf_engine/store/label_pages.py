@@ -164,6 +164,42 @@ class LabelReader:
         sql = f"SELECT {_COLUMNS[kind]} FROM {_FROM[kind]} WHERE {_VISIBLE} ORDER BY t.row"
         yield from (_MADE[kind](row) for row in self._each(sql))
 
+    def ai_comparisons(self, alone: bool = False) -> Iterator[Comparison]:
+        """What models said last of each pair, skips and what was taken back left out, in the order it was said.
+
+        Judgements by people, rules and imports on the same pairs make no difference, unless only pairs are meant on
+        which a model stands `alone`.
+        """
+        stands = "v.source = 'model'" if alone else "1"
+        sql = (
+            f"SELECT {_COLUMNS['comparisons']} FROM {_FROM['comparisons']} JOIN verdicts AS v ON v.pair = p.row "
+            "WHERE t.source = 'model' AND t.undoes = '' AND t.winner IN ('a', 'b', 'tie') "
+            f"AND v.hidden = 0 AND {stands} "
+            "AND coalesce(s.hidden, '') IN ('', 'replaced') AND t.row = (SELECT max(u.row) FROM comparisons AS u "
+            "WHERE u.pair_id = t.pair_id AND u.source = 'model' AND u.undoes = '') ORDER BY t.row"
+        )
+        for row in self._each(sql):
+            made = _comparison(row)
+            assert isinstance(made, Comparison)
+            yield made
+
+    def count_by_models(self) -> int:
+        """How many labels models have given; an estimate where some were taken back."""
+        sql = "SELECT count(*) FROM comparisons INDEXED BY comparisons_author WHERE source = 'model' AND undoes = ''"
+        return int(self._one(sql))
+
+    def judges_told(self) -> dict[str, Any]:
+        """The templates and principles of all labels by models, for a dataset's card."""
+        templates: dict[str, None] = {}
+        principles: dict[str, None] = {}
+        sql = "SELECT meta FROM comparisons INDEXED BY comparisons_author WHERE source = 'model'"
+        for row in self._each(sql):
+            meta = unpack_meta(row["meta"])
+            templates.update(dict.fromkeys(filter(None, [str(meta.get("template", ""))])))
+            said = meta.get("principles")
+            principles.update(dict.fromkeys(said if isinstance(said, dict) else {}))
+        return {"templates": list(templates), "principles": list(principles)}
+
     def models(self) -> list[dict[str, Any]]:
         """Models that people added: id, ref, title, created (seconds since 1970)."""
         return self._rows(

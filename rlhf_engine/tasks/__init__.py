@@ -13,6 +13,7 @@ from rlhf_engine.contract.presets import Preset
 from rlhf_engine.contract.spec import Spec, build_spec, spec_body
 from rlhf_engine.tasks.best_of_n.spec import BestOfNSpec
 from rlhf_engine.tasks.check_data.spec import CheckSpec
+from rlhf_engine.tasks.constitution.spec import ConstitutionSpec, ReviseSpec
 from rlhf_engine.tasks.download.spec import DownloadSpec
 from rlhf_engine.tasks.dpo.spec import DPOSpec
 from rlhf_engine.tasks.evaluate.spec import EvaluateSpec
@@ -293,6 +294,24 @@ TASKS = {
             charts=("judge/ties", "judge/first_shown", "judge/confidence", "canary/fooled"),
             beside=("Preferred by the judge", "The other answer"),
             metrics=("judge/*", "canary/*"),
+        ),
+        Task(
+            "constitution",
+            "Constitution",
+            "A model criticises and revises its own answers by principles.",
+            ConstitutionSpec,
+            "rlhf_engine.tasks.constitution.work:constitution",
+            charts=("revision/preferred", "revision/ties", "revision/changed"),
+            beside=("Revised answer", "First answer"),
+            metrics=("revision/*",),
+        ),
+        Task(
+            "revise",
+            "Revise",
+            "One answer, criticised and revised step by step.",
+            ReviseSpec,
+            "rlhf_engine.tasks.constitution.work:revise",
+            kept=False,
         ),
         Task(
             "export",

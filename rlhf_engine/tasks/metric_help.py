@@ -26,6 +26,21 @@ class MetricHelp:
 
 
 METRICS = {
+    "revision/changed": MetricHelp(
+        "Answers changed", "Share of the answers that a revision changed.", "Above 0.8.", better="up"
+    ),
+    "revision/preferred": MetricHelp(
+        "Revision preferred",
+        "Share of the revised answers that the model prefers to the first ones, in both orders.",
+        "Above 0.5: below it, revising does more harm than good by the model's own word.",
+        better="up",
+    ),
+    "revision/ties": MetricHelp(
+        "Revision neither better nor worse",
+        "Share of the comparisons in which the two orders disagree.",
+        "Low.",
+        better="down",
+    ),
     "judge/ties": MetricHelp(
         "Ties by the judge",
         "Share of the pairs that the judge called differently in the two orders, or could not decide.",

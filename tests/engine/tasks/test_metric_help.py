@@ -16,7 +16,7 @@ from rlhf_engine.tasks.metric_help import FACTS, METRICS, about_metric
 ENGINE = Path(rlhf_engine.tasks.__file__).parents[1]
 SHARED = ("rollouts", "preferences", "rewards", "models", "runtime")  # what is told there is told by whoever imports it
 NAME = re.compile(
-    r"(train|heldout|objective|policy|value|answers|reward|rewards|logps|groups|pairs|time|memory|chosen|rejected|judge|canary)"
+    r"(train|heldout|objective|policy|value|answers|reward|rewards|logps|groups|pairs|time|memory|chosen|rejected|judge|canary|revision)"
     r"/[a-z0-9_]+"
 )
 
