@@ -36,6 +36,14 @@ CURVES = {
         "It rises steeply and flattens: the first few answers are worth most.",
         columns={"kl": "Drift at most (nats)", "score": "Expected best score", "n": "answers"},
     ),
+    "judged/win_rate": CurveHelp(
+        "Win rate, judged blind",
+        "How often people who did not know which was which preferred the run's answer to that of the model it began "
+        "with, by step. A tie counts half; the bars are 95 % intervals (Wilson).",
+        "It rises above one half. Where the score rises and this does not, the reward is being gamed.",
+        "Judge more of its samples: the bars are wide below some thirty verdicts a step.",
+        {"step": "Step", "share": "Preferred", "count": "verdicts"},
+    ),
     "evaluated/frontier": CurveHelp(
         "Score against drift",
         "The mean score of each model's answers, against how far it has drifted from the reference.",

@@ -679,6 +679,7 @@ FACTS = {  # what a run says of its result besides the last values of metrics
     "raw_std": MetricHelp("Deviation before that", "The standard deviation of their scores before."),
     "heldout_pairs": MetricHelp("Held-out pairs", "Held-out comparisons with a better answer that were measured."),
     "heldout_ties": MetricHelp("Held-out ties", "Held-out comparisons that people called equal."),
+    "labels": MetricHelp("Comparisons used", "Comparisons that the reward model was trained on, ties among them."),
     "accuracy_low": MetricHelp("Accuracy, at least", "Lower end of the 95 % interval of the held-out accuracy."),
     "accuracy_high": MetricHelp("Accuracy, at most", "Upper end of the 95 % interval of the held-out accuracy."),
     "tie_theta": MetricHelp("Tie threshold", "The theta of Rao and Kupper: how easily two answers are called equal."),

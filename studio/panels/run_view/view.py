@@ -14,6 +14,7 @@ from rlhf_engine.contract.events import Curve, Envelope, KnobChanged, Metrics, R
 from rlhf_engine.tasks import TASKS
 from studio.charts import ChartGrid
 from studio.code_question import resume_then
+from studio.panels.run_view.blind import CURVE, BlindRow
 from studio.panels.run_view.curves import CurveFeed
 from studio.panels.run_view.ending import ending
 from studio.panels.run_view.header import RunHeader
@@ -67,6 +68,8 @@ class RunView(QWidget):
         self.charts = ChartGrid(remote=session.settings.is_remote)
         self.charts.asked.connect(self._explain)
         self.curves = CurveFeed(self.charts, self)
+        self.blind = BlindRow(session)
+        self.blind.drawn.connect(lambda step, columns: self.curves.add_table(CURVE, step, columns))
         self._curves_or_why = QStackedWidget()
         self._curves_or_why.addWidget(EmptyState("chart-line", self.tr("Curves begin with the first step")))
         self._curves_or_why.addWidget(self.charts)
@@ -89,6 +92,7 @@ class RunView(QWidget):
         layout.setSpacing(S3)
         layout.addWidget(self.header)
         layout.addWidget(self.health_row)
+        layout.addWidget(self.blind)
         layout.addLayout(self._ending_place)
         layout.addWidget(self.tabs, 1)
         self._soon = QTimer(self, singleShot=True, interval=self.FRAME_MS)
@@ -130,6 +134,7 @@ class RunView(QWidget):
             self._feed = None
         self._soon.stop()
         self.curves.clear()
+        self.blind.forget()
         self.story = RunStory()
         self._drop_ending()
 
@@ -167,6 +172,7 @@ class RunView(QWidget):
         self.header.show_story(story, self._name or story.run_id[:6], self._waits_for)
         self._show_health()
         self.samples.show_samples(story.samples, story.task)
+        self.blind.show_run(story.run_id, self._name or story.run_id[:6], story.task, story.samples)
         self.log.show_story(story)
         warnings = sum(line.level in ("warning", "danger") for line in story.alerts)
         count = self.tr("Samples ({0})").format(len(story.samples)) if story.samples else self.tr("Samples")
