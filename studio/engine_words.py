@@ -12,6 +12,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication
 
 from rlhf_engine.contract.fields import about
+from rlhf_engine.data.findings import FINDINGS
 from rlhf_engine.tasks import FAMILIES, TASKS, presets_of
 from rlhf_engine.tasks.curve_help import CURVES, CurveHelp, about_curve
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, MetricHelp, about_metric
@@ -59,6 +60,8 @@ def all_words() -> Iterator[str]:
         yield from (family, about_it)
     for preset in (preset for key in TASKS for preset in presets_of(key)):
         yield from (preset.title, preset.summary)
+    for words in FINDINGS.values():
+        yield from words
     for drawn in CURVES.values():
         yield from filter(None, (drawn.label, drawn.measures, drawn.healthy, drawn.remedy, *drawn.columns.values()))
     for known in (*METRICS.values(), *FACTS.values()):

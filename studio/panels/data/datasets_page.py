@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayou
 from rlhf_engine.data.datasets import Dataset, DatasetInfo, list_datasets
 from rlhf_engine.data.records import Comparison, Rating, Record, split_of, text_of
 from studio.panels.data.adding import AddToProject
+from studio.panels.data.check_view import CheckView
 from studio.panels.data.files import ask_where, export_records
 from studio.panels.data.record_detail import RecordDetail
 from studio.panels.data.sources import BackgroundSource
@@ -56,6 +57,8 @@ class DatasetsPage(QWidget):
         self.detail = RecordDetail()
         self.adding = AddToProject(session)
         self.adding.added.connect(self.added)
+        self.checking = CheckView(session)
+        self.checking.closed.connect(self._show_rows_again)
         self._lay_out()
 
     def reload(self) -> None:
@@ -109,6 +112,18 @@ class DatasetsPage(QWidget):
         self.adding.setVisible(info.origin != LABELS)  # whose rows came from the records in the first place
         self.adding.offer(info.ref, info.kind, info.rows)
         self._show_rows(info)
+        self._places.setCurrentIndex(1 if self.checking.ref == info.ref else 0)
+
+    def _check(self) -> None:
+        """Let the engine look for duplicates, leaks and the like in the dataset that is shown."""
+        if self._shown is not None:
+            self.checking.check(self._shown.ref, self._shown.name or self._shown.hash)
+            self._places.setCurrentIndex(1 if self.checking.ref == self._shown.ref else 0)
+
+    def _show_rows_again(self) -> None:
+        if not self.checking.busy:
+            self.checking.ref = ""
+        self._places.setCurrentIndex(0)
 
     def _show_rows(self, info: DatasetInfo) -> None:
         if self.viewer is not None:
@@ -152,6 +167,7 @@ class DatasetsPage(QWidget):
         head.setSpacing(S2)
         head.addLayout(words, 1)
         head.addWidget(ghost_button(self.tr("Train with it"), self._train, icon="school-outline"), 0, top)
+        head.addWidget(button(self.tr("Check"), self._check, icon="clipboard-check-outline"), 0, top)
         head.addWidget(button(self.tr("Export…"), self._export, icon="export"), 0, top)
         head.addWidget(self.adding, 0, top)
         viewer_frame = QWidget()
@@ -172,7 +188,10 @@ class DatasetsPage(QWidget):
         inner.setContentsMargins(0, S3, 0, 0)
         inner.setSpacing(S3)
         inner.addLayout(head)
-        inner.addWidget(rows, 1)
+        self._places = QStackedWidget()
+        self._places.addWidget(rows)
+        self._places.addWidget(self.checking)
+        inner.addWidget(self._places, 1)
         self.side = QStackedWidget()
         self.side.addWidget(hint)
         self.side.addWidget(shown)

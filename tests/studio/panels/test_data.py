@@ -21,11 +21,12 @@ from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Ra
 from studio.panels.data import DataPanel
 from studio.panels.data import files as data_files
 from studio.panels.data.adding import AddToProject, as_row
+from studio.panels.data.check_view import CheckView
 from studio.panels.data.datasets_page import DatasetRows
 from studio.panels.data.import_report import save_report
 from studio.panels.data.slices import Slices
 from studio.panels.data.words import verdict, when
-from studio.widgets import Pill, Query
+from studio.widgets import Pill, PlainLabel, Query
 
 REAL = Path(os.environ.get("RLHF_REAL_DATA", Path(__file__).parents[4] / "shared" / "real")) / "data"
 
@@ -661,3 +662,37 @@ def test_what_is_being_added_to_a_project_does_not_go_into_the_next_one(
     adding.offer(info.ref, "demonstrations", 3000)
     there = session.labels.count("demonstrations")
     assert (there > 0) == begun and adding._done_before() == there
+
+
+def test_a_look_at_a_dataset_shows_each_finding_with_rows_and_what_to_do(real_session, show, qtbot) -> None:
+    root = real_session.project.root
+    pairs = [
+        Comparison("p", "a good answer", "a bad one"),
+        Comparison("q", "Yes.", "<b>yes"),
+        Comparison("q", "x", "y"),
+    ]
+    pairs.append(Comparison("q", "<b>yes", "Yes."))
+    freeze(root, "comparisons", pairs, "Pairs", "test")
+    panel = show(real_session)
+    panel.show_kind("datasets")
+    panel.datasets.reload()
+    qtbot.waitUntil(lambda: panel.datasets.table.model.rowCount() == 1, timeout=10_000)
+    panel.datasets.table.view.selectRow(0)
+    qtbot.waitUntil(lambda: panel.datasets.viewer is not None, timeout=5000)
+    panel.datasets._check()
+    view = panel.datasets.checking
+    assert view.isVisible() and view.busy
+    qtbot.waitUntil(lambda: not view.busy, timeout=60_000)
+    assert [finding["key"] for finding in view.findings] == ["contradictions"]
+    words = [label.text() for label in view.findChildren(PlainLabel)]
+    assert "The same two answers, judged both ways" in words and "1 / 4" in words
+    assert "Rows 4 and 2: <b>yes / Yes." in words  # as text, never as markup
+    view.closed.emit()
+    assert panel.datasets.viewer.isVisible() and not view.isVisible()
+
+
+def test_a_dataset_without_findings_says_so(session, qtbot) -> None:
+    view = CheckView(session)
+    qtbot.addWidget(view)
+    view.show_findings({"rows": 1200, "name": "Mine", "findings": [], "estimated": True})
+    assert view.title.text() == "Nothing odd was found in 1,200 rows."

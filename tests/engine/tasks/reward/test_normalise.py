@@ -89,7 +89,8 @@ def test_it_asks_only_prompts_of_its_own_half(small, inside):
 
     def asked(half):
         spec = small.reward(prompts_from=half, normalise_on=1000)
-        written = normalising.answers_of_start(backbone, source, dataset, spec, inside(spec).run)
+        asked_of, role = normalising.prompts_and_start(backbone, source, dataset, spec)
+        written = normalising.answers_of_start(backbone, role, asked_of, spec, inside(spec).run)
         texts = [backbone.base.tokenizer.decode(ids) for ids in written]
         return {p for p in prompts if any(p in text for text in texts)}
 
