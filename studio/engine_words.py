@@ -12,7 +12,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication
 
 from rlhf_engine.contract.fields import about
-from rlhf_engine.data.findings import FINDINGS
+from rlhf_engine.contract.findings import FINDINGS
 from rlhf_engine.tasks import FAMILIES, TASKS, presets_of
 from rlhf_engine.tasks.curve_help import CURVES, CurveHelp, about_curve
 from rlhf_engine.tasks.metric_help import FACTS, METRICS, MetricHelp, about_metric

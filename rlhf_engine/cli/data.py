@@ -16,9 +16,10 @@ from rlhf_engine.contract.events import Envelope, Produced
 from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.tasks.check_data.spec import CheckSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
+from rlhf_engine.tasks.export_data.spec import ExportDataSpec
 from rlhf_engine.tasks.import_data.spec import ImportSpec
 
-app = typer.Typer(help="Look datasets over.", no_args_is_help=True)
+app = typer.Typer(help="Look datasets over, and write them for others.", no_args_is_help=True)
 SHOWN = 10  # rejected rows; the rest is in the run's rejected.jsonl
 
 
@@ -99,6 +100,32 @@ def check(
     if not as_json:
         for report in made:
             _show_findings(Console(highlight=False), report)
+    return code
+
+
+@app.command("export")
+def export_dataset(
+    dataset: Annotated[str, typer.Argument(help="dataset:HASH.")],
+    layout: Annotated[str, typer.Option(help="native, trl, hh or argilla.")] = "native",
+    format: Annotated[str, typer.Option(help="jsonl, parquet or csv.")] = "jsonl",
+    folder: Annotated[str, typer.Option(help="Where to write. Default: the project's exports folder.")] = "",
+    repo: Annotated[str, typer.Option(help="owner/name to push to on the Hub.")] = "",
+    public: Annotated[bool, typer.Option(help="Let everyone see the repository.")] = False,
+    licence: Annotated[str, typer.Option(help="Licence named in the card.")] = "",
+    project: InProject = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write a dataset for others to load, with a card; push it to the Hub if asked."""
+    where = str(Path(folder).expanduser().absolute()) if folder else ""
+    made: list[Produced] = []
+    spec = ExportDataSpec(
+        dataset=dataset, layout=layout, format=format, folder=where, repo=repo, private=not public, licence=licence
+    )
+    code = do_run(project_root(project), new_run_id(), spec, "Export data", as_json=as_json, also=_collect(made))
+    if not as_json:
+        for thing in made:
+            Console(highlight=False).print(Text(thing.path, "bold"), soft_wrap=True)
+            _show_facts(Console(highlight=False), {**thing.facts, **thing.facts.get("left_out", {})})
     return code
 
 

@@ -17,6 +17,7 @@ _ANSWER = re.compile(
 )
 _OF_ANSWER = re.compile(r"(?:^|[ _.-]|(?<=[a-z]))(\d+|[ab])$", re.IGNORECASE)
 _ASKED, _INSTRUCTIONS = {"prompt", "question"}, ("instruction", "query", "task")
+_ANSWERED = {"response", "completion", "answer", "output"}  # fields with the one answer that is judged
 _SUBMITTED = ("submitted", "completed", None, "")
 UNJUDGED, SKIPPED = "has no judgement: nobody has answered its questions", "was skipped by its annotator"
 
@@ -114,6 +115,7 @@ def _judged(fields: Mapping[str, Any], values: Mapping[str, Any]) -> Row:
     if not row.keys() & _ASKED and (asked := next((name for name in row if name.lower() in _INSTRUCTIONS), "")):
         row["prompt"] = row.pop(asked)
     options = _options(fields)
+    answered = bool(row.keys() & _ANSWERED)
     row |= {question: value for question, value in values.items() if value is not None}
     scores: dict[str, Any] = {}
     for question, value in values.items():
@@ -124,7 +126,7 @@ def _judged(fields: Mapping[str, Any], values: Mapping[str, Any]) -> Row:
             scores[_which(of.group(1), options)] = value
         elif number and len(options) <= 1:
             row.setdefault("rating", value)
-        elif isinstance(value, str) and not options and len(values) == 1:
+        elif isinstance(value, str) and not options and len(values) == 1 and not answered:
             row.setdefault("completion", value)
     scores.pop("", None)
     if scores:

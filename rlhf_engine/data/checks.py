@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rlhf_engine.data.findings import FINDINGS
+from rlhf_engine.contract.findings import FINDINGS
 from rlhf_engine.data.likeness import Signatures, near_duplicates
 from rlhf_engine.data.records import (
     Comparison,

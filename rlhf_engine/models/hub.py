@@ -76,8 +76,10 @@ def dry_run_size(repo: str) -> int:
     return sum(file.file_size or 0 for file in files if file.will_download)
 
 
-def push(folder: Path, repo: str, private: bool = True, progress: Progress | None = None) -> str:
+def push(folder: Path, repo: str, private: bool = True, progress: Progress | None = None, kind: str = "model") -> str:
     """Upload a folder as one commit, and compare every file there with the one here. Returns the page's address.
+
+    `kind` is "model" or "dataset".
 
     The folder is only read. Nothing of the repository is deleted.
 
@@ -93,20 +95,22 @@ def push(folder: Path, repo: str, private: bool = True, progress: Progress | Non
     api = HfApi()
     try:
         tell(f"Opening {repo}", 0, total)
-        repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        if private and api.repo_info(repo).private is False:
+        repo = api.create_repo(repo, private=private, exist_ok=True, repo_type=kind).repo_id
+        if private and api.repo_info(repo, repo_type=kind).private is False:
             raise HubError(f"{repo} is public already, but a private one was asked for.", "Choose another name.")
-        _refuse_mixture(repo, set(_remote(api, repo, None)) - files.keys())
+        if kind == "model":
+            _refuse_mixture(repo, set(_remote(api, repo, None, kind)) - files.keys())
         tell(f"Pushing to {repo}", 0, total)
-        commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload a model from RLHF Studio")
+        message = f"Upload a {kind} from RLHF Studio"
+        commit = api.upload_folder(repo_id=repo, repo_type=kind, folder_path=folder, commit_message=message)
         tell(f"Comparing with {repo}", total, total)
-        there = _remote(api, repo, commit.oid)
+        there = _remote(api, repo, commit.oid, kind)
     except HUB_FAILURES as error:
         raise explain(error, repo, "push to") from None
     for name, path in files.items():
         if name not in there or not _same(there[name], path):
             raise HubError(f"{name} arrived at {repo} changed or not at all.", "Push again; the files here are whole.")
-    return f"{SITE}/{repo}"
+    return f"{SITE}/{repo}" if kind == "model" else f"{SITE}/datasets/{repo}"
 
 
 def _cached(repo: str) -> Path | None:
@@ -187,8 +191,8 @@ def _bar(text: str, progress: Progress | None) -> type[Any]:
     return Bar
 
 
-def _remote(api: HfApi, repo: str, revision: str | None) -> dict[str, RepoFile]:
-    tree = api.list_repo_tree(repo, recursive=True, revision=revision)
+def _remote(api: HfApi, repo: str, revision: str | None, kind: str) -> dict[str, RepoFile]:
+    tree = api.list_repo_tree(repo, recursive=True, revision=revision, repo_type=kind)
     return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
 

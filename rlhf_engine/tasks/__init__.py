@@ -18,6 +18,7 @@ from rlhf_engine.tasks.download.spec import DownloadSpec
 from rlhf_engine.tasks.dpo.spec import DPOSpec
 from rlhf_engine.tasks.evaluate.spec import EvaluateSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
+from rlhf_engine.tasks.export_data.spec import ExportDataSpec
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 from rlhf_engine.tasks.grpo.spec import GRPOSpec
 from rlhf_engine.tasks.import_data.spec import ImportSpec
@@ -326,6 +327,13 @@ TASKS = {
             "Read a file into a dataset.",
             ImportSpec,
             "rlhf_engine.tasks.import_data.work:import_data",
+        ),
+        Task(
+            "export_data",
+            "Export data",
+            "Write a dataset for others to load.",
+            ExportDataSpec,
+            "rlhf_engine.tasks.export_data.work:export_data",
         ),
         Task(
             "check_data",

@@ -105,6 +105,7 @@ EXAMPLES = {
     "evaluate": {"models": ["starter", "run:abc"], "dataset": "p.jsonl", "reference": "run:abc"},
     "export": {"model": "run:abc"},
     "import_data": {"path": "people.jsonl", "pairs": "all"},
+    "export_data": {"dataset": "dataset:1", "layout": "trl"},
     "check_data": {"dataset": "dataset:1", "max_tokens": 512},
     "download": {"repo": "owner/name"},
 }

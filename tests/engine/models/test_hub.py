@@ -317,7 +317,7 @@ class FakeApi:
     def create_repo(self, repo: str, **_: Any) -> Any:
         return SimpleNamespace(repo_id=repo)
 
-    def repo_info(self, _repo: str) -> Any:
+    def repo_info(self, _repo: str, **_: Any) -> Any:
         return SimpleNamespace(private=not self.public)
 
     def upload_folder(self, folder_path: Path, **_: Any) -> Any:
@@ -353,6 +353,11 @@ def test_a_push_arrives_and_is_compared(api: FakeApi, export: Path) -> None:
     assert hub.push(export, "owner/lamp", True, lambda *p: told.append(p)) == "https://huggingface.co/owner/lamp"
     assert api.remote["README.md"] == b"# Lamp\n"
     assert [text for text, _, _ in told] == ["Opening owner/lamp", "Pushing to owner/lamp", "Comparing with owner/lamp"]
+
+
+def test_a_dataset_is_pushed_beside_whatever_is_there(api: FakeApi, export: Path) -> None:
+    api.remote["model.bin"] = b"x"
+    assert hub.push(export, "owner/lamp", kind="dataset") == "https://huggingface.co/datasets/owner/lamp"
 
 
 @pytest.mark.parametrize("name", ["README.md", "model.safetensors"])
