@@ -40,8 +40,8 @@ def facts_of(kind: str, body: dict[str, Any], source: str, author: str) -> list[
     if kind == "ratings":
         return [rating_fact(body["prompt"], body["completion"], body["liked"], source, author, "", "")]
     if kind == "pairs":
-        pair = (body["prompt"], body["a"], body["b"], body.get("meta") or {})
-        return [pair_fact(*pair, source, author, "", str(body.get("id") or ""))]
+        texts = (body["prompt"], body["a"], body["b"], body.get("meta") or {})
+        return [pair_fact(*texts, source, author, "", str(body.get("id") or ""))]
     if kind != "comparisons":
         raise DataError(f"There is no kind of record {kind!r}.", f"Known are {', '.join(TABLES)}.")
     chosen = "chosen" in body
