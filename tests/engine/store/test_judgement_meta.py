@@ -82,10 +82,13 @@ def test_keys_that_say_nothing_are_left_out_and_unknown_ones_are_kept():
 
 @pytest.mark.parametrize("format", ["jsonl", "parquet", "csv"])
 def test_who_judged_goes_into_files_and_datasets_and_comes_back(tmp_path, format):
-    said = [Comparison("p", "x", "y", 3, "human", "", "rejected", "=Ann", "Monday"), Comparison("q", "x", "y")]
+    said = [
+        Comparison("p", "x", "y", 3, "human", "", "rejected", "=Ann", "Monday"),
+        Comparison("q", "x", "y", 2, "import"),
+    ]
     file = tmp_path / f"out.{format}"
     write(said, file)
-    assert read(file).records == [said[0], Comparison("q", "x", "y", source="import")]
+    assert read(file).records == said
     info = freeze(tmp_path, "comparisons", said, "d", "labels")
     assert open_dataset(tmp_path, info.ref).records() == said
 

@@ -9,7 +9,7 @@ import pytest
 from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.labels import Labels
 from rlhf_engine.store.project import Project
-from rlhf_engine.store.schema import STEPS, standing_judgement
+from rlhf_engine.store.schema import STEPS, VOTES, standing_judgement
 
 
 @pytest.fixture
@@ -154,18 +154,27 @@ def test_a_project_in_which_the_last_word_stood_counts_the_votes_when_it_is_open
         alone = project.labels.add_pair("q", "x", "y")
         say(project.labels, alone, "ann:a", "ann:b")
         say(project.labels, pair, "ann:a", "bob:b")
-    old = sqlite3.connect(tmp_path / "mine" / "labels.db")
-    old.execute("ALTER TABLE comparisons DROP COLUMN meta")
-    old.execute("UPDATE verdicts SET winner = 'b' WHERE pair = 1")
-    old.execute("UPDATE tallies SET pairs = 0 WHERE winner = 'split'")
-    old.execute("UPDATE tallies SET pairs = 2 WHERE winner = 'b'")
-    old.execute("UPDATE people_tallies SET pairs = 0 WHERE winner = 'split'")
-    old.execute("UPDATE people_tallies SET pairs = 2 WHERE winner = 'b'")
-    old.execute("DELETE FROM standings WHERE hidden = 'split'")
-    old.execute("INSERT INTO standings VALUES ('comparisons', 3, 'replaced', 0)")
-    old.execute(f"PRAGMA user_version={len(STEPS) - 1}")
+    root = tmp_path / "mine"
+    old = sqlite3.connect(root / "before.db")  # the same rows, before votes counted
+    for step in STEPS[: VOTES - 1]:
+        for statement in step:
+            old.execute(statement)
+    old.execute("ATTACH ? AS now", [str(root / "labels.db")])
+    for (table,) in old.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+        columns = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})"))
+        old.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}")
+    old.execute("UPDATE main.verdicts SET winner = 'b' WHERE pair = 1")
+    old.execute("DELETE FROM main.standings WHERE hidden = 'split'")
+    for tally in ("tallies", "people_tallies"):
+        old.execute(f"UPDATE main.{tally} SET pairs = 0 WHERE winner = 'split'")
+        old.execute(f"UPDATE main.{tally} SET pairs = 2 WHERE winner = 'b'")
+    old.execute("INSERT INTO main.standings VALUES ('comparisons', 3, 'replaced', 0)")
+    old.execute(f"PRAGMA main.user_version={VOTES - 1}")
     old.commit()
     old.close()
+    for suffix in ("-wal", "-shm"):
+        (root / f"labels.db{suffix}").unlink(missing_ok=True)
+    (root / "before.db").replace(root / "labels.db")
     with Project.open(tmp_path / "mine") as project:
         assert (stands(project.labels, pair), stands(project.labels, alone)) == ("split", "b")
         assert project.check().healthy
