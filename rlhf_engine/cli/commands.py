@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from rlhf_engine.cli import about, agreement, allow, data, needed, project, runs, talk
+from rlhf_engine.cli import about, agreement, allow, data, fit, needed, project, runs, talk
 
 app = typer.Typer(
     name="rlhf",
@@ -15,6 +15,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(runs.run)
+app.command("fit")(fit.fit)
 app.command("resume")(runs.resume)
 app.command("list")(runs.list_runs)
 app.command("show")(runs.show)

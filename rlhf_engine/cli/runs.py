@@ -51,16 +51,20 @@ def run(
 ) -> int:
     """Do a run here and now, and keep it in the project."""
     root = project_root(project)
-    text = with_settings(_text_of(spec_file), settings or [])
-    try:
-        spec = settled(root, spec_from_json(text))
-    except SpecError as error:
-        where = f"{spec_file}, {error.field}" if error.field else str(spec_file)
-        raise SpecError(error.field, f"{where}: {error}", error.hint) from error
+    spec = settled(root, read_spec(spec_file, settings or []))
     ask_about_code(spec, as_json)
     code = do_run(root, new_run_id(), spec, name, as_json=as_json, samples=samples)
     take_labels_in(root, as_json)
     return code
+
+
+def read_spec(spec_file: Path, settings: list[str]) -> Any:
+    """The spec in a file with some settings changed. Raises SpecError that names the file and the field."""
+    try:
+        return spec_from_json(with_settings(_text_of(spec_file), settings))
+    except SpecError as error:
+        where = f"{spec_file}, {error.field}" if error.field else str(spec_file)
+        raise SpecError(error.field, f"{where}: {error}", error.hint) from error
 
 
 def resume(run_id: RunId, project: InProject = None, as_json: AsJson = False) -> int:

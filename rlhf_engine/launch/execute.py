@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from rlhf_engine.contract.errors import (
 from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.contract.spec import Spec
+from rlhf_engine.launch.forecast import dataset_lengths, foresee
 from rlhf_engine.tasks import TASKS, task_of
 
 BUG = "This is a bug in the engine."
@@ -84,6 +86,8 @@ def _work(run_id: str, spec: Spec, reporter: Reporter, control: RunControl, proj
         device = getattr(spec, "device", "auto")
         work = task.function()  # imports what it needs first: that is no memory of the run's own
         run = RunContext(project_root, run_id, reporter, control, spec.seed, resume, task.key, device)
+        if task.trains:
+            run.predicted = _foreseen(project_root, task.key, spec, run.device.type == "cuda")
         work(spec, run)
 
 
@@ -103,6 +107,13 @@ def ending_of(error: BaseException) -> RunFinished:
     if known is not None:
         return RunFinished("failed", str(known), known.hint, trace)
     return RunFinished("failed", f"{type(error).__name__}: {error}", BUG, trace)
+
+
+def _foreseen(project_root: Path, task: str, spec: Spec, on_gpu: bool) -> int:
+    """Bytes that the run was foreseen to need, before any correction: what it takes teaches the next forecast."""
+    values = {f.name: getattr(spec, f.name) for f in fields(spec)}
+    found = foresee(project_root, task, values, on_gpu, dataset_lengths(project_root, task, values))
+    return found.own if found else 0
 
 
 def _make_room() -> None:

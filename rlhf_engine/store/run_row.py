@@ -37,6 +37,15 @@ class RunRow:
         return self.state in GOING
 
     @property
+    def spec_values(self) -> dict[str, Any]:
+        """The settings it was started with; empty where they cannot be read."""
+        try:
+            body = json.loads(self.spec_json)
+        except ValueError:
+            return {}
+        return body if isinstance(body, dict) else {}
+
+    @property
     def resumable(self) -> bool:
         return self.state in ("cancelled", "suspended", "failed", "interrupted")
 

@@ -200,6 +200,12 @@ class RunsReader:
                 curves.setdefault(name, []).append((event.step, value))
         return curves
 
+    def hardware(self, run_id: str) -> str:
+        """What the run said it was done on, last; "" where it did not."""
+        lines = self._query("select line from events where run_id = ? and kind = 'RunStarted' order by seq", run_id)
+        said = [str(Envelope.from_json(body["line"]).event.hardware) for body in lines]  # type: ignore[union-attr]
+        return next((words for words in reversed(said) if words), "")
+
     def samples(self, run_id: str) -> list[Sample]:
         return self._standing(run_id, "Sample")
 

@@ -1,19 +1,19 @@
 """What can be said of a run before it starts: steps, time and memory, as far as files and earlier runs tell.
 
-No torch here: sizes are read from config.json and from the length of the weight files.
+No torch here: the engine foresees the memory from config.json and the headers of the weight files.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QCoreApplication
 
-from rlhf_engine.contract.fields import about
+from rlhf_engine.launch.forecast import advise, forecast
 from rlhf_engine.models.folders import adapter_facts
 from rlhf_engine.models.trainable import ALL_LINEAR, trainable
 from rlhf_engine.tasks import TASKS
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rlhf_engine.store.runs import RunRow
 
 tr = QCoreApplication.translate
-_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +46,6 @@ def size_as(info: DatasetInfo, kind: str) -> Size:
     times = 2 if (info.kind, kind) == ("comparisons", "ratings") else 1
     exact = kind in ("", info.kind) and not info.facts.get("ties")
     return Size(info.train * times, info.heldout * times, exact)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSize:
-    """What config.json and the weight files say about a base model."""
-
-    weights: int  # bytes on disk
-    stored_as: str
-    vocabulary: int
-    hidden: int
-    layers: int
-
-    @property
-    def parameters(self) -> int:
-        return self.weights // _BYTES.get(self.stored_as, 2)
 
 
 def planned(task: str, values: dict[str, Any]) -> int:
@@ -104,50 +88,58 @@ def time_sentence(task: str, values: dict[str, Any], total: int, past: Sequence[
     return text.format(duration(found * total), f"{found:.2g}")
 
 
-def memory(task: str, values: dict[str, Any], model: ModelSize, on_gpu: bool) -> int:
-    """Bytes that the run may need at its peak, when every example is as long as allowed; an upper bound, roughly.
+def memory_sentences(root: Path, task: str, values: dict[str, Any], device: dict[str, Any]) -> list[tuple[str, str]]:
+    """(sentence, tone): what the run will take and what of it is the most, whether that fits, and what would lower it.
 
-    Weights once (adapters share them), logits with their gradient (they dominate for small models), activations
-    after Korthikanti et al. 2022 (34 bytes per token, layer and hidden unit in half precision), adapters with AdamW.
-    Where all weights are trained, each role is a copy in fp32, and 12 bytes more per parameter if it learns. Recomputed
-    activations are one block's, and the inputs of all. A base in 4 bits keeps its embeddings.
+    Reads files: not for Qt's thread.
     """
-    wanted = values.get("dtype", "auto")
-    half = wanted == "bf16" or (wanted == "auto" and on_gpu)
-    tokens = int(values.get("micro_batch_size", 16)) * int(values.get("max_tokens", 256))
-    learned = {f.name for f in fields(TASKS[task].spec) if (said := about(f)) and said.kind == "comparisons"}
-    tokens *= 2 if learned else 1  # both answers of a pair go through at once
-    embeddings = min(model.parameters, model.vocabulary * model.hidden)
-    weights = model.parameters * (2 if half else 4)
-    if values.get("quantise") == "4bit":
-        weights = embeddings * 2 + (model.parameters - embeddings) * 5 // 9  # 4 bits, and scales for blocks of 64
-    logits = 0 if TASKS[task].scores else tokens * model.vocabulary * 4 * 3
-    unit, size = tokens * model.hidden, 2 if half else 4
-    again = bool(values.get("activation_checkpointing"))
-    activations = unit * 17 * size if again else unit * model.layers * 17 * size
-    activations += unit * model.layers * size if again else 0
-    if values.get("trained") == "all-weights":
-        learning = 1 + ("value_learning_rate" in values)
-        copies = model.parameters * (4 * TASKS[task].adapters + 12 * learning)
-        return weights + logits + activations + copies
-    lora = 7 * 2 * model.hidden * int(values.get("lora_rank", 16)) * model.layers * 16 * TASKS[task].adapters
-    return weights + logits + activations + lora
+    name, free = str(device.get("device") or ""), int(device.get("memory_free") or 0)
+    on_gpu = bool(name) and not name.startswith("CPU") and values.get("device") != "cpu"
+    fit = forecast(root, task, values, on_gpu, name)
+    if fit is None:
+        return [(tr("Forecast", "Memory: not known before the model has been downloaded."), "muted")]
+    tight = bool(free) and fit.own > free
+    most = tr("Forecast", "Most of it in the {0}: {1}.").format(_phases()[fit.largest], _parts()[fit.main_part])
+    if tight:
+        text = tr("Forecast", "Memory: will not fit. It needs about {0}, and only {1} are free.")
+    elif free:
+        text = tr("Forecast", "Memory: about {0} of {1} free.")
+    else:
+        text = tr("Forecast", "Memory: about {0}.")
+    text = f"{text.format(gigabytes(fit.own), gigabytes(free))} {most}"
+    if fit.correction.runs:
+        text += " " + tr("Forecast", "From {0} such runs on this machine.").format(fit.correction.runs)
+    if not tight:
+        return [(text, "muted")]
+    lower = [one for one in advise(root, task, values, on_gpu, fit) if one.own < fit.own]
+    enough = [one for one in lower if one.own <= free] or lower
+    ways = "; ".join(f"{one.text} ({gigabytes(one.own)})" for one in enough[:3])
+    help_ = (
+        tr("Forecast", "What would lower it: {0}.").format(ways) if ways else tr("Forecast", "Take a smaller model.")
+    )
+    return [(text, "bad"), (help_, "warn")]
 
 
-def memory_sentence(
-    task: str, values: dict[str, Any], model: ModelSize | None, device: dict[str, Any]
-) -> tuple[str, bool]:
-    """One sentence, and whether it is a warning."""
-    if model is None:
-        return tr("Forecast", "Memory: not known before the model has been downloaded."), False
-    free, name = int(device.get("memory_free") or 0), str(device.get("device") or "")
-    need = memory(task, values, model, bool(name) and not name.startswith("CPU") and values.get("device") != "cpu")
-    if not free:
-        return tr("Forecast", "Memory: at most about {0}.").format(gigabytes(need)), False
-    if need > free:
-        text = tr("Forecast", "Memory: at most about {0}, but only {1} are free. Lower the micro-batch size.")
-        return text.format(gigabytes(need), gigabytes(free)), True
-    return tr("Forecast", "Memory: at most about {0} of {1} free.").format(gigabytes(need), gigabytes(free)), False
+def _phases() -> dict[str, str]:
+    return {
+        "load": tr("Forecast", "loading"),
+        "rollout": tr("Forecast", "writing of answers"),
+        "scoring": tr("Forecast", "scoring"),
+        "update": tr("Forecast", "learning"),
+    }
+
+
+def _parts() -> dict[str, str]:
+    return {
+        "weights": tr("Forecast", "the base's weights"),
+        "others": tr("Forecast", "the reward models' bases"),
+        "adapters": tr("Forecast", "what is trained, and its copies"),
+        "optimizer": tr("Forecast", "the optimiser"),
+        "gradients": tr("Forecast", "gradients"),
+        "activations": tr("Forecast", "activations"),
+        "cache": tr("Forecast", "keys and values of the answers"),
+        "logits": tr("Forecast", "logits"),
+    }
 
 
 def trained_sentence(root: Path, ref: str, values: dict[str, Any]) -> tuple[str, bool]:
@@ -173,22 +165,6 @@ def trained_sentence(root: Path, ref: str, values: dict[str, Any]) -> tuple[str,
 
 def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{max(1, round(size / 1e6))} MB"
-
-
-def model_size(root: Path, ref: str) -> ModelSize | None:
-    """The base under a model reference, read from its folder; None for a Hub model or an unreadable one."""
-    folder = _folder(root, ref)
-    if folder is None:
-        return None
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        config = config.get("text_config", config)
-        stored = str(config.get("dtype") or config.get("torch_dtype") or "bfloat16")
-        numbers = (int(config[name]) for name in ("vocab_size", "hidden_size", "num_hidden_layers"))
-        return ModelSize(weights, stored, *numbers) if weights else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _folder(root: Path, ref: str) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -19,14 +20,14 @@ from PySide6.QtWidgets import (
 
 from rlhf_engine.contract.errors import EngineError, SpecError
 from rlhf_engine.tasks import REWARD, TASKS
+from studio.background import Errand
 from studio.code_question import agree_then
 from studio.forms import LABELS, DatasetPicker, EntriesEditor, ModelPicker, RewardModelPicker, SpecForm
 from studio.panels.run_view.naming import method_of, model_of, title_of, values_of
 from studio.panels.train.command import command, save_spec
 from studio.panels.train.forecast import (
     Size,
-    memory_sentence,
-    model_size,
+    memory_sentences,
     planned,
     size_as,
     steps,
@@ -60,6 +61,9 @@ class SetupView(QWidget):
         self._forms: dict[str, SpecForm] = {}
         self._datasets: dict[str, DatasetInfo] = {}
         self._busy = ""
+        self._foreseen: tuple[Any, list[tuple[str, str]]] = (None, [])  # for which settings, and what of their memory
+        self._asked: Any = None
+        self._foreseeing: Errand | None = None
         self._ahead = ""  # the run that the page says one would have to wait for
         self.task = METHODS[0]
         self._soon = QTimer(self, singleShot=True, interval=60)
@@ -188,10 +192,27 @@ class SetupView(QWidget):
         device = self._session.engine.device if self._session.engine else {}
         said, wrong = trained_sentence(self._session.root, model_of(values), values)
         lines += [(said, "warn" if wrong else "muted")] if said else []
-        model = model_size(self._session.root, model_of(values))
-        text, tight = memory_sentence(self.task, values, model, device)
-        lines.append((text, "warn" if tight else "muted"))
-        return lines
+        return lines + self._memory(self._session.root, values, device)
+
+    def _memory(self, root: Path, values: dict[str, Any], device: dict[str, Any]) -> list[tuple[str, str]]:
+        """What is known of the memory now. Files are read on another thread, and the column is drawn again then."""
+        now = (self.task, repr(sorted(values.items(), key=str)), str(device), len(self._session.runs.runs()))
+        if self._foreseen[0] != now and self._asked != now:
+            self._asked, task = now, self.task
+
+            def done(lines: list[tuple[str, str]]) -> None:
+                self._foreseen = now, lines
+                self._soon.start()
+
+            def failed(error: BaseException) -> None:
+                done([(sentence(error), "warn")])
+
+            if self._foreseeing is not None:
+                self._foreseeing.forget()
+            self._foreseeing = self._session.background.run(
+                lambda: memory_sentences(root, task, values, device), done, failed
+            )
+        return self._foreseen[1] if self._foreseen[1] else [(self.tr("Memory: being worked out…"), "muted")]
 
     def redraw(self) -> None:
         """Bring the column at the right up to date with the form."""

@@ -177,3 +177,4 @@ def test_what_every_phase_took_is_told(small):
     last = [e.event.values for e in said if type(e.event).__name__ == "Metrics"][-1]
     phases = {name: last[f"memory/{name}"] for name in ("load", "rollout", "scoring", "update")}
     assert all(last["memory/start"] * 0.9 < mb <= last["memory/peak"] for mb in phases.values())
+    assert last["memory/predicted"] > 0  # on top of the start, before any correction

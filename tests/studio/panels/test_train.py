@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,7 @@ from rlhf_engine.tasks import presets_of, spec_from_json
 from rlhf_engine.tasks.ppo.spec import PPOSpec
 from studio.panels.train import TrainPanel
 from studio.panels.train.forecast import (
-    ModelSize,
     Size,
-    memory,
-    model_size,
     pace,
     size_as,
     steps,
@@ -397,27 +393,6 @@ def test_the_pace_comes_from_the_last_run_of_the_same_kind(session):
     assert pace("reward", {"model": "starter", "batch_size": 16}, rows) is None
 
 
-def test_memory_adds_up_weights_logits_activations_and_adapters():
-    model = ModelSize(weights=4_000_000, stored_as="float32", vocabulary=1000, hidden=100, layers=2)
-    values = {"micro_batch_size": 2, "max_tokens": 50, "lora_rank": 8}
-    # 1 M parameters of 4 B; 100 tokens of 1000 logits, 12 B each; 100 tokens, 2 layers, 100 units of 68 B;
-    # 7 matrices, 2 factors of 100 x 8 in 2 layers, 16 B each
-    assert memory("sft", values, model, on_gpu=False) == 4_000_000 + 1_200_000 + 1_360_000 + 358_400
-    assert memory("sft", {**values, "dtype": "bf16"}, model, on_gpu=False) == 2_000_000 + 1_200_000 + 680_000 + 358_400
-
-
-def test_memory_knows_copies_of_all_weights_recomputing_and_four_bits():
-    model = ModelSize(weights=4_000_000, stored_as="float32", vocabulary=1000, hidden=100, layers=2)
-    values = {"micro_batch_size": 2, "max_tokens": 50, "lora_rank": 8}
-    whole = memory("sft", {**values, "trained": "all-weights"}, model, on_gpu=False)
-    assert whole == 4_000_000 + 1_200_000 + 1_360_000 + 16_000_000  # a copy, its gradient and two moments
-    again = memory("sft", {**values, "activation_checkpointing": True}, model, on_gpu=False)
-    # one block of 68 B a unit in place of two, and the inputs of both, 4 B a unit
-    assert again == 4_000_000 + 1_200_000 + 680_000 + 80_000 + 358_400
-    four = memory("sft", {**values, "quantise": "4bit"}, model, on_gpu=False)
-    assert four == 200_000 + 900_000 * 5 // 9 + 1_200_000 + 1_360_000 + 358_400
-
-
 def test_what_is_trained_is_counted_and_the_names_of_layers_are_told(session, tmp_path):
     values = {"trained": "adapter", "lora_rank": 16, "lora_targets": "all-linear", "lora_variant": "lora"}
     layers = "down_proj, gate_proj, up_proj, k_proj, o_proj, q_proj, v_proj"
@@ -432,26 +407,20 @@ def test_what_is_trained_is_counted_and_the_names_of_layers_are_told(session, tm
     assert trained_sentence(session.root, "owner/name", values) == ("", False)
 
 
-def test_a_models_size_is_read_from_its_folder(session, tmp_path):
-    folder = tmp_path / "m"
-    folder.mkdir()
-    config = {"vocab_size": 10, "hidden_size": 4, "num_hidden_layers": 2, "dtype": "bfloat16"}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").write_bytes(b"x" * 500)
-    assert model_size(session.root, str(folder)) == ModelSize(500, "bfloat16", 10, 4, 2)
-    run = session.root / "runs" / "r7"
-    run.mkdir(parents=True)
-    (run / "spec.json").write_text(json.dumps({"task": "sft", "model": str(folder)}))
-    assert model_size(session.root, "run:r7") == ModelSize(500, "bfloat16", 10, 4, 2)
-    assert model_size(session.root, "owner/name") is None
-    starter = model_size(session.root, "starter")
-    assert starter is not None and 500_000 < starter.parameters < 5_000_000
+def test_the_memory_is_foreseen_and_the_words_say_where_most_of_it_is(panel, session, qtbot):
+    session.engine.device.update(device="CPU, 2 threads", memory_free=8_000_000_000)
+    panel.setup.redraw()
+    qtbot.waitUntil(lambda: any(" of 8.0 GB free" in line for line in side(panel)), timeout=10_000)
+    (line,) = [line for line in side(panel) if line.startswith("Memory")]
+    assert " of 8.0 GB free. Most of it in the learning: " in line
 
 
-def test_too_large_for_the_machine_is_a_warning(panel, session):
+def test_too_large_for_the_machine_says_so_with_what_would_lower_it(panel, session, qtbot):
     session.engine.device.update(device="CPU, 2 threads", memory_free=1_000_000)
     panel.setup.redraw()
-    assert any("but only 1 MB are free" in line for line in side(panel))
+    qtbot.waitUntil(lambda: any("will not fit" in line for line in side(panel)), timeout=10_000)
+    assert any("only 1 MB are free" in line for line in side(panel))
+    assert any(line.startswith("What would lower it: ") and "micro-batch 1" in line for line in side(panel))
 
 
 def test_demonstrations_are_what_the_frozen_dataset_holds(panel, session, qtbot):

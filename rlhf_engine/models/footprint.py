@@ -1,0 +1,166 @@
+"""What a model takes in memory, from its config.json and the headers of its weight files: nothing is loaded.
+
+No torch in this file: the window reads it. The table `SAVED` says what one block of a decoder keeps of every token for
+the backward pass. It was measured (torch's saved-tensor hooks) and a test measures it again: whoever changes the
+forward pass changes the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlhf_engine.models.folders import adapter_facts, read_json, tensors_of
+from rlhf_engine.models.trainable import trainable
+
+CHUNK = 1 << 24  # of `logprobs.py`: logits held at once
+_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+
+
+class Saved(NamedTuple):
+    """What a block keeps: so many times a width, in the format of the base or in fp32."""
+
+    what: str
+    width: str
+    times: float
+    fp32: bool = False
+
+
+SAVED = {  # by what is trained, and whether the base is in half precision
+    ("adapter", False): (
+        Saved("inputs of the two norms", "hidden", 2),
+        Saved("normed inputs of attention and MLP", "hidden", 2),
+        Saved("queries and the attention's output", "queries", 2),
+        Saved("keys and values", "keys", 2),
+        Saved("gate, activation, up and their product", "inner", 4),
+        Saved("inside of each adapter", "rank", 1),
+    ),
+    ("adapter", True): (
+        Saved("inputs of the two norms", "hidden", 2, fp32=True),
+        Saved("input of each adapter on the hidden states", "hidden", 5, fp32=True),
+        Saved("input of the adapter on the attention's output", "queries", 1, fp32=True),
+        Saved("input of the adapter on the MLP's product", "inner", 1, fp32=True),
+        Saved("queries and the attention's output", "queries", 2),
+        Saved("keys and values", "keys", 2),
+        Saved("gate, activation and up", "inner", 3),
+        Saved("inside of each adapter", "rank", 1, fp32=True),
+    ),
+    ("all-weights", False): (
+        Saved("inputs of the two norms and of their scales", "hidden", 4),
+        Saved("normed inputs of attention and MLP", "hidden", 3),
+        Saved("queries and the attention's output", "queries", 2),
+        Saved("keys and values", "keys", 2),
+        Saved("gate, activation, up and their product", "inner", 4),
+    ),
+    ("all-weights", True): (
+        Saved("inputs of the two norms and of their scales", "hidden", 4, fp32=True),
+        Saved("normed inputs, rounded", "hidden", 3),
+        Saved("queries and the attention's output", "queries", 3),
+        Saved("keys and values", "keys", 3),
+        Saved("gate, activation, up and their product", "inner", 5),
+    ),
+}
+DORA_OUTPUTS = 3.0  # times the widths of all adapted outputs, in fp32: a DoRA layer keeps them
+AT_WORK = {"hidden": 6.0, "inner": 4.0}  # of one block while it is computed, or gone back through: what is not kept
+HEAD = {"update": 4.0, "scoring": 3.0}  # times the logits of one chunk, in fp32
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """A decoder's sizes. Widths are numbers per token; `rank` is the sum over the adapters of a block."""
+
+    parameters: int
+    vocabulary: int
+    layers: int
+    hidden: int
+    inner: int
+    queries: int
+    keys: int
+    context: int
+    outputs: int  # of all adapted matrices of a block, together
+    stored: int  # bytes of a parameter on disk
+    trained: int  # numbers of a new adapter, or of all weights
+    rank: int
+    adapter: int = 0  # numbers of the adapter that the model already carries
+    head_dims: int = 0
+
+    def weights(self, half: bool, four_bits: bool = False) -> int:
+        """Bytes of the base in memory."""
+        if four_bits:  # embeddings stay; 4 bits, and scales for blocks of 64
+            embeddings = min(self.parameters, self.vocabulary * self.hidden)
+            return embeddings * 2 + (self.parameters - embeddings) * 5 // 9
+        return int(self.parameters * (2 if half else 4))
+
+    def saved(self, half: bool, settings: Mapping[str, Any]) -> tuple[float, float]:
+        """Bytes that the backward pass keeps of every token: over all blocks, and of those the ones kept at the end of
+        the forward pass (fewer where activations are computed again)."""
+        size, whole = (2 if half else 4), settings.get("trained") == "all-weights"
+        table = SAVED["all-weights" if whole else "adapter", half]
+        block = sum(row.times * getattr(self, row.width) * (4 if row.fp32 else size) for row in table)
+        if settings.get("lora_variant") == "dora" and not whole:
+            block += DORA_OUTPUTS * self.outputs * 4
+        if settings.get("activation_checkpointing"):
+            return block, float(self.layers * self.hidden * (4 if not half or not whole else size))
+        return block, block * self.layers
+
+    def activations(self, tokens: int, half: bool, settings: Mapping[str, Any]) -> int:
+        """Bytes at the top of an update's pass over so many tokens."""
+        block, kept = self.saved(half, settings)
+        inside = block if settings.get("activation_checkpointing") else 0.0
+        return round(tokens * (kept + inside)) + self.at_work(tokens, half)
+
+    def at_work(self, tokens: int, half: bool) -> int:
+        """Bytes that a block needs while it is computed, gradient or not."""
+        width = AT_WORK["hidden"] * self.hidden + AT_WORK["inner"] * self.inner
+        return round(tokens * width * (2 if half else 4))
+
+    def cache(self, answers: int, tokens: int, half: bool) -> int:
+        """Bytes of keys and values of so many answers of so many tokens, prompt and all."""
+        return answers * tokens * self.layers * 2 * self.keys * (2 if half else 4)
+
+    def logits(self, tokens: int, phase: str) -> int:
+        """Bytes of the output layer on so many tokens, a chunk at a time."""
+        return round(min(tokens * self.vocabulary, CHUNK) * 4 * HEAD[phase])
+
+
+def footprint(folder: Path, settings: Mapping[str, Any], adapter: Path | None = None) -> Footprint | None:
+    """The sizes of the base in `folder` under these settings (of `TrainingFields`), with the adapter it goes on with.
+
+    None where the files do not say: no weights, or an architecture whose config has other words for it.
+    """
+    config, tensors = read_json(folder / "config.json"), tensors_of(folder)
+    inner = config.get("text_config")
+    config = inner if isinstance(inner, dict) else config
+    found = trainable(folder, settings)
+
+    def number(*names: str) -> int:
+        return next((int(config[n]) for n in names if isinstance(config.get(n), int) and config[n] > 0), 0)
+
+    hidden, layers = number("hidden_size", "n_embd", "d_model"), number("num_hidden_layers", "n_layer")
+    heads, vocabulary = number("num_attention_heads", "n_head"), number("vocab_size")
+    if not tensors or not (hidden and layers and heads and vocabulary) or found is None:
+        return None
+    head = number("head_dim") or hidden // heads
+    kept = adapter_facts(adapter) if adapter is not None else None
+    rank = (kept.rank if kept and kept.rank else int(settings.get("lora_rank", 16))) * len(found.layers)
+    bytes_of = sum(_BYTES.get(kind, 4) * prod(shape) for kind, shape in tensors.values())
+    keys = head * (number("num_key_value_heads") or heads)
+    wide = number("intermediate_size", "n_inner", "ffn_dim") or 4 * hidden
+    return Footprint(
+        parameters=found.total,
+        vocabulary=vocabulary,
+        layers=layers,
+        hidden=hidden,
+        inner=wide,
+        queries=head * heads,
+        keys=keys,
+        context=number("max_position_embeddings", "n_positions", "n_ctx") or 1_000_000,
+        outputs=head * heads + 2 * keys + 2 * hidden + 2 * wide,
+        stored=max(1, round(bytes_of / max(1, sum(prod(shape) for _, shape in tensors.values())))),
+        trained=found.trained,
+        rank=rank,
+        adapter=kept.parameters if kept else 0,
+    )
