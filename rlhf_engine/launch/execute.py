@@ -24,6 +24,7 @@ from rlhf_engine.contract.errors import (
 from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.contract.spec import Spec
+from rlhf_engine.contract.training import TrainingFields
 from rlhf_engine.launch.forecast import dataset_lengths, foresee
 from rlhf_engine.tasks import TASKS, task_of
 
@@ -86,7 +87,7 @@ def _work(run_id: str, spec: Spec, reporter: Reporter, control: RunControl, proj
         device = getattr(spec, "device", "auto")
         work = task.function()  # imports what it needs first: that is no memory of the run's own
         run = RunContext(project_root, run_id, reporter, control, spec.seed, resume, task.key, device)
-        if task.trains:
+        if isinstance(spec, TrainingFields):
             run.predicted = _foreseen(project_root, task.key, spec, run.device.type == "cuda")
         work(spec, run)
 
