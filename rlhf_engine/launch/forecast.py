@@ -17,12 +17,14 @@ from rlhf_engine.contract.preference import ReferenceFields
 from rlhf_engine.contract.rewards import EnsembleReward, ModelReward
 from rlhf_engine.contract.training import TrainingFields
 from rlhf_engine.data.lengths import Lengths, lengths_of
+from rlhf_engine.machine import processor
 from rlhf_engine.models.folders import read_json
 from rlhf_engine.models.footprint import Footprint, footprint
-from rlhf_engine.runtime.fit import Advice, Correction, Fit
+from rlhf_engine.runtime.fit import NEWEST, Advice, Correction, Fit
 from rlhf_engine.store.runs import RunsReader
 from rlhf_engine.tasks import TASKS
 
+SMALL = 10_000_000  # of `runtime/device.py`, which needs torch
 PROCESS = 380_000_000  # bytes of a process that has imported torch, transformers and peft, where no past run says
 PREVIEWED = 4, 64  # answers, and tokens of each, that runs without a rollout of their own write as samples
 
@@ -66,7 +68,7 @@ def foresee(
     model = footprint(place.base, settings, adapter) if place else None
     if place is None or model is None:
         return None
-    half = is_half(settings, on_gpu)
+    half = is_half(settings, on_gpu, model.parameters)
     size = _Sizes(task, settings, model, lengths)
     trained = model.adapter or model.trained
     learners, copies = _learners(settings), _copies(task, settings)
@@ -108,15 +110,15 @@ def learned(root: Path, task: str, values: Mapping[str, Any], on_gpu: bool, hard
     """What the project's completed runs of this task, in this number format and on `hardware`, took over what was
     foreseen for them."""
     reader = RunsReader(root)
-    half, past = is_half(_defaults(task) | dict(values), on_gpu), []
+    half, past = _half(root, task, values, on_gpu), list[tuple[float, float, float]]()
     try:
         for row in reader.runs():
             numbers = [row.metrics.get(f"memory/{name}", 0.0) for name in ("start", "peak", "predicted")]
             if row.task != task or row.state != "completed" or not all(numbers[1:]):
                 continue
             there = reader.hardware(row.id)
-            before = _defaults(task) | row.spec_values
-            if is_half(before, not there.startswith("CPU")) == half and there == (hardware or there):
+            alike = there == (hardware or there) and len(past) < NEWEST
+            if alike and _half(root, task, row.spec_values, not there.startswith("CPU")) == half:
                 past.append((numbers[0] * 1e6, numbers[1] * 1e6, numbers[2] * 1e6))
     finally:
         reader.close()
@@ -146,7 +148,7 @@ def advise(root: Path, task: str, values: Mapping[str, Any], on_gpu: bool, fit: 
         tries += [({"micro_batch_size": 1}, "micro-batch 1")]
     if not settings["activation_checkpointing"]:
         tries += [({"activation_checkpointing": True}, "recompute activations")]
-    if not is_half(settings, on_gpu):
+    if not _half(root, task, settings, on_gpu):
         tries += [({"dtype": "bf16"}, "base in bf16")]
     if on_gpu and settings["quantise"] == "none" and settings["trained"] == "adapter":
         tries += [({"quantise": "4bit"}, "base in 4 bits")]
@@ -167,9 +169,18 @@ def advise(root: Path, task: str, values: Mapping[str, Any], on_gpu: bool, fit: 
     return sorted(found, key=lambda advice: advice.own)
 
 
-def is_half(settings: Mapping[str, Any], on_gpu: bool) -> bool:
-    """Whether the base is in two bytes a number: what "auto" stands for is as in `runtime/device.py`."""
-    return settings.get("dtype") == "bf16" or (settings.get("dtype", "auto") == "auto" and on_gpu)
+def is_half(settings: Mapping[str, Any], on_gpu: bool, parameters: int) -> bool:
+    """Whether the base is in two bytes a number: what "auto" stands for is as `choose_dtype` of `runtime/device.py`."""
+    if settings.get("dtype", "auto") != "auto":
+        return bool(settings["dtype"] == "bf16")
+    return on_gpu or (parameters >= SMALL and bool(processor().flags & {"amx_bf16", "avx512_bf16"}))
+
+
+def _half(root: Path, task: str, values: Mapping[str, Any], on_gpu: bool) -> bool:
+    settings = _defaults(task) | dict(values)
+    place = place_of(root, str(settings.get("model") or settings.get("policy") or ""))
+    model = footprint(place.base, settings) if place else None
+    return is_half(settings, on_gpu, model.parameters if model else 0)
 
 
 class _Sizes:

@@ -29,38 +29,22 @@ class Saved(NamedTuple):
     fp32: bool = False
 
 
+_ATTENTION = (Saved("queries and the attention's output", "queries", 2), Saved("keys and values", "keys", 2))
+_PLAIN = (
+    Saved("inputs of the two norms", "hidden", 2),
+    Saved("normed inputs of attention and MLP", "hidden", 2),
+    *_ATTENTION,
+    Saved("gate, up and their product", "inner", 3),
+)
 SAVED = {  # by what is trained, and whether the base is in half precision
-    ("adapter", False): (
-        Saved("inputs of the two norms", "hidden", 2),
-        Saved("normed inputs of attention and MLP", "hidden", 2),
-        Saved("queries and the attention's output", "queries", 2),
-        Saved("keys and values", "keys", 2),
-        Saved("gate, activation, up and their product", "inner", 4),
-        Saved("inside of each adapter", "rank", 1),
-    ),
-    ("adapter", True): (
-        Saved("inputs of the two norms", "hidden", 2, fp32=True),
-        Saved("input of each adapter on the hidden states", "hidden", 5, fp32=True),
-        Saved("input of the adapter on the attention's output", "queries", 1, fp32=True),
-        Saved("input of the adapter on the MLP's product", "inner", 1, fp32=True),
-        Saved("queries and the attention's output", "queries", 2),
-        Saved("keys and values", "keys", 2),
-        Saved("gate, activation and up", "inner", 3),
-        Saved("inside of each adapter", "rank", 1, fp32=True),
-    ),
-    ("all-weights", False): (
-        Saved("inputs of the two norms and of their scales", "hidden", 4),
-        Saved("normed inputs of attention and MLP", "hidden", 3),
-        Saved("queries and the attention's output", "queries", 2),
-        Saved("keys and values", "keys", 2),
-        Saved("gate, activation, up and their product", "inner", 4),
-    ),
+    ("adapter", False): (*_PLAIN, Saved("inside of each adapter", "rank", 1)),
+    ("adapter", True): (*_PLAIN, Saved("inside of each adapter", "rank", 1)),
+    ("all-weights", False): _PLAIN,
     ("all-weights", True): (
-        Saved("inputs of the two norms and of their scales", "hidden", 4, fp32=True),
-        Saved("normed inputs, rounded", "hidden", 3),
-        Saved("queries and the attention's output", "queries", 3),
-        Saved("keys and values", "keys", 3),
-        Saved("gate, activation, up and their product", "inner", 5),
+        Saved("inputs of the two norms", "hidden", 2, fp32=True),
+        Saved("normed inputs, rounded and scaled", "hidden", 5),
+        *_ATTENTION,
+        Saved("gate, up and their product", "inner", 3),
     ),
 }
 DORA_OUTPUTS = 3.0  # times the widths of all adapted outputs, in fp32: a DoRA layer keeps them
@@ -110,7 +94,10 @@ class Footprint:
         """Bytes at the top of an update's pass over so many tokens."""
         block, kept = self.saved(half, settings)
         inside = block if settings.get("activation_checkpointing") else 0.0
-        return round(tokens * (kept + inside)) + self.at_work(tokens, half)
+        rounded = (
+            2 * self.parameters if half and settings.get("trained") == "all-weights" else 0
+        )  # weights, by autocast
+        return round(tokens * (kept + inside)) + rounded + self.at_work(tokens, half)
 
     def at_work(self, tokens: int, half: bool) -> int:
         """Bytes that a block needs while it is computed, gradient or not."""

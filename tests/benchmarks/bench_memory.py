@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 WITHIN = 0.15  # of the measured peak
-COMMON: dict[str, Any] = {"device": "cpu", "sample_every": 0, "checkpoint_every": 100, "max_tokens": 256}
+COMMON: dict[str, Any] = {
+    "device": "cpu",
+    "sample_every": 0,
+    "dtype": "fp32",
+    "checkpoint_every": 100,
+    "max_tokens": 256,
+}
 COURSE = {"batch_size": 16, "micro_batch_size": 16, "epochs": 0.25, "evaluate_every": 0}
 ONLINE = {"updates": 2, "batch_size": 32, "minibatch_size": 16, "micro_batch_size": 16, "response_tokens": 64}
 REWARDED = {"reward_model": "", "rewards": [{"kind": "length"}]}
@@ -23,7 +29,7 @@ SPECS: dict[str, tuple[str, dict[str, Any]]] = {
     "sft, padded": ("sft", {**COURSE}),
     "sft, packed": ("sft", {**COURSE, "packing": True, "micro_batch_size": 8}),
     "reward": ("reward", {**COURSE, "micro_batch_size": 8, "normalise_on": 0}),
-    "ppo, fp32": ("ppo", {**ONLINE, **REWARDED, "value_init": "zero", "epochs": 1}),
+    "ppo, fp32": ("ppo", {**ONLINE, **REWARDED, "value_init": "zero", "epochs": 1, "dtype": "fp32"}),
     "ppo, bf16": ("ppo", {**ONLINE, **REWARDED, "value_init": "zero", "epochs": 1, "dtype": "bf16"}),
     "dpo": ("dpo", {**COURSE, "micro_batch_size": 8}),
 }

@@ -11,11 +11,13 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from rlhf_engine.launch import forecast
 from rlhf_engine.models import logprobs
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.footprint import CHUNK, footprint
 from rlhf_engine.models.load import load_base
 from rlhf_engine.models.lora import lora
+from rlhf_engine.runtime import device
 from tests.engine.tiny import END, PAD, tiny_tokenizer
 
 ROWS, WIDTH = 4, 96
@@ -70,7 +72,8 @@ def test_the_table_says_what_torch_keeps(folder, dtype, whole):
     model = footprint(folder, settings)
     there, shapes = kept(folder, dtype, whole)
     _, said = model.saved(dtype == torch.bfloat16, settings)
-    assert said * ROWS * WIDTH == pytest.approx(there, rel=0.1), "\n".join(map(str, shapes.most_common()))
+    rounded = 2 * model.parameters if whole and dtype == torch.bfloat16 else 0  # weights, by autocast
+    assert said * ROWS * WIDTH + rounded == pytest.approx(there, rel=0.1), "\n".join(map(str, shapes.most_common()))
 
 
 def test_recomputing_keeps_the_inputs_of_blocks_and_one_block(folder):
@@ -89,5 +92,5 @@ def test_sizes_come_from_the_files(folder, tmp_path):
     assert footprint(tmp_path, {}) is None
 
 
-def test_logits_are_held_a_chunk_at_a_time():
-    assert CHUNK == logprobs.CHUNK
+def test_what_is_said_twice_is_said_alike():
+    assert CHUNK == logprobs.CHUNK and forecast.SMALL == device.SMALL
