@@ -34,6 +34,7 @@ from studio.frame.rail import Rail
 from studio.frame.status_bar import StatusBar
 from studio.frame.top_bar import TopBar
 from studio.panels import PANELS
+from studio.retraining import Retraining
 from studio.safekeeping import Safekeeping
 from studio.session import Session, sentence
 from studio.settings import user_folder
@@ -127,6 +128,7 @@ class MainWindow(QMainWindow):
         session.activity.ended.connect(lambda *_: self._go_on_closing())
         session.project_changed.connect(self._project_changed)
         self.safekeeping = Safekeeping(session, self)
+        self.retraining = Retraining(session, self)
 
     # --- panels --------------------------------------------------------------------------------------------------
 

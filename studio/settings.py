@@ -40,6 +40,7 @@ class Settings:
     advanced: bool = False
     remote: str = "auto"
     confirm_close: bool = True
+    retrain_every: int = 0  # verdicts after which the reward model is trained again; 0 is never
     projects_folder: str = ""
     last_project: str = ""
     last_panel: str = "home"

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from studio.commands import Command
 from studio.forms import Combo, Spin
 from studio.panels.compare.keys_card import KeysCard
+from studio.panels.compare.retrain_card import RetrainCard
 from studio.panels.hub_account import hub_account, hub_cache, hub_words
 from studio.session import Session, sentence
 from studio.settings import Settings, user_folder
@@ -64,6 +65,7 @@ class SettingsPanel(QWidget):
             ("device", self._device()),
             ("hub", self._hub()),
             ("judging", KeysCard(session)),
+            ("retraining", RetrainCard(session)),
             ("shortcuts", self._shortcuts()),
             ("about", self._about()),
         ):

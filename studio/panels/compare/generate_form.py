@@ -34,6 +34,12 @@ class GenerateForm(Card):
         self._sampling.hide()  # only its editors are used
         editors = self._sampling.editors
         editors["max_new_tokens"].set_value(64)
+        self.answers = editor_for(int, False, Param("", "", between=(2, 16)))
+        self.answers.set_value(2)
+        self.judge = Combo()
+        self.judge.setToolTip(tooltip(self.tr("Of more than two answers, the best and the worst are judged.")))
+        for chosen in (self.first, self.second):
+            chosen.currentIndexChanged.connect(lambda _: self._show_choosing())
         self.problem = PlainLabel(tone="bad", wrap=True)
         self.go = primary_button(self.tr("Generate"), self._wish, icon="auto-fix")
         grid = QGridLayout()
@@ -47,6 +53,8 @@ class GenerateForm(Card):
             (self.tr("Temperature"), editors["temperature"]),
             (self.tr("Longest answer"), editors["max_new_tokens"]),
             (self.tr("Seed"), editors["seed"]),
+            (self.tr("Answers per prompt"), self.answers),
+            (self.tr("Judge which two"), self.judge),
         ]
         for place, (text, widget) in enumerate(places):
             label = PlainLabel(text, tone="muted")
@@ -54,6 +62,8 @@ class GenerateForm(Card):
             inner = getattr(widget, "inner", widget)
             inner.setAccessibleName(text)
             row, column, width = (0, 4 * place, 4) if place < 3 else (2, 3 * (place - 3), 3)
+            if place > 6:
+                row, column, width = (4, 0, 4) if place == 7 else (4, 4, 8)
             grid.addWidget(label, row, column, 1, width)
             grid.addWidget(widget, row + 1, column, 1, width)
         for column in range(12):
@@ -79,6 +89,11 @@ class GenerateForm(Card):
                 sets.append((self.tr("This project's prompts ({0})").format(f"{count:,}"), PROJECT, ""))
             sets += [(choice.title, choice.ref, choice.detail) for choice in self._session.datasets()]
         _fill(self.prompts, sets)
+        judges = [choice for choice in self._session.models() if choice.scores]
+        best = self.tr("Best against worst by {0}")
+        rows = [(best.format(choice.title), choice.ref, choice.detail) for choice in judges]
+        _fill(self.judge, [(self.tr("The two least alike"), "", ""), *rows])
+        self._show_choosing()
         self.prompts.setPlaceholderText(self.tr("No prompts yet: add some in Data"))
         self.say("")
 
@@ -97,7 +112,15 @@ class GenerateForm(Card):
             float(sampling["temperature"]),
             int(sampling["max_new_tokens"]),
             int(sampling["seed"]),
+            2 if second and second != first else int(self.answers.value()),
+            "" if second and second != first else str(self.judge.currentData() or ""),
         )
+
+    def _show_choosing(self) -> None:
+        """Several answers are those of one model; two models give one each."""
+        one = not self.second.currentData() or self.second.currentData() == self.first.currentData()
+        for widget in (self.answers, self.judge):
+            widget.setEnabled(one)
 
     def next_seed(self) -> None:
         """So that asking again gives other answers."""

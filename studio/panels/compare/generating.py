@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
+from rlhf_engine.choosing.likeness import least_alike
 from rlhf_engine.contract.errors import DataError, EngineError
-from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted, Stage, Text
+from rlhf_engine.contract.events import Envelope, Produced, RunFinished, RunStarted, Stage, Text
 from rlhf_engine.data.records import Prompt, text_of
 from rlhf_engine.tasks.generate.spec import GenerateSpec
 
@@ -31,6 +32,8 @@ class Wish:
     temperature: float
     max_new_tokens: int
     seed: int
+    answers: int = 2  # that each prompt gets of one model, of which two are shown
+    judge: str = ""  # a reward model, by which the best is set against the worst; else the two least alike
 
 
 def read_prompts(root: Path, wish: Wish) -> list[Prompt]:
@@ -64,7 +67,8 @@ def spec_of(wish: Wish, prompts: list[Prompt], device: str) -> GenerateSpec:
     return GenerateSpec(
         models=(wish.first, wish.second) if wish.second else (wish.first,),
         prompts=tuple(prompts),
-        samples=1 if wish.second else 2,
+        samples=1 if wish.second else max(2, wish.answers),
+        reward_model=wish.judge,
         temperature=wish.temperature,
         max_new_tokens=wish.max_new_tokens,
         seed=wish.seed,
@@ -89,6 +93,7 @@ class PairMaker(QObject):
         self._prompts: list[Prompt] = []
         self._texts: dict[int, str] = {}
         self._ends: dict[int, str] = {}
+        self._scores: dict[int, Any] = {}
         self._over = False
         root = session.root
         assert root is not None
@@ -121,31 +126,56 @@ class PairMaker(QObject):
                 self.stage.emit(self.tr("Starting"), 0, 0)
             case Stage(text, done, total):
                 self.stage.emit(text, done, total)
+            case Produced(what="answers", facts=facts) if self.wish.judge:
+                self._scores = {int(row["answer"]): row["score"] for row in facts["answers"]}
+                for prompt in range(len(self._prompts)):
+                    self._pair_up(prompt)
             case Text() as said:
                 self._texts[said.answer] = self._texts.get(said.answer, "") + said.piece
                 if said.finish:
                     self._ends[said.answer] = said.finish
-                    self._pair_up(said.answer)
+                    if not self.wish.judge:
+                        self._pair_up(self._prompt_of(said.answer))
             case RunFinished(outcome, message, hint):
                 self._end(EngineError(message, hint) if outcome == "failed" else None)
             case _:
                 pass
 
-    def _numbers(self, prompt: int) -> tuple[int, int]:
-        """The two answers to a prompt."""
-        return (prompt, len(self._prompts) + prompt) if self.wish.second else (2 * prompt, 2 * prompt + 1)
+    def _numbers(self, prompt: int) -> list[int]:
+        """All answers to a prompt."""
+        if self.wish.second:
+            return [prompt, len(self._prompts) + prompt]
+        each = max(2, self.wish.answers)
+        return list(range(each * prompt, each * (prompt + 1)))
 
-    def _pair_up(self, answer: int) -> None:
-        prompt = answer % len(self._prompts) if self.wish.second else answer // 2
-        numbers = self._numbers(prompt)
-        if self._over or any(number not in self._ends for number in numbers):
+    def _prompt_of(self, answer: int) -> int:
+        return answer % len(self._prompts) if self.wish.second else answer // max(2, self.wish.answers)
+
+    def _chosen(self, numbers: list[int]) -> tuple[int, int]:
+        """Two of the answers: the best and the worst by the reward model, in the order they were written; without one
+        the two least alike."""
+        scored = [number for number in numbers if self._scores.get(number) is not None]
+        if len(scored) >= 2:
+            best, worst = (pick(scored, key=self._scores.__getitem__) for pick in (max, min))
+            return (best, worst) if best < worst else (worst, best)
+        i, j = least_alike([self._texts[number] for number in numbers]) if len(numbers) > 2 else (0, 1)
+        return numbers[i], numbers[j]
+
+    def _pair_up(self, prompt: int) -> None:
+        all_numbers = self._numbers(prompt)
+        if self._over or any(number not in self._ends or number not in self._texts for number in all_numbers):
             return
-        a, b = (self._texts.pop(number) for number in numbers)
+        numbers = self._chosen(all_numbers)
+        a, b = (self._texts[number] for number in numbers)
+        for number in all_numbers:
+            del self._texts[number]
         models = (self.wish.first, self.wish.second or self.wish.first)
         meta: dict[str, Any] = {"from": "compare", "run": self.run_id, "settings": self._settings()}
         for side, model, number in zip("ab", models, numbers, strict=True):
             title = self._session.model_title(model)
             meta[side] = {"model": model, "title": title, "finish": self._ends[number], "answer": number}
+            if self._scores.get(number) is not None:
+                meta[side]["score"] = self._scores[number]
         if a.strip() == b.strip() or not a.strip() or not b.strip():
             self.same += 1
             return
@@ -160,7 +190,14 @@ class PairMaker(QObject):
 
     def _settings(self) -> dict[str, Any]:
         wish = self.wish
-        return {"temperature": wish.temperature, "max_new_tokens": wish.max_new_tokens, "seed": wish.seed}
+        told: dict[str, Any] = {
+            "temperature": wish.temperature,
+            "max_new_tokens": wish.max_new_tokens,
+            "seed": wish.seed,
+        }
+        if wish.answers > 2 and not wish.second:
+            told |= {"answers": wish.answers, "chosen": "best and worst" if wish.judge else "least alike"}
+        return told | ({"reward_model": wish.judge} if wish.judge else {})
 
     def _end(self, error: BaseException | None) -> None:
         if not self._over:
