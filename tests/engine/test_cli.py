@@ -134,6 +134,7 @@ def test_every_error_has_an_exit_code_of_its_own_blame():
         "HubError": 1,
         "CheckpointError": 1,
         "StoreError": 3,
+        "StoreDamaged": 3,
         "ProjectLocked": 3,
         "DiskFull": 1,
         "OutOfMemory": 1,
