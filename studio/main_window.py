@@ -38,6 +38,7 @@ from studio.retraining import Retraining
 from studio.safekeeping import Safekeeping
 from studio.session import Session, sentence
 from studio.settings import user_folder
+from studio.taking import Taking
 from studio.theme import theme
 from studio.widgets.labels import PlainLabel
 from studio.widgets.surfaces import ErrorCard, Line
@@ -129,6 +130,7 @@ class MainWindow(QMainWindow):
         session.project_changed.connect(self._project_changed)
         self.safekeeping = Safekeeping(session, self)
         self.retraining = Retraining(session, self)
+        self.taking = Taking(session, self)
 
     # --- panels --------------------------------------------------------------------------------------------------
 
@@ -512,6 +514,7 @@ class MainWindow(QMainWindow):
         self.hide()
         self.status.finish()
         self.safekeeping.stop()
+        self.taking.stop()
         self.session.close()
         self.closed.emit()
 

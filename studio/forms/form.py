@@ -264,17 +264,18 @@ class SpecForm(QWidget):
         """
         self.read()
         values = self.values()
-        waiting = [(place, name, editor.labelled) for place, name, editor in self._labels_in(values)]
-        frozen: dict[str, str] = {}
+        waiting = [(p, name, (editor.labelled, editor.ai_share)) for p, name, editor in self._labels_in(values)]
+        frozen: dict[tuple[str, float], str] = {}
 
         def go_on(ref: str = "") -> None:
             if ref:
                 frozen[waiting[0][2]] = ref
             while waiting and waiting[0][2] in frozen:
-                place, name, kind = waiting.pop(0)
-                place[name] = frozen[kind]
+                place, name, what = waiting.pop(0)
+                place[name] = frozen[what]
             if waiting:
-                self._session.freeze(waiting[0][2], "", go_on, failed)
+                kind, share = waiting[0][2]
+                self._session.freeze(kind, "", go_on, failed, share)
             else:
                 then(self.spec_type(**values))
 

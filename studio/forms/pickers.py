@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QListWidget, QListWidgetItem
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QListWidget, QListWidgetItem, QSlider, QWidget
 
 from rlhf_engine.contract.fields import Param
 from rlhf_engine.data.datasets import SERVES
 from studio.forms.editors import Combo, Editor, TextEditor
 from studio.widgets.buttons import button
-from studio.widgets.labels import tooltip
+from studio.widgets.labels import PlainLabel, set_tooltip, tooltip
 
 if TYPE_CHECKING:
     from studio.session import Session
@@ -136,10 +136,29 @@ class DatasetPicker(RefPicker):
         layout = self.layout()
         assert layout is not None
         layout.addWidget(self.browse)
+        self.mix = MixSlider() if kind == "comparisons" else None
+        if self.mix is not None:
+            layout.addWidget(self.mix)
+            self.combo.currentIndexChanged.connect(self._show_mix)
         session.datasets_changed.connect(self.refresh)
         session.project_changed.connect(self.refresh)
         session.labels_changed.connect(self._labels_changed)
         self.refresh()
+
+    def refresh(self) -> None:
+        super().refresh()
+        self._show_mix()
+
+    def _show_mix(self, _index: int = 0) -> None:
+        """The slider is there only where a model has judged, and the project's own comparisons are chosen."""
+        if self.mix is not None:
+            there = self.value() == LABELS and self.labelled == "comparisons"
+            self.mix.setVisible(there and self._session.labels.count_by_models() > 0)
+
+    @property
+    def ai_share(self) -> float:
+        """Which share of the comparisons is to be by models, 0 to 1."""
+        return self.mix.share if self.mix is not None and not self.mix.isHidden() else 0.0
 
     def entries(self) -> list[tuple[str, str, str]]:
         found = []
@@ -167,6 +186,36 @@ class DatasetPicker(RefPicker):
         chosen, _ = QFileDialog.getOpenFileName(self, self.tr("A file of {0}").format(self.kind))
         if chosen:
             self.set_value(chosen)
+
+
+class MixSlider(QWidget):
+    """Which share of the labels is to be by models: none at the left, all at the right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, 20)
+        self.slider.setPageStep(5)
+        self.slider.setFixedWidth(96)
+        self.slider.setAccessibleName(self.tr("Share of AI labels"))
+        self.said = PlainLabel()
+        self.said.setMinimumWidth(self.said.fontMetrics().horizontalAdvance(self.tr("{0} % AI labels").format("100")))
+        tip = self.tr("How much of the comparisons is to be judged by models rather than people; all is kept on record")
+        set_tooltip(self.slider, tip)
+        set_tooltip(self.said, tip)
+        self.slider.valueChanged.connect(self._show)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.slider)
+        layout.addWidget(self.said)
+        self._show()
+
+    @property
+    def share(self) -> float:
+        return self.slider.value() / 20
+
+    def _show(self, _value: int = 0) -> None:
+        self.said.setText(self.tr("{0} % AI labels").format(f"{100 * self.share:.0f}"))
 
 
 class RunPicker(RefPicker):

@@ -98,6 +98,13 @@ PANELS = {
             str(QT_TRANSLATE_NOOP("Panels", "Write a model for others to load")),
         ),
         PanelRow(
+            "feedback",
+            str(QT_TRANSLATE_NOOP("Panels", "AI feedback")),
+            "robot-outline",
+            "studio.panels.feedback:FeedbackPanel",
+            str(QT_TRANSLATE_NOOP("Panels", "A model judges and revises by principles")),
+        ),
+        PanelRow(
             "settings",
             str(QT_TRANSLATE_NOOP("Panels", "Settings")),
             "cog-outline",

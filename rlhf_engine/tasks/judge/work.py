@@ -112,7 +112,8 @@ def judge(spec: JudgeSpec, run: RunContext) -> None:
     found = figures(judged, bench.masses)
     if found["judge/verdict_mass"] < 0.1:
         said = f"Only {found['judge/verdict_mass']:.1%} of what {spec.model} would say is A or B"
-        run.emit(Alert("warning", f"{said}: its choice between them may mean little.", "Try the short question."))
+        other = "Try the short question." if spec.template == "full" else "Choose a judge that follows instructions."
+        run.emit(Alert("warning", f"{said}: its choice between them may mean little.", other))
     found |= canaries(spec, bench, judged, principles)
     run.metrics(len(pairs), found)
     produce(spec, run, principles, judged, found)
