@@ -29,8 +29,7 @@ class JudgePage(QWidget):
         self.starting.heard.connect(self._hear)
         self.table = RecordTable(
             [
-                Column("judge", self.tr("Judge")),
-                Column("principle", self.tr("Principle"), 116),
+                Column("judge", self.tr("Judge and principle")),
                 Column("agreement", self.tr("Agrees with people"), 158),
                 Column("pairs", self.tr("Pairs"), 60, right=True),
                 Column("kappa", self.tr("Kappa"), 64, right=True),
@@ -76,8 +75,7 @@ class JudgePage(QWidget):
                 rows.append(
                     {
                         "id": f"{number}/{place}",
-                        "judge": self._session.model_title(report.model),
-                        "principle": one.name or self.tr("overall"),
+                        "judge": f"    {one.name}" if place else self._session.model_title(report.model),
                         "agreement": self._share(one),
                         "pairs": f"{one.count:,}",
                         "kappa": "" if one.kappa is None else f"{one.kappa:.2f}",
