@@ -103,9 +103,9 @@ def labels_needed(found: Fit, accuracy: float) -> Needed:
 
 
 def next_goal(found: Fit) -> float:
-    """The next multiple of five percent above what the curve says of the labels there are; at most 99 %."""
+    """The next multiple of 5 %, at least 1 % above what the curve says of the labels there are; at most 99 %."""
     here = found.law.at(found.points[-1].labels)
-    return min(0.99, (math.floor(here * 20 + 1e-9) + 1) / 20)
+    return min(0.99, (math.floor((here + 0.01) * 20 + 1e-9) + 1) / 20)
 
 
 def answer(found: Fit, accuracy: float) -> str:
@@ -118,7 +118,7 @@ def answer(found: Fit, accuracy: float) -> str:
         ceiling = f"it levels off near {found.law.c:.0%}" if found.law.c < accuracy else "it rises too slowly"
         return f"More labels alone will not reach {goal}: the curve stands at {_now(found)}, and {ceiling}."
     low = f"{_round(needed.low):,}"
-    high = f"to {_round(needed.high):,}" if needed.high <= far else f"or more than {far:,}"
+    high = f"to {_round(needed.high):,}" if needed.high <= far else f"to more than {far:,}"
     return f"About {_round(needed.more):,} more labels for {goal} (95 %: {low} {high}); now {_now(found)}."
 
 

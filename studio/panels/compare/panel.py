@@ -14,6 +14,7 @@ from studio.commands import Command
 from studio.panels.compare.announcer import Announcer
 from studio.panels.compare.beside import Beside
 from studio.panels.compare.guidelines import Guidelines
+from studio.panels.compare.how_many import HowMany
 from studio.panels.compare.key_words import action_words
 from studio.panels.compare.keys import ACTIONS, Bindings
 from studio.panels.compare.keys import MEMORY as KEYS
@@ -84,6 +85,9 @@ class ComparePanel(QWidget):
         self.sources.changed.connect(self.reload)
         self.next = NextRow(self._session)
         self.next.planned.connect(self._take_order)
+        self.how_many = HowMany(self._session)
+        self.how_many.closed.connect(self.close_cards)
+        self.next.how_many.clicked.connect(self.how_many.open)
         self.making = Making(self._session)
         self.making.added.connect(self._pair_added)
         self.making.changed.connect(self._making_changed)
@@ -145,6 +149,7 @@ class ComparePanel(QWidget):
         page.setSpacing(S3)
         page.addWidget(self.sources)
         page.addWidget(self.next)
+        page.addWidget(self.how_many)
         page.addWidget(self.beside.question)
         page.addWidget(self.making)
         page.addLayout(middle, 1)
@@ -283,6 +288,7 @@ class ComparePanel(QWidget):
         """Close what was opened over the pair, and give the keys back to judging."""
         self.writing.close()
         self.making.close_form()
+        self.how_many.close_card()
         self._listen()
         self.setFocus()
 

@@ -58,7 +58,7 @@ def judged_of(root: Path, run_id: str) -> list[WinRate]:
 class BlindRow(QWidget):
     """`drawn(step, columns)`: the win rates are others than before."""
 
-    drawn = Signal(int, dict)
+    drawn = Signal(int, object)  # as a dict, Qt would sort its columns
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)

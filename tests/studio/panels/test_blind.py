@@ -54,6 +54,7 @@ def test_verdicts_draw_the_win_rate_by_step(view: Any, session: Any, qtbot: Any)
     with qtbot.waitSignal(view.blind.drawn, timeout=5000) as drawn:
         session.announce(session.labels.last_change)
     step, columns = drawn.args
+    assert [*columns] == ["step", "share", "share_low", "share_high", "count"]  # the first one is x
     assert step == 20 and columns["share"] == (pytest.approx(1 / 3), pytest.approx(2.5 / 3))
     assert columns["count"] == (3.0, 3.0) and columns["share_low"][1] < 2.5 / 3 < columns["share_high"][1]
     assert view.blind.said.text().startswith("Preferred to its start at step 20: 83%")

@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from rlhf_engine.choosing.scores import FILE, PairScore, write_scores
-from rlhf_engine.contract.events import Envelope, Event, RunFinished, RunStarted
+from rlhf_engine.contract.events import Envelope, Event, Produced, RunFinished, RunStarted
 from rlhf_engine.store.runs import RunsWriter
 from rlhf_engine.tasks import spec_to_json
 from rlhf_engine.tasks.reward.spec import RewardSpec
@@ -20,9 +20,9 @@ from studio.panels.compare.plan import newest_scores, read_plan
 WORDS = ["harbour", "bread", "violin", "mountain", "orchard"]
 
 
-def recorded(root: Path, run: str, spec: Any, task: str) -> None:
+def recorded(root: Path, run: str, spec: Any, task: str, *made: Event) -> None:
     """A run that completed."""
-    said: tuple[Event, ...] = (RunStarted(task, 1), RunFinished("completed"))
+    said: tuple[Event, ...] = (RunStarted(task, 1), *made, RunFinished("completed"))
     with RunsWriter(root) as writer:
         writer.start(run, spec_to_json(spec), task)
         writer.append(*(Envelope(run, n, 1e9 + n, event) for n, event in enumerate(said)))
@@ -190,3 +190,28 @@ def test_the_newest_scores_and_reward_model_are_found(session: Any, pairs: list[
     assert (scores.run, set(scores.of), judge) == ("new", {pairs[1]}, "run:rm")
     plan = read_plan(session.root, "coverage")
     assert sorted(plan.ids) == sorted(pairs) and plan.unscored == 0
+
+
+def test_how_many_more_is_answered_in_a_sentence_and_measured_by_runs(
+    panel: ComparePanel, session: Any, qtbot: Any
+) -> None:
+    root = session.root
+    panel.next.how_many.click()
+    qtbot.waitUntil(lambda: "no reward model" in panel.how_many.said.text(), timeout=5000)
+    for run, labels, accuracy in (("whole", 0, 0.8), ("half", 200, 0.75)):
+        spec = RewardSpec(model="starter", dataset="dataset:x", labels=labels)
+        facts = {"labels": labels or 400, "heldout/accuracy": accuracy, "heldout_pairs": 500}
+        recorded(root, run, spec, "reward", Produced("reward_model", "a", facts))
+    panel.how_many.read()
+    qtbot.waitUntil(lambda: panel.how_many.measure.text() == "Measure (2 runs)", timeout=5000)
+    panel.how_many.measure.click()
+    qtbot.waitUntil(lambda: len(session.quiet.submitted) == 2, timeout=5000)
+    assert [spec.labels for _, spec, _ in session.quiet.submitted] == [50, 100]
+    facts = {"labels": 100, "heldout/accuracy": 0.68, "heldout_pairs": 500}
+    spec = RewardSpec(model="starter", dataset="dataset:x", labels=100)
+    recorded(root, "quarter", spec, "reward", Produced("reward_model", "a", facts))
+    panel.how_many.read()
+    qtbot.waitUntil(lambda: "more labels" in panel.how_many.said.text().lower(), timeout=5000)
+    assert "100 labels: 68% · 200 labels: 75% · 400 labels: 80%" in panel.how_many.points.text()
+    qtbot.keyClick(panel, Qt.Key.Key_Escape)
+    assert panel.how_many.isHidden()
