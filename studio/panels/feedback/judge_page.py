@@ -29,7 +29,7 @@ class JudgePage(QWidget):
         self.starting.heard.connect(self._hear)
         self.table = RecordTable(
             [
-                Column("judge", self.tr("Judge and principle")),
+                Column("judge", self.tr("Judge")),
                 Column("agreement", self.tr("Agrees with people"), 158),
                 Column("pairs", self.tr("Pairs"), 60, right=True),
                 Column("kappa", self.tr("Kappa"), 64, right=True),
