@@ -124,7 +124,7 @@ def read_lines(path: Path) -> Iterator[Entry | None]:
     with store_errors(path), path.open("rb") as file:
         for line in file:
             if line != b"\n":
-                yield _parse(line)
+                yield _parse(line) if line.endswith(b"\n") else None  # cut short, if only by its end
 
 
 def rows_beyond(path: Path, end: int, reached: Reached) -> Iterator[Entry]:

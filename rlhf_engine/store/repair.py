@@ -102,7 +102,7 @@ def check_labels(path: Path) -> Check:
                     check.damaged.append(place)
                 elif told is None:
                     check.unjournaled.append(place)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from what SQLite says of its own tables
             check.structure.append(str(error))
         for table, number in seen:
             reached[table] = max(reached.get(table, 0), number)
@@ -110,7 +110,7 @@ def check_labels(path: Path) -> Check:
         if check.healthy:
             try:
                 check.standings_wrong = _standings_differ(db, lost, path)
-            except (sqlite3.Error, EngineError) as error:
+            except (sqlite3.Error, UnicodeDecodeError, EngineError) as error:
                 check.structure.append(str(error))
     return check
 
@@ -196,7 +196,7 @@ def sound_rows(path: Path) -> Iterator[Entry]:
             for (table, _), row in _rows(db):
                 if row["hash"] == _hash(table, row):
                     yield table, row
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             return
 
 

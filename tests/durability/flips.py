@@ -59,6 +59,11 @@ def reads(root: Path) -> Any:
         labels.close()
 
 
+def labels_in(root: Path) -> list[Any]:
+    """What the journal tells of labels; its marks are none."""
+    return [entry for entry in read_journal(root / FILES[1]) if entry]
+
+
 def flip(file: Path, at: int, bit: int) -> None:
     raw = bytearray(file.read_bytes())
     raw[at] ^= 1 << bit
@@ -90,14 +95,14 @@ def flip_bits(count: int, how: str = "full", seed: int = 0) -> dict[str, float]:
     with scratch() as name:
         whole, root = Path(name) / "whole", Path(name) / "project"
         filled(whole)
-        said, lines = reads(whole), list(read_journal(whole / FILES[1]))
+        said, lines = reads(whole), labels_in(whole)
         assert said is not None
         for _ in range(count):
             shutil.rmtree(root, ignore_errors=True)
             shutil.copytree(whole, root)
             where = hit(root, rng)
             found["flips"] += 1
-            changed, hurt = reads(root) != said, list(read_journal(root / FILES[1])) != lines
+            changed, hurt = reads(root) != said, labels_in(root) != lines
             check = Project.look_into(root)
             healthy = not check.structure if how == "structure" else check.healthy
             found["changed"] += changed

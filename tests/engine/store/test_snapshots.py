@@ -201,3 +201,29 @@ def test_a_journal_that_cannot_be_synced_is_written_again_with_the_next_label(tm
         project.labels.judge(pair, "b", id="two")
         check = project.check()
         assert check.healthy and not check.unjournaled and project.labels.count("comparisons") == 1
+
+
+def test_a_line_that_lacks_only_its_end_was_never_acknowledged(tmp_path):
+    root, _, after = judged(tmp_path)
+    journal = root / "labels.journal.jsonl"
+    body = journal.read_bytes().rstrip(b"\n").rsplit(b"\n", 1)[0]  # without the last mark
+    extra = json.loads(body.rsplit(b"\n", 1)[1]) | {"row": 99, "id": "never", "sum": None}
+    journal.write_bytes(body + b"\n" + json.dumps(extra).encode())
+    with Project.open(root) as project:
+        check = project.check()
+        assert check.healthy and said(project) == after and project.labels.put_back == 0
+        project.labels.add_prompt("goes on")
+    with Project.open(root) as project:
+        check = project.check()
+        assert check.healthy and check.torn_lines == 0 and not check.unjournaled
+
+
+def test_a_schema_that_is_no_longer_text_is_found_and_mended(tmp_path):
+    root, _, after = judged(tmp_path)
+    raw = (root / "labels.db").read_bytes()
+    at = raw.index(b"CREATE TABLE marks") + len("CREATE TABLE ")
+    (root / "labels.db").write_bytes(raw[:at] + bytes([raw[at] ^ 0x80]) + raw[at + 1 :])
+    assert not Project.look_into(root).healthy
+    assert Project.repair(root).lost == []
+    with Project.open(root) as project:
+        assert said(project) == after and project.check().healthy
