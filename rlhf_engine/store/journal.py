@@ -36,9 +36,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         with store_errors(path):
-            fresh = not path.exists()
             self._file = path.open("ab", buffering=0)
-            if fresh:
+            if not path.stat().st_size:  # the first mark tells it from journals of before there were any
+                self._file.write(_mark({}))
+                os.fsync(self._file.fileno())
                 sync_folder(path.parent)
             self.reached, self.end, self._marked = _end_of(path)
             self._unclean = path.stat().st_size > self.end  # whether there may be something after `end`

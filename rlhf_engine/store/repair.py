@@ -21,7 +21,7 @@ from rlhf_engine.contract.errors import DiskFull, EngineError
 from rlhf_engine.store.database import open_database, store_errors, transaction
 from rlhf_engine.store.journal import REACHED, Entry, read_lines, replace_journal
 from rlhf_engine.store.labels import Labels
-from rlhf_engine.store.migrations import version_of
+from rlhf_engine.store.migrations import migrate, require_known, version_of
 from rlhf_engine.store.schema import FACTS, STEPS, insert_sql, row_hash, stored_row
 from rlhf_engine.store.snapshots import copy_database, list_snapshots
 from rlhf_engine.store.standings import bring_up_to_date, work_out_again
@@ -90,6 +90,8 @@ def check_labels(path: Path) -> Check:
         try:
             said = [str(next(iter(row.values()))) for row in db.query("PRAGMA integrity_check(20)")]
             check.structure = [line for line in said if line != "ok"]
+            if not _as_we_made_it(db, path):
+                check.structure.append("its tables are not those of this program")
             lost = {(row["kind"], row["record"]) for row in db.query("SELECT * FROM standings WHERE hidden = 'lost'")}
             check.lost = sorted(lost)
             for place, row in _rows(db):
@@ -98,7 +100,7 @@ def check_labels(path: Path) -> Check:
                 told = journal.get(place)
                 if place in lost and told is None:
                     continue
-                if row["hash"] != _hash(place[0], row) or (told is not None and told["hash"] != row["hash"]):
+                if row.get("hash") != _hash(place[0], row) or (told is not None and told["hash"] != row.get("hash")):
                     check.damaged.append(place)
                 elif told is None:
                     check.unjournaled.append(place)
@@ -194,7 +196,7 @@ def sound_rows(path: Path) -> Iterator[Entry]:
         db.conn.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         try:
             for (table, _), row in _rows(db):
-                if row["hash"] == _hash(table, row):
+                if row.get("hash") == _hash(table, row):
                     yield table, row
         except (sqlite3.Error, UnicodeDecodeError):
             return
@@ -259,6 +261,28 @@ def _standings_differ(db: Database, lost: set[Place], path: Path) -> bool:
         work_out_again(copy, {table: {row for kind, row in lost if kind == table} for table in FACTS})
         copy.commit()
         return _standings(copy) != before
+
+
+def _as_we_made_it(db: Database, path: Path) -> bool:
+    """Whether the tables and indexes are those of the version that it says it has.
+
+    Raises:
+        StoreError: a newer version of this program made it.
+    """
+    version = version_of(db)
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
+        ours = Database(memory)
+        migrate(ours, STEPS[:version], path)
+        same = _schema(db) == _schema(ours)
+    if version > len(STEPS) and not same:
+        require_known(db, STEPS, path)
+    return same and version <= len(STEPS)
+
+
+def _schema(db: Database) -> list[dict[str, Any]]:
+    return list(
+        db.query("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name")
+    )
 
 
 def _standings(db: Database) -> list[dict[str, Any]]:
