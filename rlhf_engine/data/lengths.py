@@ -18,16 +18,18 @@ _ANSWERS = {"prompts": (), "demonstrations": ("completion",), "comparisons": ("c
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens, with what a template adds: of the longest prompt, of the longest prompt with an answer, and of a prompt
-    with an answer on average."""
+    """Tokens, with what a template adds: of the longest prompt and of the longest prompt with an answer, and of both on
+    average."""
 
     prompt: int
     example: int
+    mean_prompt: float
     mean: float
 
     def within(self, most: int) -> Lengths:
         """Longer ones are left out of a run."""
-        return Lengths(min(self.prompt, most), min(self.example, most), min(self.mean, float(most)))
+        means = (min(self.mean_prompt, float(most)), min(self.mean, float(most)))
+        return Lengths(min(self.prompt, most), min(self.example, most), *means)
 
 
 def lengths_of(dataset: Path, kind: str, tokenizer: Path) -> Lengths | None:
@@ -67,8 +69,13 @@ def _lengths(records: Path, kind: str, tokenizer: Path, _stamps: tuple[int, int]
 
     prompts = sorted((str(row["prompt"]) for row in rows), key=len)
     whole = sorted((f"{row['prompt']} {row[name]}" for row in rows for name in names), key=len) or prompts
-    typical = tokens(whole[:: max(1, len(whole) // COUNTED)])
-    return Lengths(max(tokens(prompts[-COUNTED:])), max(tokens(whole[-COUNTED:])), sum(typical) / len(typical))
+
+    def typical(texts: Sequence[str]) -> float:
+        counted = tokens(texts[:: max(1, len(texts) // COUNTED)])
+        return sum(counted) / len(counted)
+
+    longest = max(tokens(prompts[-COUNTED:])), max(tokens(whole[-COUNTED:]))
+    return Lengths(*longest, typical(prompts), typical(whole))
 
 
 def _spread(groups: int) -> list[int]:

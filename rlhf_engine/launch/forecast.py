@@ -5,6 +5,7 @@ No torch here: the window and `rlhf fit` ask, and nothing is loaded. What past r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,6 +27,7 @@ from rlhf_engine.tasks import TASKS
 
 SMALL = 10_000_000  # of `runtime/device.py`, which needs torch
 PROCESS = 380_000_000  # bytes of a process that has imported torch, transformers and peft, where no past run says
+SLOTS = 64  # of `models/sampling.py`: answers written side by side
 PREVIEWED = 4, 64  # answers, and tokens of each, that runs without a rollout of their own write as samples
 
 
@@ -72,6 +74,7 @@ def foresee(
     size = _Sizes(task, settings, model, lengths)
     trained = model.adapter or model.trained
     learners, copies = _learners(settings), _copies(task, settings)
+    laid_out = 0 if on_gpu else model.laid_out(half)
     held = {
         "process": 0 if on_gpu else PROCESS,
         "weights": model.weights(half, settings["quantise"] == "4bit"),
@@ -86,11 +89,12 @@ def foresee(
         phases["rollout"] |= {
             "activations": model.at_work(size.answers * size.prompt, half),
             "cache": model.cache(size.answers, width, half),
+            "laid_out": laid_out,
             "logits": size.answers * model.vocabulary * 4 * 4,
         }
-    scored = model.logits(size.measured, "scoring") if not TASKS[task].scores else 0
+    scored = model.logits(size.measured, on_gpu, keeps=False) if not TASKS[task].scores else 0
     phases["scoring"] = held | learnt | {"activations": model.at_work(size.tokens, half), "logits": scored}
-    head = model.logits(size.measured, "update") if not TASKS[task].scores else 0
+    head = model.logits(size.measured, on_gpu, keeps=True) if not TASKS[task].scores else 0
     phases["update"] = held | learnt
     phases["update"] |= {
         "gradients": 4 * trained * learners,
@@ -190,15 +194,15 @@ class _Sizes:
     def __init__(self, task: str, settings: Mapping[str, Any], model: Footprint, lengths: Lengths | None) -> None:
         spec = TASKS[task].spec
         most = min(int(settings["max_tokens"]), model.context)
-        found = (lengths or Lengths(most, most, most)).within(most)
+        found = (lengths or Lengths(most, most, most, most)).within(most)
         rows = int(settings["micro_batch_size"])
         batch = int(settings.get("minibatch_size", settings["batch_size"]))
         rows = max(1, min(rows, batch))
         self.prompt, (self.answers, self.response) = found.prompt, (0, 0)
         if issubclass(spec, RolloutFields):
-            self.answers, self.response = int(settings["batch_size"]), int(settings["response_tokens"])
+            self.answers, self.response = min(SLOTS, int(settings["batch_size"])), int(settings["response_tokens"])
             self.prompt = min(found.prompt, model.context - self.response)
-            self.tokens = rows * (self.prompt + self.response)
+            self.tokens = _most(rows, found.mean_prompt + self.response, self.prompt + self.response)
             self.measured = rows * self.response
             return
         if settings.get("sample_every") and not TASKS[task].scores:
@@ -207,10 +211,17 @@ class _Sizes:
             self.answers, self.response = 32, int(settings["response_tokens"])
         pairs = any(said.kind == "comparisons" for f in fields(spec) if (said := about(f)) is not None)
         sides = 2 if pairs else 1
-        self.tokens = rows * sides * found.example
+        self.tokens = _most(rows * sides, found.mean, found.example)
         if settings.get("packing"):
-            self.tokens = round(min(rows * most, batch * found.mean * 1.1 + found.example))
-        self.measured = self.tokens
+            self.tokens = min(rows * most, _most(batch, found.mean, found.example))
+        self.measured = round(self.tokens * (1 - found.mean_prompt / found.mean)) if found.mean else self.tokens
+        self.measured = self.measured or self.tokens  # nothing is known of the answers' share
+
+
+def _most(rows: int, mean: float, longest: int) -> int:
+    """About the most tokens of so many rows, drawn again and again: padding is not computed. Two deviations above the
+    mean, where the longest is two above it."""
+    return round(min(rows * longest, rows * mean + math.sqrt(rows) * (longest - mean)))
 
 
 def _defaults(task: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from rlhf_engine.models.folders import adapter_facts, read_json, tensors_of
 from rlhf_engine.models.trainable import trainable
 
-CHUNK = 1 << 24  # of `logprobs.py`: logits held at once
+CHUNK, CACHED = 1 << 24, 1 << 19  # of `logprobs.py`: logits that are kept, and that are worked on at once
+LAID_OUT = 1 << 30  # of `voices.py`: bytes of weights up to which they are copied for writing
 _BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 
 
@@ -49,7 +50,6 @@ SAVED = {  # by what is trained, and whether the base is in half precision
 }
 DORA_OUTPUTS = 3.0  # times the widths of all adapted outputs, in fp32: a DoRA layer keeps them
 AT_WORK = {"hidden": 6.0, "inner": 4.0}  # of one block while it is computed, or gone back through: what is not kept
-HEAD = {"update": 4.0, "scoring": 3.0}  # times the logits of one chunk, in fp32
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,18 @@ class Footprint:
         """Bytes of keys and values of so many answers of so many tokens, prompt and all."""
         return answers * tokens * self.layers * 2 * self.keys * (2 if half else 4)
 
-    def logits(self, tokens: int, phase: str) -> int:
-        """Bytes of the output layer on so many tokens, a chunk at a time."""
-        return round(min(tokens * self.vocabulary, CHUNK) * 4 * HEAD[phase])
+    def laid_out(self, half: bool) -> int:
+        """Bytes of the copies of weights that writing answers on a processor is faster with; while they are made from
+        an adapter in fp32, there are two of each."""
+        once = self.weights(half)
+        return (once if half else 2 * once) if once <= LAID_OUT else 0
+
+    def logits(self, tokens: int, on_gpu: bool, keeps: bool) -> int:
+        """Bytes of the output layer on so many tokens: of the piece that is worked on, and of the log-probabilities
+        that are kept for the backward pass while they are few."""
+        size = tokens * self.vocabulary
+        kept = size if keeps and size <= CHUNK else 0
+        return 4 * (kept + 3 * min(size, CHUNK if on_gpu else CACHED))
 
 
 def footprint(folder: Path, settings: Mapping[str, Any], adapter: Path | None = None) -> Footprint | None:

@@ -21,6 +21,7 @@ PARTS = {  # in the order of a table
     "gradients": "Gradients",
     "activations": "Activations",
     "cache": "Key-value cache",
+    "laid_out": "Weights laid out for writing",
     "logits": "Logits",
 }
 NEWEST = 9  # past runs that a correction is made of: older ones were of another version

@@ -138,6 +138,7 @@ def _parts() -> dict[str, str]:
         "gradients": tr("Forecast", "gradients"),
         "activations": tr("Forecast", "activations"),
         "cache": tr("Forecast", "keys and values of the answers"),
+        "laid_out": tr("Forecast", "weights laid out for writing"),
         "logits": tr("Forecast", "logits"),
     }
 

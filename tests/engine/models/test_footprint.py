@@ -12,9 +12,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlhf_engine.launch import forecast
-from rlhf_engine.models import logprobs
+from rlhf_engine.models import logprobs, sampling, voices
 from rlhf_engine.models.backbone import Backbone
-from rlhf_engine.models.footprint import CHUNK, footprint
+from rlhf_engine.models.footprint import CACHED, CHUNK, LAID_OUT, footprint
 from rlhf_engine.models.load import load_base
 from rlhf_engine.models.lora import lora
 from rlhf_engine.runtime import device
@@ -93,4 +93,5 @@ def test_sizes_come_from_the_files(folder, tmp_path):
 
 
 def test_what_is_said_twice_is_said_alike():
-    assert CHUNK == logprobs.CHUNK and forecast.SMALL == device.SMALL
+    assert (CHUNK, CACHED, LAID_OUT) == (logprobs.CHUNK, logprobs.CACHED, voices._LARGEST)
+    assert (forecast.SMALL, forecast.SLOTS) == (device.SMALL, sampling.SLOTS)
