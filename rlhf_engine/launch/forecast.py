@@ -26,6 +26,7 @@ from rlhf_engine.store.runs import RunsReader
 from rlhf_engine.tasks import TASKS
 
 SMALL = 10_000_000  # of `runtime/device.py`, which needs torch
+WRITING, BF16 = 100_000_000, 140_000_000  # bytes that stay with kernels on a processor, once they have been used
 PROCESS = 380_000_000  # bytes of a process that has imported torch, transformers and peft, where no past run says
 SLOTS = 64  # of `models/sampling.py`: answers written side by side
 PREVIEWED = 4, 64  # answers, and tokens of each, that runs without a rollout of their own write as samples
@@ -77,12 +78,13 @@ def foresee(
     laid_out = 0 if on_gpu else model.laid_out(half)
     held = {
         "process": 0 if on_gpu else PROCESS,
+        "kernels": 0 if on_gpu else WRITING * bool(size.answers) + BF16 * half,
         "weights": model.weights(half, settings["quantise"] == "4bit"),
         "others": _others(root, settings, place.base, half),
         "adapters": 4 * trained * (learners + copies),
     }
     learnt = {"optimizer": 8 * trained * learners}
-    phases = {"load": dict(held)}
+    phases = {"load": held | ({"laid_out": laid_out} if size.answers else {})}  # the first samples are written there
     if size.answers:
         width = size.prompt + size.response
         phases["rollout"] = held | learnt

@@ -149,8 +149,10 @@ class Learner:
         mine = torch.tensor(run.world.share(rows.tolist()), device=run.device, dtype=torch.int64)
         for part in parts(mine, run.at_once(spec.micro_batch_size, len(rows))):
             batch, mask = found.batch.rows(part), found.mask[part]
-            hidden = actors.hidden(POLICY, batch)
-            now = actors.logprobs_of(POLICY, hidden, batch, spec.temperature)
+            with torch.set_grad_enabled(learns_policy or (critic is not None and critic.shared)):
+                # else what it keeps for a backward pass that never comes would lie beside what the value model keeps
+                hidden = actors.hidden(POLICY, batch)
+                now = actors.logprobs_of(POLICY, hidden, batch, spec.temperature)
             policy = policy_loss(
                 now.logp,
                 found.logp[part],

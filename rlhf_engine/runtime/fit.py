@@ -14,6 +14,7 @@ from typing import Any
 PHASES = ("load", "rollout", "scoring", "update")
 PARTS = {  # in the order of a table
     "process": "Process itself",
+    "kernels": "Kernels and their scratch",
     "weights": "Base weights",
     "others": "Other bases",
     "adapters": "Adapters, copies",

@@ -131,6 +131,7 @@ def _phases() -> dict[str, str]:
 
 def _parts() -> dict[str, str]:
     return {
+        "kernels": tr("Forecast", "kernels"),
         "weights": tr("Forecast", "the base's weights"),
         "others": tr("Forecast", "the reward models' bases"),
         "adapters": tr("Forecast", "what is trained, and its copies"),

@@ -41,10 +41,10 @@ def test_every_training_task_can_be_foreseen(small):
 def test_what_lowers_the_memory_lowers_the_forecast(small):
     spec = small.sft(micro_batch_size=8)
     whole = peak(small, spec)
-    for change in ({"micro_batch_size": 4}, {"activation_checkpointing": True}, {"dtype": "bf16"}):
+    for change in ({"micro_batch_size": 4}, {"activation_checkpointing": True}):
         assert peak(small, small.sft(**{"micro_batch_size": 8} | change)) < whole, change
-    task, values = values_of(spec)
-    told = advise(small.root, task, values, False, forecast(small.root, task, values, False))
+    values = {"model": "starter"}  # of no dataset yet: every example may be as long as allowed
+    told = advise(small.root, "sft", values, False, forecast(small.root, "sft", values, False))
     assert {"micro_batch_size": 1} in [one.changes for one in told]
     assert [one.own for one in told] == sorted(one.own for one in told)
 

@@ -15,7 +15,9 @@ from rlhf_engine.rollouts import rollout
 from tests.engine.tiny import END
 
 
-def told_answers(_backbone: Any, _role: str, prompts: list[list[int]], sampler: Any, *_: Any) -> list[Answer]:
+def told_answers(
+    _backbone: Any, _role: str, prompts: list[list[int]], sampler: Any, *_: Any, **__: Any
+) -> list[Answer]:
     """In place of `sampling.complete`: one to `max_new_tokens` tokens, some with an end and some cut off."""
     answers = []
     for prompt in prompts:
