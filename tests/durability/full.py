@@ -16,6 +16,7 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from rlhf_engine.contract.errors import DiskFull
@@ -60,7 +61,8 @@ def fill(root: Path, count: int, how: str, seed: int) -> dict[str, float]:
     panel.setFocus()
     while not window.isActiveWindow():
         app.processEvents()
-    acknowledged: dict[str, str] = {}
+    acknowledged: Counter[tuple[str, str]] = Counter()
+    noted = 0
 
     def press(key: str) -> bool:
         """Whether the window shows the verdict as saved."""
@@ -70,10 +72,11 @@ def fill(root: Path, count: int, how: str, seed: int) -> dict[str, float]:
         return note(before)
 
     def note(before: str) -> bool:
-        said = panel.queue.said[-1] if panel.queue.said else None
-        if said is None or said.shown.id != before:
+        nonlocal noted
+        if len(panel.queue.said) == noted or panel.queue.said[-1].shown.id != before:
             return False
-        acknowledged[before] = said.winner
+        noted = len(panel.queue.said)
+        acknowledged[before, panel.queue.said[-1].winner] += 1
         return True
 
     for number in range(count):
@@ -99,13 +102,13 @@ def fill(root: Path, count: int, how: str, seed: int) -> dict[str, float]:
             while panel.queue.current.id == here and time.monotonic() < until:
                 app.processEvents()
         found["stuck"] += panel.queue.current.id == here or panel.failure.isVisibleTo(panel) or not note(here)
-    found["acknowledged"] = len(acknowledged)
+    found["acknowledged"] = acknowledged.total()
     window.session.close_project()
     with Project.open(root) as project:
-        rows = list(project.labels.standing_comparisons())
-        stands = {row["pair_id"]: row["winner"] for row in rows}
-        found["lost"] = sum(stands.get(pair) != winner for pair, winner in acknowledged.items())
-        found["double"] = project.labels._one("SELECT count(*) FROM comparisons") - len(stands)
+        rows = project.labels._rows("SELECT pair_id, winner FROM comparisons")  # hidden repeats too, which never stand
+        kept = Counter((row["pair_id"], row["winner"]) for row in rows)
+        found["lost"] = (acknowledged - kept).total()
+        found["double"] = (kept - acknowledged).total()
         check = project.check()
         found["unsound"] += int(not check.healthy or bool(check.unjournaled))
     QApplication.processEvents()

@@ -42,7 +42,8 @@ def warm() -> tuple[Any, Any]:
 
 
 def judge_for_ever(root: Path, window: Any, told: int, how: str, seed: int) -> NoReturn:
-    """Open the project, press keys, and tell what has been shown as saved: (pair, winner), or "" for an undo."""
+    """Open the project, press keys, and tell what has been shown as saved: a pair, its winner or "undo", and whether it
+    was a hidden repeat, which is kept but never stands."""
     from PySide6.QtCore import QTimer
     from PySide6.QtGui import QKeySequence
     from PySide6.QtTest import QTest
@@ -66,10 +67,12 @@ def judge_for_ever(root: Path, window: Any, told: int, how: str, seed: int) -> N
         now = panel.queue.current
         if key == "Backspace":
             if now is not None and now.id != before:
-                os.write(told, f"{now.id} \n".encode())  # it is shown again, to be judged anew
+                os.write(
+                    told, f"{now.id} undo {bool(now.repeat_of)}\n".encode()
+                )  # it is shown again, to be judged anew
         elif len(panel.queue.said) > said and (now is None or now.id != before):
             last = panel.queue.said[-1]
-            os.write(told, f"{last.shown.id} {last.winner}\n".encode())
+            os.write(told, f"{last.shown.id} {last.winner} {bool(last.shown.repeat_of)}\n".encode())
         if rng.random() < 0.3:
             QApplication.processEvents()
     os.write(told, b"done\n")
@@ -122,9 +125,10 @@ def kill(count: int, how: str = "full", seed: int = 0) -> dict[str, float]:
             found["double"] += double
             expected = dict(state)
             for line in lines:
-                pair, winner = line.split(" ")
-                expected[pair] = winner
-                told[pair, winner or "undo"] += 1
+                pair, winner, repeat = line.split(" ")
+                told[pair, winner] += 1
+                if repeat == "False":
+                    expected[pair] = "" if winner == "undo" else winner
             found["acknowledged"] += len(lines)
             found["lost"] += (told - said).total()
             differ = [pair for pair in {*expected, *after} if expected.get(pair, "") != after.get(pair, "")]
