@@ -196,18 +196,14 @@ AttentionInterface.register(NAME, attend)
 
 
 def plain_wins(layout: Layout, values: Tensor) -> bool:
-    """Whether plain products, sequence by sequence, are the faster attention here, or the only one.
+    """Whether plain products, sequence by sequence, are the attention here: on a processor, unless sequences are long.
 
-    Only they know shared beginnings. On a processor the blockwise kernel is the faster one in fp32 where its rectangle
-    holds little padding, and in bf16 for long sequences only: its backward pass is slow there. Measured by
-    tests/benchmarks/bench_attention.py.
+    In bf16 they are the faster one there. In fp32 the blockwise kernel would be faster by a fifth, a few per cent of a
+    whole step, but only where sequences are of one length; and what is learned would then depend, in its last bits, on
+    how a batch is cut. Measured by tests/benchmarks/bench_attention.py. Only plain products know shared beginnings.
     """
-    if any(piece.shared_length for piece in layout.pieces):
-        return True
-    if values.device.type != "cpu" or layout.longest > LONG:
-        return False
-    padded = len(layout.pieces) * layout.longest
-    return values.dtype == torch.bfloat16 or padded > 1.25 * len(layout.chosen)
+    shares = any(piece.shared_length for piece in layout.pieces)
+    return shares or (values.device.type == "cpu" and layout.longest <= LONG)
 
 
 class _Attention(torch.autograd.Function):

@@ -1,8 +1,8 @@
 """Where plain products beat torch's blockwise attention: `python -m tests.benchmarks.bench_attention`. Prints figures.
 
 One layer's attention over about 2,048 tokens, forward and backward, as sequences of equal length; the two take turns.
-`models.unpadded.plain_wins` follows it: on processors with AVX512-BF16, plain products win in bf16 up to 512 tokens and
-the blockwise kernel in fp32 at every length.
+On a processor with AVX512-BF16, plain products won in bf16 up to 512 tokens and the blockwise kernel in fp32 at every
+length; `models.unpadded.plain_wins` says which one is taken and why.
 """
 
 from __future__ import annotations

@@ -152,14 +152,12 @@ def test_whoever_shares_little_does_not_take_it_from_the_others():
     assert alike([[1, 2, 3], [1, 2, 4]]) == []
 
 
-def test_the_attention_is_the_one_that_was_measured_to_be_faster():
-    even, uneven = Layout.of(torch.ones(3, 40)), Layout.of(torch.tensor([[1] * 40, [1] * 5 + [0] * 35]))
-    fp32, bf16 = torch.zeros(1), torch.zeros(1, dtype=torch.bfloat16)
-    assert [plain_wins(even, x) for x in (fp32, bf16)] == [False, True]
-    assert plain_wins(uneven, fp32)
-    assert not plain_wins(Layout.of(torch.ones(1, 600)), bf16)
-    ids = torch.arange(40).repeat(3, 1)
-    assert plain_wins(Layout.of(torch.ones(3, 40), ids), fp32)
+def test_long_sequences_are_left_to_the_blockwise_kernel_unless_they_share_a_beginning():
+    x = torch.zeros(1)
+    assert plain_wins(Layout.of(torch.ones(3, 40)), x)
+    assert not plain_wins(Layout.of(torch.ones(1, 600)), x)
+    ids = torch.arange(600).repeat(2, 1)
+    assert plain_wins(Layout.of(torch.ones(2, 600), ids), x)
 
 
 def test_the_models_own_attention_is_back_after_an_error():
