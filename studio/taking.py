@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject
 
 from rlhf_engine.contract.events import Envelope, Produced
-from studio.panels.data.slices import Slices
 
 if TYPE_CHECKING:
+    from studio.panels.data.slices import Slices
     from studio.session import Session
 
 
@@ -67,6 +67,8 @@ class Taking(QObject):
             return
         path, rows = found
         labels = project.labels
+        from studio.panels.data.slices import Slices
+
         self._slices = Slices(rows, labels.take, self)
         self._slices.finished.connect(lambda _: self._done(path, rows))
         self._slices.failed.connect(self._failed)

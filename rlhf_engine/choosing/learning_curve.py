@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
 
 FEWEST = 3  # points for a curve of three numbers
 RESAMPLED = 400
 FAR = 100  # times the labels one has: what lies beyond is not told as a number
-_EXPONENTS = np.geomspace(0.05, 2.0, 400)
 Interval = tuple[float, float]
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def fit(points: Sequence[Point], seed: int = 0, resampled: int = RESAMPLED) -> F
     there = sorted((p for p in points if p.labels > 0 and p.of > 0), key=lambda p: p.labels)
     if len({p.labels for p in there}) < FEWEST:
         return None
+    import numpy as np  # heavy: the window reads this file at its start
+
     n = np.array([p.labels for p in there], dtype=np.float64)
     seen = np.array([p.accuracy for p in there])
     of = np.array([p.of for p in there])
@@ -148,11 +152,13 @@ def _least_squares(n: Values, seen: Values, weight: Values) -> list[PowerLaw]:
     At a given b the law is a line in x = n^-b, whose c and a have a closed form. Where the best line leaves a >= 0 and
     c <= 1, the best one on the border is taken.
     """
+    import numpy as np
+
     best = np.full(len(seen), np.inf)
     found = np.zeros((len(seen), 3))
     w = weight / weight.sum()
     mean = seen @ w
-    for b in _EXPONENTS:
+    for b in np.geomspace(0.05, 2.0, 400):
         x = n**-b
         middle = w @ x
         spread = w @ (x - middle) ** 2

@@ -202,7 +202,7 @@ def test_a_verdict_for_which_the_database_has_no_room_stays_on_the_screen_with_i
     assert panel.failure.isVisible() and panel.failure.property("card") == "bad"
     told = panel.failure.cause.text()
     assert told.startswith(f"Your verdict is not saved yet: There is no space left for {project / 'labels.db'}.")
-    assert told.endswith("The pair stays until it is.")
+    assert told.endswith("The pair stays until it is. As soon as there is space it is saved by itself.")
     assert panel.queue.current.id == shown and panel.bar.verdicts["right", 3].isChecked()
     assert panel.note.text() == note.strip() and verdicts(project) == before
     person.press(panel, "Shift+2")  # trying again by key changes nothing as long as there is no room

@@ -108,6 +108,10 @@ EXAMPLES = {
     "export_data": {"dataset": "dataset:1", "layout": "trl"},
     "check_data": {"dataset": "dataset:1", "max_tokens": 512},
     "download": {"repo": "owner/name"},
+    "score": {"reward_model": "run:rm", "pairs": "waiting"},
+    "judge": {"model": "starter", "pairs": "judged by people", "limit": 9},
+    "constitution": {"model": "starter", "dataset": "p.jsonl", "rounds": 2},
+    "revise": {"model": "starter", "prompt": "Why?"},
 }
 
 
