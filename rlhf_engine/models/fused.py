@@ -24,7 +24,7 @@ def put_on(layer: LoraLayer) -> None:
 
 
 class _Fused:
-    """A layer's forward: one step for one ordinary adapter, PEFT's for all else."""
+    """A layer's forward: one step for one ordinary adapter, few for several, PEFT's for all else."""
 
     def __init__(self, layer: LoraLayer, usual: Callable[..., Tensor]) -> None:
         self._layer, self._usual = layer, usual
@@ -34,11 +34,21 @@ class _Fused:
         names = (
             [] if layer.disable_adapters or layer.merged else [n for n in layer.active_adapters if n in layer.lora_A]
         )
-        if len(names) != 1 or not _ordinary(layer, names[0]):
+        if not names or not all(_ordinary(layer, name) for name in names):
             return self._usual(x, *args, **kwargs)
-        base, a, b = layer.get_base_layer(), layer.lora_A[names[0]].weight, layer.lora_B[names[0]].weight
-        out: Tensor = _LoraLinear.apply(x, base.weight, base.bias, a, b, layer.scaling[names[0]])
-        return out
+        base = layer.get_base_layer()
+        if len(names) == 1:
+            a, b, scale = _weights(layer, names[0])
+            out: Tensor = _LoraLinear.apply(x, base.weight, base.bias, a, b, scale)
+            return out
+        # What a start adds and its counterweight takes away come to exactly nothing, if they meet before the rest
+        added = [linear(linear(x, a.to(x.dtype)), b.to(x.dtype)) * s for a, b, s in (_weights(layer, n) for n in names)]
+        return cast(Tensor, base(x)) + sum(added[1:], added[0])
+
+
+def _weights(layer: LoraLayer, name: str) -> tuple[Tensor, Tensor, float]:
+    """A, B and the scaling of one adapter."""
+    return layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]  # type: ignore[return-value]
 
 
 def _ordinary(layer: LoraLayer, name: str) -> bool:

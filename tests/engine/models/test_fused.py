@@ -31,6 +31,13 @@ def outcome(layer: nn.Module) -> list[torch.Tensor]:
     return [out.detach(), x.grad, *(p.grad for n, p in layer.named_parameters() if ".one." in n)]
 
 
+def with_a_second(layer) -> None:
+    torch.manual_seed(4)
+    config = LoraConfig(r=3, lora_alpha=7, init_lora_weights=False)
+    layer.update_layer("two", r=3, lora_alpha=7, config=config)
+    layer._active_adapter = ["one", "two"]
+
+
 @pytest.mark.parametrize("settings", [{}, {"use_rslora": True}, {"use_dora": True}, {"lora_bias": True}])
 def test_an_adapted_layer_says_and_learns_what_pefts_does(settings):
     mine, pefts = map(outcome, layer_with(**settings))
@@ -61,18 +68,31 @@ def test_dropout_at_work_is_left_to_peft():
     assert not torch.allclose(found[0], plain[0])
 
 
-def test_several_adapters_or_none_are_left_to_peft():
+def test_without_its_adapters_a_layer_is_left_to_peft():
     layer, twin = layer_with()
-    x = torch.ones(2, 6)
     for one in (layer, twin):
         one.enable_adapters(False)
-    assert torch.equal(layer(x), twin(x))
+    assert torch.equal(layer(torch.ones(2, 6)), twin(torch.ones(2, 6)))
+
+
+def test_several_adapters_say_and_learn_what_pefts_do():
+    layer, twin = layer_with()
     for one in (layer, twin):
-        one.enable_adapters(True)
-        torch.manual_seed(4)
-        one.update_layer("two", r=2, lora_alpha=1, config=LoraConfig(r=2, lora_alpha=1, init_lora_weights=False))
-        one._active_adapter = ["one", "two"]
-    assert torch.equal(layer(x), twin(x))
+        with_a_second(one)
+    for a, b in zip(outcome(layer), outcome(twin), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_an_adapter_and_its_opposite_come_to_nothing_at_all():
+    layer, _ = layer_with()
+    with_a_second(layer)
+    with torch.no_grad():
+        layer.lora_A["two"].weight.copy_(layer.lora_A["one"].weight)
+        layer.lora_B["two"].weight.copy_(-layer.lora_B["one"].weight)
+    x = torch.randn(50, 6)
+    together = layer(x)
+    layer.enable_adapters(False)
+    assert torch.equal(together, layer(x))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
