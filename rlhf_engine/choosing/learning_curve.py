@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 FEWEST = 3  # points for a curve of three numbers
 RESAMPLED = 400
 FAR = 100  # times the labels one has: what lies beyond is not told as a number
+MEANING = (
+    "The interval is what chance among the held-out pairs leaves open, if accuracy goes on growing as a power law of the "
+    "labels. More labels, more held-out pairs and more sizes make it narrower."
+)
 Interval = tuple[float, float]
 
 
@@ -76,6 +80,12 @@ class Needed:
     low: float
     high: float
 
+    @property
+    def settled(self) -> bool:
+        """Whether the interval ends before FAR, or lies beyond it: else a number would say more than is known."""
+        far = FAR * self.have
+        return self.high <= far or self.low > far
+
 
 def fit(points: Sequence[Point], seed: int = 0, resampled: int = RESAMPLED) -> Fit | None:
     """The power law of least squared error, each point weighted by its held-out pairs; None for fewer than three sizes.
@@ -113,17 +123,21 @@ def next_goal(found: Fit) -> float:
 
 
 def answer(found: Fit, accuracy: float) -> str:
-    """How many more, in one sentence."""
+    """How many more, in one sentence; where what was measured is not enough for a number, it says so."""
     needed = labels_needed(found, accuracy)
-    goal, far = f"{accuracy:.0%}", FAR * needed.have
+    goal, far, now = f"{accuracy:.0%}", FAR * needed.have, _now(found)
     if needed.more == 0:
-        return f"The {needed.have:,} labels reach {goal} already: the curve stands at {_now(found)}."
-    if needed.more > far:
+        reach = "may reach" if needed.high else "reach"
+        return f"The {needed.have:,} labels {reach} {goal} already: the curve stands at {now}."
+    if not needed.settled:
+        least = f"{_round(needed.low):,} at least" if needed.low else "perhaps none"
+        most = f"perhaps more than {far:,}"
+        return f"Too little is measured to tell how many more labels {goal} needs: {least}, {most}; now {now}."
+    if needed.low > far:
         ceiling = f"it levels off near {found.law.c:.0%}" if found.law.c < accuracy else "it rises too slowly"
-        return f"More labels alone will not reach {goal}: the curve stands at {_now(found)}, and {ceiling}."
-    low = f"{_round(needed.low):,}"
-    high = f"to {_round(needed.high):,}" if needed.high <= far else f"to more than {far:,}"
-    return f"About {_round(needed.more):,} more labels for {goal} (95 %: {low} {high}); now {_now(found)}."
+        return f"More labels alone will not reach {goal}: the curve stands at {now}, and {ceiling}."
+    low, high = _round(needed.low), _round(needed.high)
+    return f"About {_round(needed.more):,} more labels for {goal} (95 %: {low:,} to {high:,}); now {now}."
 
 
 def _now(found: Fit) -> str:

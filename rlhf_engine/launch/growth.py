@@ -5,8 +5,8 @@ The runs are ordinary reward runs that differ in nothing but how many comparison
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,21 @@ from rlhf_engine.tasks.reward.spec import RewardSpec
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 FEWEST = 16  # comparisons that are worth a run
+HALTED = ("cancelled", "suspended", "interrupted")  # one that failed would fail again
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
     """`settings` are those of the newest reward model, with all comparisons; None where there is no reward model.
 
-    `labels` is how many comparisons it was trained on, 0 where its run did not say.
+    `labels` is how many comparisons it was trained on, 0 where its run did not say. `halted` are runs of such settings
+    that were stopped before their end, by how many labels they use (0 is all): they can be gone on with.
     """
 
     settings: RewardSpec | None
     labels: int
     points: tuple[Point, ...]
+    halted: Mapping[int, str] = field(default_factory=dict)
 
     def fit(self) -> Fit | None:
         return fit(self.points)
@@ -54,8 +57,8 @@ def growth_of(root: Path) -> Growth:
 
     runs = RunsReader(root)
     try:
-        rows = [row for row in runs.runs() if row.task == "reward" and row.state == "completed"]
-        found = [(spec, _facts(runs.produced(row.id))) for row in rows if (spec := _spec(row.spec_json)) is not None]
+        rows = [(row, spec) for row in runs.runs() if row.task == "reward" and (spec := _spec(row.spec_json))]
+        found = [(spec, _facts(runs.produced(row.id))) for row, spec in rows if row.state == "completed"]
     finally:
         runs.close()
     if not found:
@@ -67,7 +70,11 @@ def growth_of(root: Path) -> Growth:
         if point := _point(facts):
             points.setdefault(point.labels, point)
     whole = next((int(facts["labels"]) for used, facts in alike if not used and facts.get("labels")), 0)
-    return Growth(settings, whole, tuple(sorted(points.values(), key=lambda point: point.labels)))
+    halted: dict[int, str] = {}
+    for row, spec in rows:
+        if row.state in HALTED and replace(spec, labels=0) == settings:
+            halted.setdefault(spec.labels, row.id)
+    return Growth(settings, whole, tuple(sorted(points.values(), key=lambda point: point.labels)), halted)
 
 
 def _spec(text: str) -> RewardSpec | None:

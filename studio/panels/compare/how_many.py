@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from rlhf_engine.choosing.learning_curve import answer, next_goal
+from rlhf_engine.choosing.learning_curve import MEANING, answer, next_goal
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.launch.growth import Growth, growth_of
 from rlhf_engine.tasks import REWARD
@@ -32,8 +32,10 @@ class HowMany(Card):
         self.said = PlainLabel(wrap=True, selectable=True)
         self.points = PlainLabel(tone="muted", wrap=True)
         self.measure = primary_button(self.tr("Measure"), self.run)
+        self.meaning = PlainLabel(MEANING, tone="muted", wrap=True)
         self.add(self.said)
         self.add(self.points)
+        self.add(self.meaning)
         row = QHBoxLayout()
         row.setSpacing(S2)
         row.addStretch()
@@ -48,6 +50,7 @@ class HowMany(Card):
     def open(self) -> None:
         self.said.setText(self.tr("Working it out…"))
         self.points.hide()
+        self.meaning.hide()
         self.measure.hide()
         self.show()
         self.read()
@@ -86,6 +89,9 @@ class HowMany(Card):
             return
         try:
             for spec in self._growth.missing():
+                if halted := self._growth.halted.get(spec.labels):
+                    self._session.resume(halted)
+                    continue
                 name = self.tr("Reward model, {0} labels").format(f"{spec.labels:,}")
                 self._session.submit(spec, name if spec.labels else self.tr("Reward model, all labels"))
         except EngineError as error:
@@ -97,6 +103,7 @@ class HowMany(Card):
     def _show(self, growth: Growth, told: str) -> None:
         self._growth = growth
         missing = growth.missing()
+        self.meaning.setVisible(bool(told))
         if growth.settings is None:
             told = self.tr("There is no reward model in this project yet.")
         elif not told:

@@ -64,10 +64,37 @@ def test_two_sizes_make_no_curve():
     assert fit([]) is None
 
 
+def test_more_labels_make_the_interval_narrower():
+    sizes = (16, 64, 256, 1024)
+    three, four = (fit(points(exact, sizes[:count], 500), resampled=400) for count in (3, 4))
+    (low, high), (narrow_low, narrow_high) = three.interval(1024), four.interval(1024)
+    assert low <= narrow_low < narrow_high <= high and high - low > 1.5 * (narrow_high - narrow_low)
+
+
 def test_the_answer_is_one_sentence():
-    found = fit(points(exact, (16, 64, 256, 1024), 2000), resampled=200)
-    assert next_goal(found) == pytest.approx(0.9)
-    assert answer(found, 0.88).startswith("About ") and "more labels for 88%" in answer(found, 0.88)
-    assert answer(found, 0.99).startswith("More labels alone will not reach 99%")
-    assert "levels off near 90%" in answer(found, 0.99)
-    assert answer(found, 0.6).startswith("The 1,024 labels reach 60% already")
+    sure = fit(points(exact, (16, 64, 256, 1024), 200_000), resampled=200)
+    assert next_goal(sure) == pytest.approx(0.9)
+    # the truth is (0.8 / 0.02)^2 - 1024 = 576
+    assert answer(sure, 0.88).startswith("About ") and "more labels for 88% (95 %: " in answer(sure, 0.88)
+    assert labels_needed(sure, 0.88).low < 576 < labels_needed(sure, 0.88).high
+    assert answer(sure, 0.99).startswith("More labels alone will not reach 99%")
+    assert "levels off near 90%" in answer(sure, 0.99)
+    assert answer(sure, 0.6).startswith("The 1,024 labels reach 60% already")
+
+
+def test_where_too_little_is_measured_no_number_is_told():
+    found = fit(points(exact, (16, 64, 256, 1024), 200), resampled=200)
+    for goal in (0.89, 0.92):  # the first can be reached by the truth, the second cannot: 200 pairs do not tell
+        assert not labels_needed(found, goal).settled
+        told = answer(found, goal)
+        assert told.startswith("Too little is measured") and "perhaps more than 102,400" in told
+        assert "will not reach" not in told and "About" not in told
+    assert answer(found, 0.87).startswith("The 1,024 labels may reach 87% already")
+
+
+def test_it_is_seldom_said_that_labels_will_not_do_where_they_would():
+    rng, wrong, sizes = np.random.default_rng(0), 0, (60, 120, 240, 480)
+    for _ in range(40):
+        seen = [Point(n, rng.binomial(500, 0.9 - 0.8 * n**-0.4) / 500, 500) for n in sizes]
+        wrong += answer(fit(seen, resampled=200), 0.85).startswith("More labels alone")  # 544 more would do
+    assert wrong <= 4
