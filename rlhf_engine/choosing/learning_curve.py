@@ -21,7 +21,7 @@ FEWEST = 3  # points for a curve of three numbers
 RESAMPLED = 400
 FAR = 100  # times the labels one has: what lies beyond is not told as a number
 MEANING = (
-    "The interval is what chance among the held-out pairs leaves open, if accuracy goes on growing as a power law of the "
+    "The interval is what chance among the held-out pairs leaves open, if accuracy grows on as a power law of the "
     "labels. More labels, more held-out pairs and more sizes make it narrower."
 )
 Interval = tuple[float, float]

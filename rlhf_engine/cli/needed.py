@@ -25,7 +25,7 @@ Train = Annotated[
     bool,
     typer.Option(
         "--train",
-        help="First train on an eighth, a quarter and half of the labels, where that is not done yet. Stopped half-way, "
+        help="First train on an eighth, a quarter and half of the labels, where that is not done. Stopped half-way, "
         "it goes on from there.",
     ),
 ]
