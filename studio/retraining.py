@@ -1,6 +1,7 @@
 """Trains the reward model again after every so many verdicts, one at a time, and lets it score the pairs.
 
-Off unless Settings says otherwise. Judging never waits for it: it goes through the queue of runs like any other.
+Off unless Settings says otherwise. Judging never waits for it: it goes through the queue of runs like any other. When
+the pairs have scores, it says on how many of them model and people disagree, one click away.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 
-from rlhf_engine.contract.errors import EngineError
+from rlhf_engine.choosing.strategies import DISAGREE
+from rlhf_engine.contract.errors import DataError, EngineError
 from rlhf_engine.contract.events import RunFinished
 from rlhf_engine.launch.growth import Growth, growth_of
 from rlhf_engine.tasks.score.spec import ScoreSpec
@@ -30,7 +32,7 @@ class Retraining(QObject):
         super().__init__(parent or session)
         self._session = session
         self._busy = False  # from finding the settings until the new model has been submitted
-        self._training = ""
+        self._training = self._scoring = ""
         session.project_changed.connect(self._begin)
         session.labels_changed.connect(self._labels_changed)
         session.activity.ended.connect(self._ended)
@@ -49,25 +51,27 @@ class Retraining(QObject):
         count = self.verdicts()
         last = int(self._kept().get(str(root), count))
         if count - last < every:
-            if str(root) not in self._kept() or count < last:
-                self._keep(root, count)  # counted from here on
+            if count < last:
+                self._keep(root, count)  # some were taken back: counted from here on
             return
         self._busy = True
         self._keep(root, count)  # whatever comes of it, it is not tried again at the next verdict
         self._session.in_background(
-            lambda: growth_of(root), lambda found: self._freeze(root, found, count), lambda e: self._fail(e)
+            lambda: newest_recipe(root), lambda found: self._freeze(root, *found, count), lambda e: self._fail(e)
         )
 
     def _begin(self) -> None:
-        self._busy, self._training = False, ""
-        if self._session.project is not None:
+        self._busy, self._training, self._scoring = False, "", ""
+        if self._session.root is not None:
+            if str(self._session.root) not in self._kept():
+                self._keep(self._session.root, self.verdicts())  # counted from here on, also before it is wished for
             self.see_to_it()
 
     def _labels_changed(self, changed: Any) -> None:
         if changed & type(changed).COMPARISONS:
             self.see_to_it()
 
-    def _freeze(self, root: Path, found: Growth, count: int) -> None:
+    def _freeze(self, root: Path, found: Growth, ai_share: float, count: int) -> None:
         if root != self._session.root:
             return
         if found.settings is None:
@@ -81,7 +85,7 @@ class Retraining(QObject):
             return
         settings, name = found.settings, self.tr("Reward model, {0} verdicts").format(f"{count:,}")
         self._session.freeze(
-            "comparisons", name, lambda ref: self._train(root, replace(settings, dataset=ref), name), self._fail
+            "comparisons", name, lambda ref: self._train(root, replace(settings, dataset=ref), name), self._fail, ai_share
         )
 
     def _train(self, root: Path, spec: Any, name: str) -> None:
@@ -94,17 +98,36 @@ class Retraining(QObject):
             self._fail(error)
 
     def _ended(self, run_id: str, end: RunFinished) -> None:
-        if not run_id or run_id != self._training:
+        if run_id and run_id in (self._training, self._scoring):
+            trained = run_id == self._training
+            self._training = self._scoring = ""
+            if end.outcome == "failed":
+                self._fail(EngineError(end.message, end.hint))
+            elif end.outcome == "completed":
+                (self._score if trained else self._look)(run_id)
+
+    def _score(self, run_id: str) -> None:
+        try:
+            spec = ScoreSpec(reward_model=f"run:{run_id}", device=self._session.settings.device)
+            self._scoring = self._session.submit(spec)
+        except EngineError as error:
+            self._fail(error)
+
+    def _look(self, _: str) -> None:
+        """Count where model and people disagree, and offer to go there."""
+        root = self._session.root
+        if root is not None:
+            self._session.in_background(lambda: disagreements(root), self._offer, self._fail)
+
+    def _offer(self, found: tuple[int, int]) -> None:
+        wrong, judged = found
+        told = self.tr("The reward model has learned from your verdicts and scored the pairs.")
+        if not wrong:
+            self._session.toast(told, "good")
             return
-        self._training = ""
-        if end.outcome == "completed":
-            try:
-                spec = ScoreSpec(reward_model=f"run:{run_id}", device=self._session.settings.device)
-                self._session.submit(spec)
-            except EngineError as error:
-                self._fail(error)
-        elif end.outcome == "failed":
-            self._fail(EngineError(end.message, end.hint))
+        differ = self.tr("It disagrees with you on {0} of {1}.").format(f"{wrong:,}", f"{judged:,}")
+        go = lambda: self._session.go("compare", order=DISAGREE)  # noqa: E731
+        self._session.toast(f"{told} {differ}", "info", self.tr("Look"), go)
 
     def _fail(self, error: BaseException) -> None:
         self._busy = False
@@ -116,3 +139,25 @@ class Retraining(QObject):
 
     def _keep(self, root: Path, count: int) -> None:
         self._session.remember(MEMORY, {**self._kept(), str(root): count})
+
+
+def newest_recipe(root: Path) -> tuple[Growth, float]:
+    """The settings of the newest reward model, and the share of AI labels in its dataset. For any thread."""
+    from rlhf_engine.data.datasets import open_dataset
+
+    growth = growth_of(root)
+    if growth.settings is None:
+        return growth, 0.0
+    try:
+        labels = open_dataset(root, growth.settings.dataset).info.facts.get("labels", {})
+    except DataError:  # deleted since: people's labels are the plain choice
+        labels = {}
+    return growth, float(labels.get("ai_share_wanted", 0.0))
+
+
+def disagreements(root: Path) -> tuple[int, int]:
+    """On how many of the pairs that people judged the newest scores prefer another answer. For any thread."""
+    from studio.panels.compare.plan import read_plan
+
+    plan = read_plan(root, DISAGREE)
+    return len(plan.turns), plan.total - plan.unscored

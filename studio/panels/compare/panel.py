@@ -569,8 +569,12 @@ class ComparePanel(QWidget):
     def receive(self, hints: dict[str, Any]) -> None:
         """`generate=True` opens the form for new pairs; `again=True` asks for those a rule has judged.
 
-        `settle=[ids]` asks for pairs on which annotators differ.
+        `settle=[ids]` asks for pairs on which annotators differ; `order` is one of `choosing.strategies`.
         """
+        if order := hints.get("order"):
+            if self.mode != "pairs":
+                self.arrange("side")
+            self.next.choose(str(order))
         if self.queue is not None and (settle := hints.get("settle")):
             if self.mode != "pairs":
                 self.arrange("side")
