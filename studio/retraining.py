@@ -57,7 +57,7 @@ class Retraining(QObject):
         self._busy = True
         self._keep(root, count)  # whatever comes of it, it is not tried again at the next verdict
         self._session.in_background(
-            lambda: newest_recipe(root), lambda found: self._freeze(root, *found, count), lambda e: self._fail(e)
+            lambda: newest_recipe(root), lambda found: self._freeze(root, found, count), lambda e: self._fail(e)
         )
 
     def _begin(self) -> None:
@@ -71,7 +71,8 @@ class Retraining(QObject):
         if changed & type(changed).COMPARISONS:
             self.see_to_it()
 
-    def _freeze(self, root: Path, found: Growth, ai_share: float, count: int) -> None:
+    def _freeze(self, root: Path, recipe: tuple[Growth, float], count: int) -> None:
+        found, ai_share = recipe
         if root != self._session.root:
             return
         if found.settings is None:
@@ -84,9 +85,8 @@ class Retraining(QObject):
             )
             return
         settings, name = found.settings, self.tr("Reward model, {0} verdicts").format(f"{count:,}")
-        self._session.freeze(
-            "comparisons", name, lambda ref: self._train(root, replace(settings, dataset=ref), name), self._fail, ai_share
-        )
+        train = lambda ref: self._train(root, replace(settings, dataset=ref), name)  # noqa: E731
+        self._session.freeze("comparisons", name, train, self._fail, ai_share)
 
     def _train(self, root: Path, spec: Any, name: str) -> None:
         if root != self._session.root:

@@ -102,7 +102,6 @@ def test_a_share_of_ai_labels_stays_as_it_was_chosen(session: Any) -> None:
     assert growth.settings is not None and growth.settings.dataset == ref and share == 0.5
 
 
-
 def test_without_a_reward_model_it_says_so_once(retraining: Retraining, session: Any, qtbot: Any) -> None:
     said: list[str] = []
     session.toasted.connect(lambda _level, text, _action, _do: said.append(text))
