@@ -22,7 +22,7 @@ from rlhf_engine.data.records import (
     texts_of,
     turns_of,
 )
-from rlhf_engine.data.writing import written_aside
+from rlhf_engine.data.writing import write_parquet, written_aside
 
 LAYOUTS = ("native", "trl", "hh", "argilla")
 _MARKS = ("\n\nHuman:", "\n\nAssistant:")
@@ -112,7 +112,7 @@ def write_rows(rows: Iterable[dict[str, Any]], path: Path, format: str) -> int:
     """
     with written_aside(path) as unfinished:
         if format == "parquet":
-            return _parquet(rows, unfinished)
+            return write_parquet(rows, unfinished)
         count = 0
         with unfinished.open("w", encoding="utf-8", newline="\n") as file:
             for row in rows:
@@ -122,25 +122,6 @@ def write_rows(rows: Iterable[dict[str, Any]], path: Path, format: str) -> int:
             if format == "json":
                 file.write("\n]\n" if count else "[]\n")
         return count
-
-
-def _parquet(rows: Iterable[dict[str, Any]], path: Path) -> int:
-    import itertools
-
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    source, count, writer = iter(rows), 0, None
-    try:
-        while batch := list(itertools.islice(source, 4096)):
-            table = pa.Table.from_pylist(batch, writer.schema if writer else None)
-            writer = writer or parquet.ParquetWriter(path, table.schema, compression="zstd")
-            writer.write_table(table)
-            count += len(batch)
-    finally:
-        if writer:
-            writer.close()
-    return count
 
 
 def _answer(text: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ FORMATS = ("jsonl", "parquet", "csv")
 # A spreadsheet takes a cell for a formula when it begins so, also behind quotes and spaces, also in full width.
 _FORMULA = re.compile(r"'*[\s\"'\ufeff]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
 _GUARD = "'"
+_BATCH = 4096  # rows of Parquet that are in memory at once
 
 
 def write(records: Iterable[Record], path: Path | str, layout: str = "auto") -> int:
@@ -119,16 +120,28 @@ def _cell(value: Any) -> Any:
 
 
 def _parquet(records: Iterator[Record], path: Path) -> int:
+    return write_parquet(map(_flat, records), path)
+
+
+def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> int:
+    """Rows as Parquet, a few thousand in memory at a time; how many. The first of them say what the columns hold.
+
+    Raises:
+        DataError: a later row holds something else than the first ones.
+    """
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    count, writer = 0, None
+    source, count, writer = iter(rows), 0, None
     try:
-        while batch := [_flat(record) for record in itertools.islice(records, 4096)]:
+        while batch := list(itertools.islice(source, _BATCH)):
             table = pa.Table.from_pylist(batch, writer.schema if writer else None)
             writer = writer or parquet.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
             count += len(batch)
+    except pa.ArrowException as error:
+        said = str(error).splitlines()[0]
+        raise DataError(f"Rows {count + 1:,} to {count + len(batch):,} cannot be written as Parquet: {said}") from error
     finally:
         if writer:
             writer.close()
