@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,19 +14,25 @@ from rlhf_engine.cli.here import do_run
 from rlhf_engine.cli.place import AsJson, InProject, project_root, settled
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.events import Envelope, Produced
+from rlhf_engine.data.files import is_data_file
 from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.tasks.check_data.spec import CheckSpec
+from rlhf_engine.tasks.download.spec import DownloadSpec
 from rlhf_engine.tasks.export.spec import ExportSpec
 from rlhf_engine.tasks.export_data.spec import ExportDataSpec
-from rlhf_engine.tasks.import_data.spec import ImportSpec
+from rlhf_engine.tasks.import_data.spec import HUB, ImportSpec
 
 app = typer.Typer(help="Look datasets over, and write them for others.", no_args_is_help=True)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SHOWN = 10  # rejected rows; the rest is in the run's rejected.jsonl
 
 
 def import_file(
     files: Annotated[
-        list[Path], typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet or text, also gzipped; or a folder of them.")
+        list[str],
+        typer.Argument(
+            help="JSONL, JSON, CSV, TSV, Parquet or text, also gzipped; a folder of them; or owner/name on the Hub."
+        ),
     ],
     kind: Annotated[str, typer.Option(help="auto, prompts, demonstrations, comparisons or ratings.")] = "auto",
     layout: Annotated[str, typer.Option(help="How the rows are written, such as hh, trl or alpaca.")] = "auto",
@@ -35,18 +42,44 @@ def import_file(
     pairs: Annotated[str, typer.Option(help="Of ranked or scored answers: 'best and worst', or all that differ.")] = (
         "best and worst"
     ),
+    config: Annotated[str, typer.Option(help="Of a dataset of the Hub: which configuration.")] = "",
+    split: Annotated[str, typer.Option(help="Of a dataset of the Hub: which split.")] = "",
+    revision: Annotated[str, typer.Option(help="Of a dataset of the Hub: a branch or a commit.")] = "",
+    list_only: Annotated[
+        bool, typer.Option("--list", help="Only list the configurations and splits of a dataset of the Hub.")
+    ] = False,
     project: InProject = None,
     as_json: AsJson = False,
 ) -> int:
-    """Read files into one dataset, and say which rows were left out and why."""
-    first, *more = (str(file.absolute()) for file in files)
+    """Read files, or a dataset of the Hub, into one dataset, and say which rows were left out and why."""
+    first, *more = map(_meant, files)
     columns = _columns(column or [])
-    spec = ImportSpec(
-        path=first, more=more, kind=kind, layout=layout, columns=columns, name=name, examples=examples, pairs=pairs
-    )
-    made: list[Produced] = []
     root = project_root(project)
-    code = do_run(root, new_run_id(), spec, name or files[0].name, as_json=as_json, also=_collect(made))
+    made: list[Produced] = []
+    spec = ImportSpec(
+        path=first,
+        more=more,
+        kind=kind,
+        layout=layout,
+        columns=columns,
+        name=name,
+        examples=examples,
+        pairs=pairs,
+        config=config,
+        split=split,
+        revision=revision,
+    )
+    if list_only:
+        if not spec.repo:
+            raise SpecError("path", f"{first} is no dataset of the Hub, so there is nothing to list.")
+        listing = DownloadSpec(repo=spec.repo, kind="dataset", revision=revision, list_only=True)
+        code = do_run(root, new_run_id(), listing, f"List {spec.repo}", as_json=as_json, also=_collect(made))
+        if not as_json:
+            for found in made:
+                _show_parts(Console(highlight=False), found.facts)
+        return code
+    called = name or spec.repo or Path(first).name
+    code = do_run(root, new_run_id(), spec, called, as_json=as_json, also=_collect(made))
     if not as_json:
         for dataset in made:
             _show_dataset(Console(highlight=False), dataset)
@@ -137,6 +170,18 @@ def _collect(made: list[Produced]) -> Any:
     return listen
 
 
+def _meant(named: str) -> str:
+    """A file or folder by its whole path, or a dataset of the Hub: "hub:owner/name", and owner/name where no file of
+    this machine is called so and it does not end like one.
+    """
+    there = Path(named).expanduser()
+    if named.startswith(HUB):
+        return named
+    if _HUB_ID.fullmatch(named) and not there.exists() and not is_data_file(named):
+        return f"{HUB}{named}"
+    return str(there.absolute())
+
+
 def _columns(pairs: list[str]) -> dict[str, str]:
     columns = {}
     for pair in pairs:
@@ -172,6 +217,18 @@ def _show_dataset(console: Console, dataset: Produced) -> None:
     if (more := facts.get("rejected", len(rejected)) - SHOWN) > 0:
         console.print(Text(f"  and {more:,} more, all in {facts.get('report', '')}"), soft_wrap=True)
     console.print(Text(f"Use it as dataset:{Path(dataset.path).name}", "bold"), soft_wrap=True)
+
+
+def _show_parts(console: Console, facts: dict[str, Any]) -> None:
+    """The configurations and splits of a dataset of the Hub, with the size of their files."""
+    kept = "as the Hub has converted them to Parquet" if facts["converted"] else "as their owner wrote them"
+    console.print(Text(f"{facts['repo']} at {facts['revision'][:12]}, {kept}:"), soft_wrap=True)
+    for part in facts["parts"]:
+        beginning = ", only the beginning" if part["partial"] else ""
+        console.print(
+            Text(f"  --config {part['config']} --split {part['split']}  {part['size']:,} bytes{beginning}"),
+            soft_wrap=True,
+        )
 
 
 def _show_findings(console: Console, report: Produced) -> None:

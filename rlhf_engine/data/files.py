@@ -75,7 +75,7 @@ Row = dict[str, Any]
 def files_in(folder: Path) -> list[Path]:
     """The data files of a folder by their names, those of its folders left out. Raises DataError if there are none."""
     with _file_faults(folder):
-        found = [path for path in sorted(folder.iterdir()) if path.is_file() and _suffix(path) in _SUFFIXES]
+        found = [path for path in sorted(folder.iterdir()) if path.is_file() and is_data_file(path.name)]
     if not found:
         endings = ", ".join(_SUFFIXES)
         raise DataError(f"{folder} is a folder without data files.", f"Their names end in {endings}, or .gz after it.")
@@ -106,6 +106,11 @@ def format_of(path: Path) -> str:
         if opening == b"[" or (found == "json" and not _one_object_a_line(path)):
             return "json"
     return "jsonl" if opening == b"{" else "text"
+
+
+def is_data_file(name: str) -> bool:
+    """Whether a file is one of data, by its name."""
+    return _suffix(Path(name)) in _SUFFIXES
 
 
 def _suffix(path: Path) -> str:

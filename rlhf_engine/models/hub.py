@@ -21,7 +21,7 @@ from tqdm.std import tqdm  # type: ignore[import-untyped]
 
 from rlhf_engine.contract.errors import DiskFull, HubError, ModelError
 from rlhf_engine.models.folders import TOKENIZERS
-from rlhf_engine.models.hub_errors import HUB_FAILURES, SITE, explain
+from rlhf_engine.models.hub_errors import HUB_FAILURES, SITE, explain, page_of
 from rlhf_engine.models.weight_files import fault_in_file, fault_in_weights
 
 Progress = Callable[[str, int, int], None]
@@ -44,18 +44,13 @@ def download(repo: str, progress: Progress | None = None) -> Path:
     """
     if (cached := _cached(repo)) is not None:
         return cached
-    needed, free = dry_run_size(repo), _free_space()
-    if needed > free:
-        raise DiskFull(
-            f"{repo} needs {_megabytes(needed)}, but {_megabytes(free)} are free in {_shown(_cache())}.",
-            "Free some space, or set HF_HOME to a folder on another disk.",
-        )
+    require_room(repo, dry_run_size(repo))
     folder = _fetch(repo, progress)
     if (fault := _fault(folder, deep=True)) is not None:  # the cache would never repair it by itself
-        _forget(fault[0])
+        forget(fault[0])
         folder = _fetch(repo, progress)
     if (fault := _fault(folder, deep=True)) is not None:
-        _forget(fault[0])
+        forget(fault[0])
         raise ModelError(f"{fault[0].name} of {repo} {fault[1]}.", "Try again later, or choose another model.")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
@@ -69,11 +64,21 @@ def dry_run_size(repo: str) -> int:
     """Bytes that a download would still have to fetch. Raises HubError as `download` does."""
     try:
         files = snapshot_download(
-            repo, allow_patterns=ALLOWED, ignore_patterns=IGNORED, dry_run=True, tqdm_class=_bar(repo, None)
+            repo, allow_patterns=ALLOWED, ignore_patterns=IGNORED, dry_run=True, tqdm_class=progress_bar(repo, None)
         )
     except HUB_FAILURES as error:
         raise explain(error, repo, "download", _partly_here(repo)) from None
     return sum(file.file_size or 0 for file in files if file.will_download)
+
+
+def require_room(repo: str, needed: int) -> None:
+    """Raise DiskFull where `needed` bytes do not fit into the cache, rather than after minutes of fetching."""
+    free = _free_space()
+    if needed > free:
+        raise DiskFull(
+            f"{repo} needs {_megabytes(needed)}, but {_megabytes(free)} are free in {_shown(_cache())}.",
+            "Free some space, or set HF_HOME to a folder on another disk.",
+        )
 
 
 def push(folder: Path, repo: str, private: bool = True, progress: Progress | None = None, kind: str = "model") -> str:
@@ -88,7 +93,7 @@ def push(folder: Path, repo: str, private: bool = True, progress: Progress | Non
             is more public than was asked for, or a file that arrived changed.
     """
     if get_token() is None:
-        raise explain(LocalTokenNotFoundError(), repo, "push to")
+        raise explain(LocalTokenNotFoundError(), repo, "push to", kind=kind)
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     total = sum(path.stat().st_size for path in files.values())
     tell = progress or (lambda _text, _done, _total: None)
@@ -106,11 +111,11 @@ def push(folder: Path, repo: str, private: bool = True, progress: Progress | Non
         tell(f"Comparing with {repo}", total, total)
         there = _remote(api, repo, commit.oid, kind)
     except HUB_FAILURES as error:
-        raise explain(error, repo, "push to") from None
+        raise explain(error, repo, "push to", kind=kind) from None
     for name, path in files.items():
         if name not in there or not _same(there[name], path):
             raise HubError(f"{name} arrived at {repo} changed or not at all.", "Push again; the files here are whole.")
-    return f"{SITE}/{repo}" if kind == "model" else f"{SITE}/datasets/{repo}"
+    return page_of(repo, kind)
 
 
 def _cached(repo: str) -> Path | None:
@@ -137,7 +142,10 @@ def _fetch(repo: str, progress: Progress | None) -> Path:
     try:
         return Path(
             snapshot_download(
-                repo, allow_patterns=ALLOWED, ignore_patterns=IGNORED, tqdm_class=_bar(f"Downloading {repo}", progress)
+                repo,
+                allow_patterns=ALLOWED,
+                ignore_patterns=IGNORED,
+                tqdm_class=progress_bar(f"Downloading {repo}", progress),
             )
         )
     except HUB_FAILURES as error:
@@ -150,19 +158,19 @@ def _fault(folder: Path, deep: bool) -> tuple[Path, str] | None:
         return fault
     for path in sorted(folder.glob("*.safetensors")):
         name = path.resolve().name
-        if len(name) == 64 and not fault_in_file(path) and _sha256(path) != name:
+        if len(name) == 64 and not fault_in_file(path) and sha256_of(path) != name:
             return path, "arrived changed (its sha256 is another)"
     return None
 
 
-def _forget(path: Path) -> None:
+def forget(path: Path) -> None:
     """Take a damaged file out of the cache, so that it is fetched again."""
     if _cache() in path.parents:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
 
-def _bar(text: str, progress: Progress | None) -> type[Any]:
+def progress_bar(text: str, progress: Progress | None) -> type[Any]:
     """A progress bar that draws nothing and tells `progress` the bytes.
 
     The Hub keeps several bars at once (received, put together, files done): the furthest of those that count bytes is
@@ -208,13 +216,13 @@ def _refuse_mixture(repo: str, others: set[str]) -> None:
 
 def _same(there: RepoFile, path: Path) -> bool:
     if there.lfs is not None:
-        return bool(there.lfs.sha256 == _sha256(path))
+        return bool(there.lfs.sha256 == sha256_of(path))
     content = path.read_bytes()
     git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
     return bool(there.blob_id == git)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

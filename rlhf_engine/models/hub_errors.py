@@ -40,11 +40,12 @@ HUB_FAILURES: tuple[type[Exception], ...] = (
 )
 SITE = "https://huggingface.co"
 _LOG_IN = f"Make a token at {SITE}/settings/tokens, run `hf auth login`, and try again."
+_LOCAL = {"model": "a model", "dataset": "a file"}
 _WRAPPERS = (LocalEntryNotFoundError, DryRunError, FileMetadataError)
 
 
-def explain(error: BaseException, repo: str, doing: str, partly_here: bool = False) -> EngineError:
-    """The error to raise instead. `doing` is what was tried: "download" or "push to".
+def explain(error: BaseException, repo: str, doing: str, partly_here: bool = False, kind: str = "model") -> EngineError:
+    """The error to raise instead. `doing` is what was tried: "download" or "push to"; `kind` is "model" or "dataset".
 
     `partly_here` says that some of the repository's files are in the cache.
     """
@@ -56,12 +57,12 @@ def explain(error: BaseException, repo: str, doing: str, partly_here: bool = Fal
     if isinstance(cause, LocalTokenNotFoundError):
         return HubError(f"Nobody is signed in to the Hub, so {repo} cannot be used.", _LOG_IN)
     if isinstance(cause, HfHubHTTPError):
-        return _refused(cause, repo, doing)
+        return _refused(cause, repo, doing, kind)
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"There is no space left to {doing} {repo}.", "Free some space and try again.")
     if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return HubError(
-            f"The folder for downloaded models cannot be written ({cause.filename}).", "Set HF_HOME to another folder."
+            f"The folder for downloaded {kind}s cannot be written ({cause.filename}).", "Set HF_HOME to another folder."
         )
     if partly_here or isinstance(error, IncompleteSnapshotError):
         return HubError(
@@ -71,7 +72,7 @@ def explain(error: BaseException, repo: str, doing: str, partly_here: bool = Fal
     if isinstance(cause, OfflineModeIsEnabled):
         return HubError(
             f"{repo} is not on this machine, and HF_HUB_OFFLINE forbids asking the Hub.",
-            "Unset HF_HUB_OFFLINE, or choose a folder on this machine.",
+            f"Unset HF_HUB_OFFLINE, or choose {_LOCAL[kind]} on this machine.",
         )
     if "Timeout" in type(cause).__name__ or isinstance(cause, TimeoutError):
         return HubError(
@@ -84,17 +85,18 @@ def explain(error: BaseException, repo: str, doing: str, partly_here: bool = Fal
         return HubError(f"A file of {repo} has disappeared from the Hub.", "Try again in a minute.")
     return HubError(
         f"The Hub cannot be reached to {doing} {repo} ({type(cause).__name__}).",
-        "Check the network connection, or use a model that is on this machine.",
+        f"Check the network connection, or use {_LOCAL[kind]} that is on this machine.",
     )
 
 
-def _refused(error: HfHubHTTPError, repo: str, doing: str) -> EngineError:
+def _refused(error: HfHubHTTPError, repo: str, doing: str, kind: str) -> EngineError:
     """The Hub answered, and said no."""
     status = error.response.status_code
     said = (error.server_message or "").lower()
     signed_in = get_token() is not None
+    noun = "repository" if kind == "model" else kind
     if isinstance(error, GatedRepoError):
-        return _gated(repo, said, signed_in)
+        return _gated(repo, said, signed_in, kind)
     if isinstance(error, DisabledRepoError):
         return HubError(f"The Hub has disabled {repo}.", "Choose another repository.")
     if isinstance(error, RevisionNotFoundError):
@@ -102,11 +104,11 @@ def _refused(error: HfHubHTTPError, repo: str, doing: str) -> EngineError:
     if isinstance(error, RepositoryNotFoundError):
         if not signed_in:
             return HubError(
-                f"The Hub has no public repository {repo}.",
+                f"The Hub has no public {noun} {repo}.",
                 "Check the spelling. A private one needs a token: run `hf auth login`.",
             )
         return HubError(
-            f"The Hub has no repository {repo} that your token may see.",
+            f"The Hub has no {noun} {repo} that your token may see.",
             "Check the spelling, and that the token belongs to the right account.",
         )
     if status == 401:
@@ -127,8 +129,13 @@ def _refused(error: HfHubHTTPError, repo: str, doing: str) -> EngineError:
     return HubError(f"The Hub refused to {doing} {repo} (status {status}).", "Check the name of the repository.")
 
 
-def _gated(repo: str, said: str, signed_in: bool) -> HubError:
-    page = f"{SITE}/{repo}"
+def page_of(repo: str, kind: str) -> str:
+    """The address of a repository's page."""
+    return f"{SITE}/{repo}" if kind == "model" else f"{SITE}/datasets/{repo}"
+
+
+def _gated(repo: str, said: str, signed_in: bool, kind: str) -> HubError:
+    page = page_of(repo, kind)
     if not signed_in:
         return HubError(
             f"{repo} is gated: its owner asks who you are before giving it out.",

@@ -346,9 +346,9 @@ TASKS = {
         Task(
             "download",
             "Download",
-            "Fetch a model from the Hub.",
+            "Fetch a model or a dataset from the Hub.",
             DownloadSpec,
-            "rlhf_engine.tasks.download.work:download_model",
+            "rlhf_engine.tasks.download.work:download",
             kept=False,
         ),
     )

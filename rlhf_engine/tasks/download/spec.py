@@ -1,4 +1,4 @@
-"""Everything a person can choose about fetching a model from the Hub. No torch in this file: the studio reads it."""
+"""Everything a person can choose about fetching from the Hub. No torch in this file: the studio reads it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadSpec:
-    """Fetch a model into the cache that all tools of this machine share; what is there already is not fetched again."""
+    """Fetch a model, or one split of a dataset, into the cache that all tools of this machine share; what is there
+    already is not fetched again.
+    """
 
     repo: str = choose("", "Hub repository", "owner/name, as on huggingface.co.")
+    kind: str = param("model", "Holds", "What the repository is.", choices=("model", "dataset"))
+    config: str = param("", "Configuration", "Of a dataset. Empty takes the only one, or the default.")
+    split: str = param("", "Split", "Of a dataset. Empty takes the only one, or the one to train on.")
+    revision: str = param("", "Revision", "Of a dataset: a branch or a commit. Empty takes the newest.")
+    list_only: bool = param(False, "Only list", "Only say which configurations and splits a dataset has.")
     seed: int = param(0, "Seed", "Unused; every spec has one.", between=(0, 2**31 - 1), advanced=True)
 
     def __post_init__(self) -> None:
