@@ -19,6 +19,13 @@ def hub_account() -> str | None:
     return "" if is_offline_mode() else str(whoami(token=token)["name"])
 
 
+def signed_in() -> bool:
+    """Whether huggingface_hub has a token on this machine; it is not kept or shown. Called on another thread."""
+    from huggingface_hub import get_token
+
+    return get_token() is not None
+
+
 def hub_words(error: BaseException) -> str:
     """Why the Hub did not say who we are, without the address and the token that its own message may hold."""
     translate = QCoreApplication.translate

@@ -14,7 +14,7 @@ from rlhf_engine.data.datasets import Dataset, DatasetInfo, list_datasets
 from rlhf_engine.data.records import Comparison, Rating, Record, split_of, text_of
 from studio.panels.data.adding import AddToProject
 from studio.panels.data.check_view import CheckView
-from studio.panels.data.files import ask_where, export_records
+from studio.panels.data.export_view import ExportView
 from studio.panels.data.record_detail import RecordDetail
 from studio.panels.data.sources import BackgroundSource
 from studio.panels.data.words import COLUMNS, FIELDS, KINDS, LAYOUTS, SPLITS, degree, liked_word, when, word
@@ -59,6 +59,8 @@ class DatasetsPage(QWidget):
         self.adding.added.connect(self.added)
         self.checking = CheckView(session)
         self.checking.closed.connect(self._show_rows_again)
+        self.exporting = ExportView(session)
+        self.exporting.closed.connect(lambda: self._places.setCurrentIndex(0))
         self._lay_out()
 
     def reload(self) -> None:
@@ -108,6 +110,8 @@ class DatasetsPage(QWidget):
             parts.append(self.tr("{0} liked, {1} not").format(f"{liked:,}", f"{info.rows - liked:,}"))
         if layout := info.facts.get("layout"):
             parts.append(word(LAYOUTS.get(str(layout), str(layout))))
+        if revision := info.facts.get("revision"):
+            parts.append(self.tr("Hub, at {0}").format(str(revision)[:12]))
         self.facts.setText("  ·  ".join(parts))
         self.adding.setVisible(info.origin != LABELS)  # whose rows came from the records in the first place
         self.adding.offer(info.ref, info.kind, info.rows)
@@ -143,13 +147,11 @@ class DatasetsPage(QWidget):
         if rows:
             self.detail.show_record(rows[0]["record"])
 
-    def _export(self) -> None:
-        info = self._shown
-        if info is None:
-            return
-        path = ask_where(self, self.tr("Export the dataset"), info.name.rsplit(".", 1)[0] or info.hash)
-        if path is not None:
-            export_records(self._session, path, partial(Dataset(info).records, ties=True))
+    def export(self) -> None:
+        """Ask how the dataset that is shown is to be written for others."""
+        if self._shown is not None:
+            self.exporting.offer(self._shown.ref, self._shown.name or self._shown.hash)
+            self._places.setCurrentIndex(2 if self.exporting.ref == self._shown.ref else 0)
 
     def _train(self) -> None:
         if self._shown is not None:
@@ -168,7 +170,7 @@ class DatasetsPage(QWidget):
         head.addLayout(words, 1)
         head.addWidget(ghost_button(self.tr("Train with it"), self._train, icon="school-outline"), 0, top)
         head.addWidget(button(self.tr("Check"), self._check, icon="clipboard-check-outline"), 0, top)
-        head.addWidget(button(self.tr("Export…"), self._export, icon="export"), 0, top)
+        head.addWidget(button(self.tr("Export…"), self.export, icon="export"), 0, top)
         head.addWidget(self.adding, 0, top)
         viewer_frame = QWidget()
         viewer_frame.setLayout(self._viewer_place)
@@ -191,6 +193,7 @@ class DatasetsPage(QWidget):
         self._places = QStackedWidget()
         self._places.addWidget(rows)
         self._places.addWidget(self.checking)
+        self._places.addWidget(self.exporting)
         inner.addWidget(self._places, 1)
         self.side = QStackedWidget()
         self.side.addWidget(hint)

@@ -12,9 +12,10 @@ from PySide6.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.fields import Param
 from rlhf_engine.data.reading import Preview
-from rlhf_engine.tasks.import_data.spec import ImportSpec
+from rlhf_engine.tasks.import_data.spec import HUB, ImportSpec
 from studio import engine_words
 from studio.forms import Combo
+from studio.panels.data.hub_step import HubPart
 from studio.panels.data.words import FIELDS, KINDS, LAYOUTS, word
 from studio.theme.tokens import CONTROL, S2, S3
 from studio.widgets import Card, PlainLabel, ghost_button, set_tooltip
@@ -49,7 +50,7 @@ _OFTEN_ABSENT |= {"answer_scores", "message", "parent", "role", "rank", "complet
 
 
 class ImportChoices(QWidget):
-    """`begin(path, preview, more)` fills it from what was recognised; `spec()` is what a person made of it."""
+    """`begin(path, preview, more, hub)` fills it from what was recognised; `spec()` is what a person made of it."""
 
     changed = Signal()
 
@@ -58,6 +59,7 @@ class ImportChoices(QWidget):
         self._path = Path()
         self._preview: Preview | None = None
         self._more: tuple[Path, ...] = ()
+        self._hub: HubPart | None = None
         self._filling = False
         self.kind, self.layout_ = Combo(), Combo()
         for combo in (self.kind, self.layout_):
@@ -101,8 +103,8 @@ class ImportChoices(QWidget):
         self.examples.currentIndexChanged.connect(lambda _: self._say_changed())
         self.pairs.currentIndexChanged.connect(lambda _: self._say_changed())
 
-    def begin(self, path: Path, preview: Preview, more: Sequence[Path] = ()) -> None:
-        self._path, self._preview, self._more = path, preview, tuple(more)
+    def begin(self, path: Path, preview: Preview, more: Sequence[Path] = (), hub: HubPart | None = None) -> None:
+        self._path, self._preview, self._more, self._hub = path, preview, tuple(more), hub
         self._filling = True
         self.kind.clear()
         found = word(KINDS[preview.kind]) if preview.kind else self.tr("not recognised")
@@ -116,7 +118,7 @@ class ImportChoices(QWidget):
         self.layout_.addItem(self.tr("Recognised: {0}").format(known) if preview.layout else known, "auto")
         for layout, title in LAYOUTS.items():
             self.layout_.addItem(word(title), layout)
-        self.name.setText(path.name if not more else "")
+        self.name.setText(hub.name if hub is not None else path.name if not more else "")
         self.name.setPlaceholderText(self.tr("The files' names"))
         self.examples.setCurrentIndex(self.examples.findData(_EXAMPLES.default))
         self.pairs.setCurrentIndex(self.pairs.findData(_PAIRS.default))
@@ -124,13 +126,17 @@ class ImportChoices(QWidget):
         self._show_columns(dict(preview.mapping))
 
     def spec(self) -> ImportSpec:
+        hub = self._hub
         return ImportSpec(
-            path=str(self._path),
+            path=f"{HUB}{hub.repo}" if hub is not None else str(self._path),
+            config=hub.config if hub is not None else "",
+            split=hub.split if hub is not None else "",
+            revision=hub.revision if hub is not None else "",
             kind=self.kind.currentData() or "auto",
             layout=self.layout_.currentData() or "auto",
             columns=self._mapping(),
             name=self.name.text().strip(),
-            more=[str(path) for path in self._more],
+            more=[] if hub is not None else [str(path) for path in self._more],
             examples=self.examples.currentData(),
             pairs=self.pairs.currentData(),
         )
@@ -193,7 +199,7 @@ class ImportChoices(QWidget):
 
     def _as_recognised(self) -> None:
         if self._preview is not None:
-            self.begin(self._path, self._preview)
+            self.begin(self._path, self._preview, self._more, self._hub)
 
     def _say_changed(self) -> None:
         if not self._filling:

@@ -1,4 +1,4 @@
-"""From a file to a dataset in three steps on one page: look at it, let the engine read it, see what was left out."""
+"""From a file, or a split of the Hub, to a dataset: look at it, let the engine read it, see what was left out."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.contract.events import Envelope, Produced, RunFinished, Stage
 from rlhf_engine.data.reading import Preview
 from studio.background import Errand
+from studio.panels.data.hub_step import HubPart, HubStep
 from studio.panels.data.import_report import ImportReport
 from studio.panels.data.look_step import LookStep
 from studio.panels.data.looking import first_look
@@ -50,6 +51,7 @@ class ImportPage(QWidget):
         self._session = session
         self.path: Path | None = None
         self.more: tuple[Path, ...] = ()
+        self.hub: HubPart | None = None
         self.preview: Preview | None = None
         self.run_id = ""
         self._feed: RunFeed | None = None
@@ -62,12 +64,14 @@ class ImportPage(QWidget):
         self.looking.accepted.connect(self.start)
         self.report = ImportReport(session)
         self.report.again.connect(self.begin)
+        self.hub_step = HubStep(session)
+        self.hub_step.arrived.connect(self.open_hub)
         self._drop_step = self._make_drop_step()
         self._wait_step = self._make_wait_step()
         self._failed_step = QWidget()
         self._failed_place = QVBoxLayout(self._failed_step)
         self._failed_place.setContentsMargins(0, 0, 0, 0)
-        for step in (self._drop_step, self._wait_step, self.looking, self.report, self._failed_step):
+        for step in (self._drop_step, self._wait_step, self.looking, self.report, self._failed_step, self.hub_step):
             self.steps.addWidget(step)
         self._lay_out()
         self.begin()
@@ -77,12 +81,31 @@ class ImportPage(QWidget):
     def begin(self) -> None:
         """Ask for a file."""
         self._stop_listening()
-        self.path = self.preview = None
+        self.path = self.preview = self.hub = None
         self.more = ()
         self.looking.clear()
         self.title.setText(self.tr("Import a file"))
         self.about.setText("")
         self._show(self._drop_step)
+
+    def ask_hub(self, repo: str = "") -> None:
+        """Ask for the name of a dataset of the Hub; with `repo`, look at it at once."""
+        if self._importing():
+            return
+        self.title.setText(self.tr("Import from the Hub"))
+        self.about.setText("")
+        self._show(self.hub_step)
+        if not self.hub_step.busy:
+            self.hub_step.begin()
+            self.hub_step.name.setFocus()
+            if repo:
+                self.hub_step.name.setText(repo)
+                self.hub_step.look()
+
+    def open_hub(self, part: HubPart) -> None:
+        """Look at what has come from the Hub, if the person still waits for it."""
+        if self.steps.currentWidget() is self.hub_step:
+            self._open(list(part.files), part)
 
     def choose(self) -> None:
         start = str(self._session.recall("data/import_folder", "") or Path.home())
@@ -94,19 +117,29 @@ class ImportPage(QWidget):
 
     def open(self, path: Path, *more: Path) -> None:
         """Look at a file, at several that become one dataset, or at a folder of them; unless one is being imported."""
-        if self.run_id and self._feed is not None:
-            self._session.toast(self.tr("Wait until {0} has been imported.").format(self._name()), "warn")
+        if self._importing():
             return
         self._session.remember("data/import_folder", str(path.parent))
-        self.path, self.more = path, more
+        self._open([path, *more])
+
+    def _importing(self) -> bool:
+        """Whether a file is being imported, which is then said."""
+        if self.run_id and self._feed is not None:
+            self._session.toast(self.tr("Wait until {0} has been imported.").format(self._name()), "warn")
+            return True
+        return False
+
+    def _open(self, files: list[Path], hub: HubPart | None = None) -> None:
+        self.path, self.more, self.hub = files[0], tuple(files[1:]), hub
         self.title.setText(self._name())
-        self.about.setText(str(path.parent))
+        at = self.tr("From the Hub, at {0}").format(hub.revision[:12]) if hub is not None else str(files[0].parent)
+        self.about.setText(at)
         self.preview = None
         self.looking.clear()
         self._wait(self.tr("Looking at the first rows"), cancel=False)
         if self._looking is not None:
             self._looking.forget()
-        self._looking = self._session.in_background(partial(first_look, path), self._seen, self._unreadable)
+        self._looking = self._session.in_background(partial(first_look, files[0]), self._seen, self._unreadable)
 
     def start(self) -> None:
         """Let the engine read the whole file."""
@@ -156,7 +189,7 @@ class ImportPage(QWidget):
     def _seen(self, preview: Preview) -> None:
         assert self.path is not None
         self.preview = preview
-        self.looking.begin(self.path, preview, self.more)
+        self.looking.begin(self.path, preview, self.more, self.hub)
         self._show(self.looking)
 
     def _unreadable(self, error: BaseException) -> None:
@@ -167,6 +200,8 @@ class ImportPage(QWidget):
     def _show(self, step: QWidget) -> None:
         self.steps.setCurrentWidget(step)
         self.back.setVisible(step is not self._wait_step)
+        self.from_hub.setVisible(step not in (self._drop_step, self._wait_step, self.hub_step))
+        self.other.setVisible(step is not self._drop_step)
 
     def _wait(self, text: str, cancel: bool) -> None:
         self.bar.show_stage(text)
@@ -190,6 +225,8 @@ class ImportPage(QWidget):
         self.run_id = ""
 
     def _name(self) -> str:
+        if self.hub is not None:
+            return self.hub.name
         if self.path is None or not self.more:
             return self.path.name if self.path is not None else ""
         return self.tr("{0} and {1} more").format(self.path.name, len(self.more))
@@ -199,6 +236,7 @@ class ImportPage(QWidget):
             "file-upload-outline",
             self.tr("Drop a file here, or choose one."),
             (self.tr("Choose a file…"), self.choose),
+            (self.tr("From the Hub…"), self.ask_hub),
             detail=self.tr(
                 "Prompts, demonstrations, comparisons or ratings as JSONL, JSON, CSV, TSV, Parquet or text, also "
                 "gzipped. Several files or a folder of them become one dataset. Common layouts are recognised; the "
@@ -221,6 +259,7 @@ class ImportPage(QWidget):
     def _lay_out(self) -> None:
         self.back = ghost_button(self.tr("Back to the records"), self.left.emit, icon="arrow-left")
         self.other = button(self.tr("Another file…"), self.choose)
+        self.from_hub = button(self.tr("From the Hub…"), self.ask_hub, icon="cloud-download-outline")
         words = QVBoxLayout()
         words.setSpacing(2)
         words.addWidget(self.title)
@@ -229,6 +268,7 @@ class ImportPage(QWidget):
         head.setSpacing(S3)
         head.addLayout(words, 1)
         head.addWidget(self.back)
+        head.addWidget(self.from_hub)
         head.addWidget(self.other)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -13,8 +13,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QTabW
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.data.reading import Preview
 from rlhf_engine.data.records import text_of
-from rlhf_engine.tasks.import_data.spec import ImportSpec
 from studio.background import Errand
+from studio.panels.data.hub_step import HubPart
 from studio.panels.data.import_choices import ImportChoices
 from studio.panels.data.looking import LOOKED_AT, Look, look
 from studio.panels.data.record_detail import RecordDetail
@@ -25,7 +25,7 @@ from studio.widgets import Column, EmptyState, PlainLabel, RecordTable, primary_
 
 
 class LookStep(QWidget):
-    """`begin(path, preview, more)` shows the first of the files; `look` is what their first rows would become as
+    """`begin(path, preview, more, hub)` shows the first of the files; `look` is what their first rows would become as
     `choices` stand, None until that is known. `accepted` when the person wants them imported.
     """
 
@@ -34,7 +34,7 @@ class LookStep(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._path = Path()
+        self._files: list[Path] = []
         self.look: Look | None = None
         self._looking: Errand | None = None
         self.choices = ImportChoices()
@@ -51,11 +51,11 @@ class LookStep(QWidget):
         self.look = None
         self.import_button.setEnabled(False)
 
-    def begin(self, path: Path, preview: Preview, more: Sequence[Path] = ()) -> None:
+    def begin(self, path: Path, preview: Preview, more: Sequence[Path] = (), hub: HubPart | None = None) -> None:
         self.clear()
-        self._path = path
+        self._files = [path, *more]
         self._show_rows(preview)
-        self.choices.begin(path, preview, more)
+        self.choices.begin(path, preview, more, hub)
 
     def _look_soon(self) -> None:
         self.import_button.setEnabled(False)
@@ -71,10 +71,11 @@ class LookStep(QWidget):
             return
         if self._looking is not None:
             self._looking.forget()
-        self._looking = self._session.in_background(partial(look, spec), partial(self._looked, spec))
+        files = self._files
+        self._looking = self._session.in_background(partial(look, spec, files), partial(self._looked, files))
 
-    def _looked(self, spec: ImportSpec, seen: Look) -> None:
-        if spec.path != str(self._path):
+    def _looked(self, files: list[Path], seen: Look) -> None:
+        if files is not self._files:
             return
         self.look = seen
         rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,10 +35,9 @@ def first_look(path: Path) -> Preview:
     return preview(path, 50)
 
 
-def look(spec: ImportSpec) -> Look:
-    """Read the first thousand rows as the import would."""
+def look(spec: ImportSpec, files: Sequence[Path]) -> Look:
+    """Read the first thousand rows of the files as the import would."""
     try:
-        files = [spec.path, *spec.more]
         reading, entries = reading_of(files, spec.kind, spec.layout, spec.columns, spec.examples, spec.pairs)
     except DataError as error:
         return Look(error=error)

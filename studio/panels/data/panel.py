@@ -25,7 +25,8 @@ _MOST_UNDO = 200
 
 
 class DataPanel(QWidget):
-    """Hints: kind="comparisons", dataset="dataset:…", import_file="path" (or True to be asked)."""
+    """Hints: kind="comparisons", dataset="dataset:…", import_file="path" (or True to be asked), import_hub="owner/name"
+    (or True)."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -88,6 +89,9 @@ class DataPanel(QWidget):
             if isinstance(wanted, str | Path) and str(wanted):
                 self.importing.open(Path(wanted))
 
+        if wanted := hints.get("import_hub"):
+            self.import_hub(wanted if isinstance(wanted, str) else "")
+
     def commands(self) -> list[Command]:
         found = [
             Command(word(KINDS[kind]), partial(self._session.go, "data", kind=kind), panel=self.tr("Data"))
@@ -97,6 +101,7 @@ class DataPanel(QWidget):
             *found,
             Command(self.tr("Datasets"), partial(self.show_kind, "datasets"), panel=self.tr("Data")),
             Command(self.tr("Import a file…"), self.import_file, "Ctrl+Shift+O", self.tr("Data")),
+            Command(self.tr("Import a dataset of the Hub…"), self.import_hub, "", self.tr("Data")),
             Command(self.tr("Undo the last change of a record"), self.undo, "", self.tr("Data")),
         ]
 
@@ -124,6 +129,10 @@ class DataPanel(QWidget):
     def import_file(self) -> None:
         self.show_import()
         self.importing.choose()
+
+    def import_hub(self, repo: str = "") -> None:
+        self.show_import()
+        self.importing.ask_hub(repo)
 
     def undo(self) -> None:
         """Take back what was last done here; by a later row, as everything in the labels."""

@@ -23,6 +23,7 @@ from studio.commands import Command
 from studio.panels.export.card_editor import CardEditor
 from studio.panels.export.choices import ExportChoices
 from studio.panels.export.result import ResultCard
+from studio.panels.hub_account import signed_in
 from studio.panels.models.words import size
 from studio.run_feed import RunFeed
 from studio.session import Session
@@ -297,10 +298,3 @@ class ExportPanel(QWidget):
         layout.addWidget(splitter, 1)
         layout.addLayout(bottom)
         return content
-
-
-def signed_in() -> bool:
-    """Whether huggingface_hub has a token on this machine; it is not kept or shown. Called on another thread."""
-    from huggingface_hub import get_token
-
-    return get_token() is not None
