@@ -51,16 +51,17 @@ class HubStep(QWidget):
         self._session = session
         self._feed: RunFeed | None = None
         self.run_id = self.repo = self.revision = ""
+        self.error = PlainLabel(tone="bad", wrap=True)
         self.name = QLineEdit()
         self.name.setPlaceholderText(self.tr("owner/name, or the address of its page"))
         self.name.setAccessibleName(self.tr("Name of the dataset"))
         self.name.returnPressed.connect(self.look)
         self.name.textChanged.connect(lambda _: self.error.hide())
         self.look_button = primary_button(self.tr("Look"), self.look, icon="magnify")
-        self.error = PlainLabel(tone="bad", wrap=True)
         self.bar = StageBar()
         self.bar.cancelled.connect(self.stop)
         self.said = PlainLabel(tone="muted", wrap=True)
+        self.fetch_button = primary_button(self.tr("Fetch this split"), self.fetch, icon="download")
         self.parts = RecordTable(
             [
                 Column("config", self.tr("Configuration")),
@@ -72,7 +73,6 @@ class HubStep(QWidget):
         )
         self.parts.selected.connect(lambda rows: self.fetch_button.setEnabled(bool(rows) and not self.busy))
         self.parts.activated.connect(lambda _: self.fetch())
-        self.fetch_button = primary_button(self.tr("Fetch this split"), self.fetch, icon="download")
         self._failure = QVBoxLayout()
         self._lay_out()
         self.begin()
