@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -12,7 +12,7 @@ from rich.text import Text
 from rlhf_engine.cli.place import AsJson, InProject, project_root
 
 if TYPE_CHECKING:
-    from rlhf_engine.judging.against_people import JudgeReport
+    from rlhf_engine.judging.against_people import Agreed, JudgeReport
     from rlhf_engine.judging.agreement import Estimate
     from rlhf_engine.judging.report import Fairness, Person
     from rlhf_engine.judging.together import Together
@@ -33,7 +33,9 @@ def agreement(project: InProject = None, as_json: AsJson = False) -> int:
         labels.close()
     console = Console(highlight=False)
     if as_json:
-        console.out(json.dumps(asdict(found), ensure_ascii=False), highlight=False)
+        told = asdict(found)
+        told["judge_reports"] = [_judge_body(report) for report in found.judge_reports]
+        console.out(json.dumps(told, ensure_ascii=False), highlight=False)
         return 0
     for line in lines_of(found):
         console.print(Text(line), soft_wrap=True)
@@ -78,6 +80,15 @@ def _judge(report: JudgeReport) -> list[str]:
         told = f"{100 * one.share:.0f} % of {one.count} (95 %: {100 * low:.0f} to {100 * high:.0f} %)"
         lines.append(f"  {name}: {told}{kappa}")
     return lines
+
+
+def _judge_body(report: JudgeReport) -> dict[str, Any]:
+    """The report with its shares and intervals, which it works out when asked."""
+
+    def body(one: Agreed) -> dict[str, Any]:
+        return {**asdict(one), "share": one.share, "interval": one.interval}
+
+    return {**asdict(report), "overall": body(report.overall), "principles": [*map(body, report.principles)]}
 
 
 def _person(person: Person) -> list[str]:

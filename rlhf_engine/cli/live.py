@@ -12,6 +12,7 @@ from rich.text import Text
 
 from rlhf_engine.contract import events
 from rlhf_engine.contract.events import Envelope
+from rlhf_engine.judging.steps import outcome_words, step_name
 from rlhf_engine.tasks import TASKS
 
 QUIET = 5.0  # seconds between lines where there is no terminal to draw a bar on
@@ -70,6 +71,11 @@ class LiveRun:
                 self._print(Text(f"  {sample.completion.strip()}"))
             case events.Text(answer=0, piece=piece, finish=finish) if self._answers:
                 self._console.out(piece, end="\n" if finish else "", highlight=False)
+            case events.Text(answer=number, piece=piece) if self._task == "revise":
+                self._print(Text(f"{step_name(number)}:", "dim"))
+                self._print(Text(piece or "(nothing)"))
+            case events.Produced(what="revision", facts=facts):
+                self._print(Text(outcome_words(facts)))
             case events.KnobChanged(name=name, value=value, step=step):
                 self._print(Text(f"step {step}: {name} is now x{value:g}"))
             case events.Alert(level=level, text=text, hint=hint):

@@ -34,7 +34,7 @@ class RevisionFields:
     template: str = param(
         "full",
         "Question",
-        "How the comparison is asked: full for models that follow instructions, short for base models.",
+        "How the model is asked: full for models that follow instructions, short for base models and short contexts.",
         choices=("full", "short"),
         advanced=True,
     )

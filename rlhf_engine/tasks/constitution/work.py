@@ -149,12 +149,18 @@ def revise(spec: ReviseSpec, run: RunContext) -> None:
     told: dict[str, Any] = {"principles": [principle.name for principle in draft.drawn], "whole": draft.whole}
     if desk.too_long:
         said = f"{spec.model} reads at most {desk.backbone.base.context} tokens, and a step needed more."
-        run.emit(Alert("warning", said, "Shorten the prompt or the longest text, or choose another model."))
+        run.emit(Alert("warning", said, shorten(spec)))
     if draft.verdict is not None:
         verdict = draft.verdict
         winner = {"a": "revision", "b": "first", "tie": "tie"}[verdict.winner]
         told |= {"winner": winner, "probability": verdict.probability, "ab": verdict.ab, "ba": verdict.ba}
     run.emit(Produced("revision", "", told))
+
+
+def shorten(spec: RevisionFields) -> str:
+    """What to try where a model cannot read as much as is asked of it."""
+    short = "Ask the short question, allow" if spec.template == "full" else "Allow"
+    return f"{short} shorter texts, shorten the principles, or choose a model with a longer context."
 
 
 def drawn(principles: Sequence[Principle], spec: RevisionFields, number: int) -> list[Principle]:
@@ -183,16 +189,18 @@ def through(
     for draft, text in zip(drafts, desk.write([draft.prompt for draft in drafts]), strict=True):
         draft.first = draft.now = text
         tell(text)
+    template = TEMPLATES[spec.template]
     for turn in range(spec.rounds):
         stage("Criticising")
         going = [draft for draft in drafts if draft.now]
-        asked = [critique(draft.drawn[turn].critique, text_of(draft.prompt), draft.now) for draft in going]
+        asked = [critique(template, draft.drawn[turn].critique, text_of(draft.prompt), draft.now) for draft in going]
         for draft, text in zip(going, desk.write(asked), strict=True):
             draft.criticism.append(text)
             tell(text)
         stage("Revising")
         asked = [
-            revision(draft.drawn[turn].revise, text_of(draft.prompt), draft.now, draft.criticism[-1]) for draft in going
+            revision(template, draft.drawn[turn].revise, text_of(draft.prompt), draft.now, draft.criticism[-1])
+            for draft in going
         ]
         for draft, text in zip(going, desk.write(asked), strict=True):
             draft.now = text or draft.now
@@ -216,6 +224,9 @@ def figures(done: Sequence[Draft]) -> dict[str, float]:
 def keep(spec: ConstitutionSpec, run: RunContext, done: Sequence[Draft], desk: Desk) -> None:
     """A dataset of revised answers, and pairs with the model's labels."""
     whole = [draft for draft in done if draft.whole]
+    if not whole and desk.too_long:
+        said = f"{desk.too_long:,} texts were more than the {desk.backbone.base.context} tokens that {spec.model} reads"
+        raise DataError(f"{said}: none of its {len(done):,} answers was changed.", shorten(spec))
     if not whole:
         raise DataError(
             f"{spec.model} changed none of its {len(done):,} answers.",
@@ -223,7 +234,7 @@ def keep(spec: ConstitutionSpec, run: RunContext, done: Sequence[Draft], desk: D
         )
     if desk.too_long:
         said = f"{desk.too_long:,} texts were more than the {desk.backbone.base.context} tokens that {spec.model} reads"
-        run.emit(Alert("warning", f"{said}, and were left out.", "Allow shorter texts, or choose another model."))
+        run.emit(Alert("warning", f"{said}, and were left out.", shorten(spec)))
     for draft in whole[:SHOWN]:
         score = draft.verdict.probability if draft.verdict else None
         run.emit(Sample(0, text_of(draft.prompt), draft.now, score, draft.first))

@@ -102,17 +102,19 @@ def judge(spec: JudgeSpec, run: RunContext) -> None:
     except RunCancelled:
         produce(spec, run, principles, judged, {})
         raise
+    full = spec.template == "full"
     if len(judged) < len(pairs):
         left_out = f"{len(pairs) - len(judged):,} of {len(pairs):,} pairs are too long for {spec.model}"
+        longer = "Choose a judge with a longer context" + (", or ask the short question." if full else ".")
         if not judged:
-            raise DataError(f"{left_out}: none is left.", "Choose a judge with a longer context.")
-        run.emit(Alert("warning", f"{left_out} and were not judged.", "Choose a judge with a longer context."))
+            raise DataError(f"{left_out}: none is left.", longer)
+        run.emit(Alert("warning", f"{left_out} and were not judged.", longer))
     for one in judged[:SHOWN]:
         show(one, run)
     found = figures(judged, bench.masses)
     if found["judge/verdict_mass"] < 0.1:
         said = f"Only {found['judge/verdict_mass']:.1%} of what {spec.model} would say is A or B"
-        other = "Try the short question." if spec.template == "full" else "Choose a judge that follows instructions."
+        other = "Try the short question." if full else "Choose a judge that follows instructions."
         run.emit(Alert("warning", f"{said}: its choice between them may mean little.", other))
     found |= canaries(spec, bench, judged, principles)
     run.metrics(len(pairs), found)
