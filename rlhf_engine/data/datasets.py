@@ -155,6 +155,15 @@ class Dataset:
             for batch in file.iter_batches(batch_size=_BATCH):
                 yield from (_record(self.info.kind, row) for row in batch.to_pylist())
 
+    def find(self, text: str, sort: str = "", descending: bool = False) -> Sequence[int]:
+        """Numbers of the rows, from 0 and ties among them, that hold each word of `text` in a text or the source.
+
+        In their order, or by a column: prompt, split, completion, chosen, rejected, strength or liked.
+        """
+        from rlhf_engine.data.searching import find
+
+        return find(self._file, ("prompt", *_TEXTS[self.info.kind], "source"), text, sort, descending)
+
     def page(self, offset: int, limit: int) -> list[Record]:
         """Records `offset` to `offset + limit`, ties among them, without reading the others' row groups."""
         import pyarrow.parquet as parquet
@@ -234,7 +243,7 @@ def resolve(project_root: Path | str, ref: str, kind: str) -> Dataset:
     if ref.startswith("dataset:"):
         dataset = open_dataset(project_root, ref)
     else:
-        dataset = _from_file(project_root, Path(ref).expanduser(), kind)
+        dataset = from_file(project_root, Path(ref).expanduser(), kind)
     if kind not in SERVES[dataset.info.kind]:
         raise DataError(
             f"The dataset {dataset.info.name!r} ({ref}) holds {dataset.info.kind}, but {kind} are needed.",
@@ -280,18 +289,40 @@ def _tied(record: Record) -> bool:
     return isinstance(record, Comparison) and record.tied
 
 
-def _from_file(project_root: Path | str, path: Path, kind: str) -> Dataset:
-    from rlhf_engine.data.reading import read
+def from_file(project_root: Path | str, path: Path, kind: str = "auto") -> Dataset:
+    """A file as a dataset of the project, read and frozen row by row; `kind` is what it should hold.
+
+    Raises:
+        DataError: it cannot be read, holds another kind of records, or none that can be used.
+    """
+    from rlhf_engine.data.reading import Rejected, reading_of
 
     # a row of a file is one record, but a comparison makes two ratings: such a file stays what it is, and serves
-    reading = read(path, kind="auto" if kind == "ratings" else kind)
-    if kind not in SERVES[reading.kind]:
+    reading, entries = reading_of(path, kind="auto" if kind == "ratings" else kind)
+    if kind != "auto" and kind not in SERVES[reading.kind]:
         raise DataError(f"{path} holds {reading.kind}, but {kind} are needed.", f"Choose a file of {kind}.")
-    if not reading.records:
-        why = f" {reading.rejected[0].said}." if reading.rejected else ""
-        raise DataError(f"None of the {reading.total:,} rows of {path} can be used as {kind}.{why}")
-    facts = {"rejected": len(reading.rejected), "layout": reading.layout, "columns": reading.columns}
-    return Dataset(freeze(project_root, reading.kind, reading.records, path.name, f"file {path.name}", facts))
+    facts: dict[str, Any] = {"rejected": 0, "layout": reading.layout, "columns": reading.columns}
+    first: list[Rejected] = []
+    whole = False
+
+    def kept() -> Iterator[Record]:
+        nonlocal whole
+        for entry in entries:
+            if not isinstance(entry, Rejected):
+                yield entry
+            elif not first:
+                first.append(entry)
+        facts["rejected"], whole = reading.left_out, True  # the card is written after the last record
+
+    try:
+        return Dataset(freeze(project_root, reading.kind, kept(), path.name, f"file {path.name}", facts, checked=True))
+    except DataError as error:
+        if reading.kept or not whole:
+            raise
+        why = f" {first[0].said}." if first else ""
+        wanted = reading.kind if kind == "auto" else kind
+        text = f"None of the {reading.total:,} rows of {path} can be used as {wanted}.{why}"
+        raise DataError(text) from error
 
 
 def _write(

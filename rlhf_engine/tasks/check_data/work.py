@@ -8,8 +8,7 @@ from pathlib import Path
 
 from rlhf_engine.contract.events import Produced
 from rlhf_engine.data.checks import check
-from rlhf_engine.data.datasets import Dataset, freeze, open_dataset
-from rlhf_engine.data.reading import read
+from rlhf_engine.data.datasets import Dataset, from_file, open_dataset
 from rlhf_engine.data.records import Record, texts_of
 from rlhf_engine.models.load import folder_of, load_tokenizer, resolve
 from rlhf_engine.runtime.context import RunContext
@@ -54,9 +53,7 @@ def _opened(ref: str, run: RunContext) -> Dataset:
         return open_dataset(run.project_root, ref)
     path = Path(ref).expanduser()
     run.stage(f"Reading {path.name}")
-    reading = read(path)
-    info = freeze(run.project_root, reading.kind, reading.records, path.name, f"file {path.name}", checked=True)
-    return open_dataset(run.project_root, info.ref)
+    return from_file(run.project_root, path)
 
 
 def _lengths(spec: CheckSpec, run: RunContext) -> tuple[Callable[[Record], int], list[str]]:

@@ -86,7 +86,7 @@ class AddToProject(QWidget):
             count, _ = labels.add_many(kind, rows, source="import")
             self._new += count
 
-        self.slices = Slices(records[begun:], write, self)
+        self.slices = Slices(_Rest(records, begun), write, self)
         self.slices.progressed.connect(self._progressed)
         self.slices.finished.connect(self._finished)
         self.slices.failed.connect(self._failed)
@@ -170,5 +170,22 @@ def as_row(record: Record) -> Mapping[str, Any] | Record:
     return {**about, "a": a, "b": b, "winner": "tie" if record.tied else "a" if first else "b"}
 
 
-def _records(root: Any, ref: str) -> list[Record]:
-    return open_dataset(root, ref).records(ties=True)
+def _records(root: Any, ref: str) -> Sequence[Record]:
+    """The rows of the dataset; of a large one each is read when its turn comes."""
+    return open_dataset(root, ref).rows(ties=True)
+
+
+class _Rest(Sequence[Record]):
+    """What comes after the first `begun` of some records, without copying them."""
+
+    def __init__(self, records: Sequence[Record], begun: int) -> None:
+        self._records, self._begun = records, begun
+
+    def __len__(self) -> int:
+        return max(0, len(self._records) - self._begun)
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            start, stop, _ = number.indices(len(self))
+            return self._records[self._begun + start : self._begun + stop]
+        return self._records[self._begun + range(len(self))[number]]

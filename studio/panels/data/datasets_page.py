@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -23,6 +24,7 @@ from studio.theme.tokens import S2, S3, S4
 from studio.widgets import Column, EmptyState, PlainLabel, Query, RecordTable, button, ghost_button
 
 Row = dict[str, Any]
+_MOST_FOUND = 8  # searches whose numbers are kept: 8 MB each for a million rows
 LABELS = "labels"  # the origin of what Session.freeze makes
 
 
@@ -211,29 +213,42 @@ class DatasetsPage(QWidget):
 
 
 class DatasetRows:
-    """Rows of one dataset for a table; called on other threads. All are read only once something is searched for."""
+    """Rows of one dataset for a table; called on other threads. What is searched for is kept by its numbers only."""
 
     def __init__(self, info: DatasetInfo) -> None:
         self._dataset = Dataset(info)
-        self._all: list[Row] = []
+        self._alone = threading.Lock()  # one search at a time, and the next one may be the same
+        self._found: dict[tuple[str, str, bool], Sequence[int]] = {}
+        self._rows: Sequence[Record] | None = None
 
     def page(self, query: Query) -> Sequence[Row]:
         if not query.text and not query.sort:
             records = self._dataset.page(query.offset, query.limit)
             return [_row(number, record) for number, record in enumerate(records, query.offset + 1)]
-        found = self._found(query.text)
-        if query.sort:
-            found = sorted(found, key=lambda row: _order(row[query.sort]), reverse=query.descending)
-        return found[query.offset : query.offset + query.limit]
+        with self._alone:
+            found = self._numbers(query)[query.offset : query.offset + query.limit]
+            if self._rows is None:
+                self._rows = self._dataset.rows(ties=True)
+            return [_row(int(number) + 1, self._rows[int(number)]) for number in found]
 
     def count(self, query: Query) -> int:
-        return len(self._found(query.text)) if query.text else self._dataset.info.rows
+        if not query.text:
+            return self._dataset.info.rows
+        with self._alone:
+            return len(self._numbers(Query(text=query.text)))
 
-    def _found(self, text: str) -> list[Row]:
-        if not self._all:
-            self._all = [_row(number, record) for number, record in enumerate(self._dataset.records(ties=True), 1)]
-        words = text.casefold().split()
-        return [row for row in self._all if all(word_ in row["all"] for word_ in words)]
+    def _numbers(self, query: Query) -> Sequence[int]:
+        sort = {"verdict": "strength" if self._dataset.info.kind == "comparisons" else "liked"}.get(
+            query.sort, query.sort
+        )
+        key = (query.text, sort, query.descending)
+        if key not in self._found:
+            by = "" if sort == "id" else sort
+            found = self._dataset.find(query.text, by, query.descending)
+            if len(self._found) >= _MOST_FOUND:
+                del self._found[next(iter(self._found))]
+            self._found[key] = found[::-1] if sort == "id" and query.descending else found
+        return self._found[key]
 
 
 def _row(number: int, record: Record) -> Row:
@@ -247,7 +262,6 @@ def _row(number: int, record: Record) -> Row:
         "verdict": _verdict(record),
         "split": split_of(record.prompt),
         "source": record.source,
-        "all": " ".join((prompt, *texts.values(), record.source)).casefold(),
     }
 
 
@@ -255,10 +269,6 @@ def _verdict(record: Record) -> str:
     if isinstance(record, Comparison):
         return degree(record.strength)
     return liked_word(record.liked) if isinstance(record, Rating) else ""
-
-
-def _order(value: Any) -> tuple[int, Any]:
-    return (0, value) if isinstance(value, int) else (1, str(value).casefold())
 
 
 def _columns() -> list[Column]:

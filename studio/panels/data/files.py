@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,13 @@ def export_labels(session: Session, kind: str, path: Path) -> None:
     export_records(session, path, partial(labelled, session.project.root / "labels.db", kind))
 
 
-def labelled(database: Path, kind: str) -> list[Record]:
-    """The standing records of a kind, over a connection of its own."""
+def labelled(database: Path, kind: str) -> Iterator[Record]:
+    """The standing records of a kind, one by one, over a connection of its own."""
     from rlhf_engine.store.labels import Labels
 
     labels = Labels(database, write=False)
     try:
-        return list(labels.records(kind))
+        yield from labels.records(kind)
     finally:
         labels.close()
 

@@ -42,12 +42,12 @@ class Slices(QObject):
             self.finished.emit(self.done)
 
     def _next(self) -> None:
-        some = list(self._things[self.done : self.done + self._size])
-        if not some:
-            self.stop()
-            return
         began = time.perf_counter()
         try:
+            some = list(self._things[self.done : self.done + self._size])  # of a large dataset they are read now
+            if not some:
+                self.stop()
+                return
             self._write(some)
         except Exception as error:  # whoever listens shows it; the slices before are written
             self._timer.stop()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rlhf_engine.data.records import (
     Comparison,
@@ -99,3 +103,29 @@ def test_good_records_have_no_fault():
 
 def test_a_comparison_without_strength_is_a_tie():
     assert [Comparison("p", "a", "b", strength).tied for strength in (0, 1, 2, 3)] == [True, False, False, False]
+
+
+ODD = st.text(st.sampled_from('a"\\/\n\t\x01\x7f\u2028é灯\U0001f600'), max_size=6)
+
+
+@given(
+    prompt=ODD | st.lists(st.fixed_dictionaries({"role": st.just("user"), "content": ODD}), max_size=2),
+    texts=st.tuples(ODD, ODD, ODD, ODD),
+    strength=st.sampled_from([0, 1, 3]),
+    liked=st.booleans(),
+)
+def test_the_line_of_a_record_is_what_the_json_encoder_writes(prompt, texts, strength, liked):
+    """Names of datasets are made from these lines, so that not one byte of them may change."""
+    a, b, source, who = texts
+    given_ = {
+        "prompts": (PromptRecord(prompt, source, "x"), {}),
+        "demonstrations": (Demonstration(prompt, a, source, "x"), {"completion": a}),
+        "ratings": (Rating(prompt, a, liked, source, "x"), {"completion": a, "liked": liked}),
+        "comparisons": (
+            Comparison(prompt, a, b, strength, source, "x", annotator=who),
+            {"chosen": a, "rejected": b, "strength": strength, **({"annotator": who} if who else {})},
+        ),
+    }
+    for kind, (record, said) in given_.items():
+        body = {"kind": kind, "prompt": prompt, "source": source, **said}
+        assert content_of(record) == json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -589,6 +589,26 @@ def test_dataset_rows_are_paged_filtered_and_sorted(tmp_path) -> None:
     assert rows.page(Query(text="odd", sort="id", descending=True))[0]["id"] == 50
 
 
+def test_a_large_dataset_is_searched_and_added_without_reading_it_whole(session, qtbot, monkeypatch) -> None:
+    from rlhf_engine.data import datasets, indexed
+
+    monkeypatch.setattr(indexed, "FROM", 10)
+    info = freeze(session.root, "prompts", [PromptRecord(f"Question {n}") for n in range(300)], "big", "file big")
+    monkeypatch.setattr(datasets.Dataset, "records", lambda *_, **__: pytest.fail("all records were read"))
+    rows = DatasetRows(info)
+    assert rows.count(Query(text="question 29")) == 13  # 29, 129, 229 and 290 to 299
+    assert [row["prompt"] for row in rows.page(Query(text="29", sort="prompt", descending=True, limit=2))] == [
+        "Question 299",
+        "Question 298",
+    ]
+    assert [row["id"] for row in rows.page(Query(sort="id", descending=True, limit=2))] == [300, 299]
+    adding = AddToProject(session)
+    qtbot.addWidget(adding)
+    adding.offer(info.ref, "prompts", 300)
+    adding.add()
+    qtbot.waitUntil(lambda: session.labels.count("prompts") == 300 and not adding.busy, timeout=30_000)
+
+
 def test_words_of_a_verdict_and_a_time() -> None:
     assert [verdict("a", 3), verdict("b", 1), verdict("tie")] == ["A is much better", "B is slightly better", "Tie"]
     assert when("no time") == "no time"
