@@ -98,7 +98,7 @@ def check(
             if match is not None:
                 found[name].add(number, _around(match))
     told(len(records))
-    _look_for_alike(records, firsts, signatures, found)
+    _look_for_alike(records, firsts, signatures, found, told)
     if decided >= 50 and longer / decided > _BIASED:
         found["longer_wins"].count = longer
     for finding in found.values():
@@ -132,10 +132,16 @@ def _look_at_pair(
 
 
 def _look_for_alike(
-    records: Sequence[Record], firsts: list[int], signatures: Signatures, found: dict[str, Finding]
+    records: Sequence[Record],
+    firsts: list[int],
+    signatures: Signatures,
+    found: dict[str, Finding],
+    told: Callable[[int], None],
 ) -> None:
     """Prompts alike to an earlier one: a leak where the two are on different sides."""
-    alike = near_duplicates(signatures, lambda place: text_of(records[firsts[place]].prompt))
+    alike = near_duplicates(
+        signatures, lambda place: text_of(records[firsts[place]].prompt), lambda: told(len(records))
+    )
     for later, first in sorted(alike.items()):
         one, other = records[firsts[later]].prompt, records[firsts[first]].prompt
         leaks = split_of(one) != split_of(other)

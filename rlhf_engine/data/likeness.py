@@ -18,6 +18,7 @@ import numpy as np
 
 ALIKE = 0.8  # share of common shingles (Jaccard) from which two texts are near duplicates
 _BANDS, _ROWS = 8, 4  # two texts that share 0.8 of their shingles meet with 98.5 %, with 0.9 in 99.98 %
+_EVERY = 200  # pairs of texts between two calls of `told`
 _MOST = 50  # texts of one bucket that are compared with its first
 _WORD = re.compile(r"\w", re.UNICODE)
 _RNG = np.random.default_rng(20_240_607)
@@ -76,11 +77,18 @@ class Signatures:
                     yield first, int(later)
 
 
-def near_duplicates(signatures: Signatures, text_of: Callable[[int], str]) -> dict[int, int]:
-    """Texts that are alike to an earlier one, with the number of that one. `text_of` gives a text by its number."""
+def near_duplicates(
+    signatures: Signatures, text_of: Callable[[int], str], told: Callable[[], None] = lambda: None
+) -> dict[int, int]:
+    """Texts that are alike to an earlier one, with the number of that one. `text_of` gives a text by its number.
+
+    `told` is called now and then while texts are compared; it may raise to stop.
+    """
     found: dict[int, int] = {}
     kept: dict[int, set[int]] = {}
-    for first, later in signatures.candidates():
+    for number, (first, later) in enumerate(signatures.candidates()):
+        if number % _EVERY == 0:
+            told()
         if later in found:
             continue
         if first not in kept:

@@ -48,10 +48,11 @@ def find(file: Path, searched: Sequence[str], text: str, sort: str = "", descend
                 at += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file} cannot be searched: {str(error).splitlines()[0]}") from error
-    found = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
-    if sort and len(found):
-        found = found[_order(pa.chunked_array(keys), descending)]
-    return found  # type: ignore[no-any-return]  # as good as a sequence of int
+    places: Any = np.concatenate(numbers) if numbers else np.empty(0, np.int64)
+    if sort and len(places):
+        places = places[_order(pa.chunked_array(keys), descending)]
+    found: Sequence[int] = places  # an array is as good as one
+    return found
 
 
 def _held(batch: Any, searched: Sequence[str], words: Sequence[str]) -> Any:

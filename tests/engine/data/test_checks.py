@@ -121,3 +121,20 @@ def test_a_look_can_be_stopped():
 
     with pytest.raises(Stop):
         found_in([pair(str(i)) for i in range(2000)], told=told)
+
+
+def test_the_comparing_of_prompts_can_be_stopped_too():
+    class Stop(Exception):
+        pass
+
+    whole = []
+
+    def told(done):
+        whole.append(done == 60)
+        if sum(whole) == 3:  # once when all rows are looked at, and again from within the comparing
+            raise Stop
+
+    rng = random.Random(5)
+    text = sentence(rng, 20)
+    with pytest.raises(Stop):
+        found_in([pair(f"{text} {n}") for n in range(60)], told=told)
