@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlhf_engine.cli.place import AsJson, InProject, project_root
+from rlhf_engine.judging.consistency import FEWEST
 
 if TYPE_CHECKING:
     from rlhf_engine.judging.against_people import Agreed, JudgeReport
@@ -46,7 +47,7 @@ def lines_of(found: Fairness) -> list[str]:
     """The report as lines of text."""
     if not found.people:
         nobody = "Nobody has judged a pair in this project yet."
-        return [nobody, *(line for report in found.judge_reports for line in _judge(report))]
+        return [nobody, *_rated(found), *(line for report in found.judge_reports for line in _judge(report))]
     lines: list[str] = []
     for person in found.people:
         lines += [*_person(person), ""]
@@ -55,6 +56,7 @@ def lines_of(found: Fairness) -> list[str]:
         same, of = rubric.with_overall
         told = f"; its winner won overall in {same} of {of}" if of else ""
         lines.append(f"{rubric.name}: said of {rubric.count:,} pairs{told}")
+    lines += _rated(found)
     for judge in found.judges:
         lines.append(
             f"{judge.first} against people: {told_share(judge.agreement)}, kappa {told_number(judge.kappa)}, "
@@ -62,6 +64,25 @@ def lines_of(found: Fairness) -> list[str]:
         )
     for report in found.judge_reports:
         lines += _judge(report)
+    return lines
+
+
+def _rated(found: Fairness) -> list[str]:
+    """Who rated single answers, and how the rubric went with that."""
+    lines = []
+    for rater in found.raters:
+        name = rater.name or "Without a name"
+        lines.append(f"{name}: {rater.count:,} answers rated, {rater.liked:,} of them liked")
+        again = rater.consistency
+        if again.enough:
+            low, high = again.interval
+            told = f"{100 * again.share:.0f} % (95 %: {100 * low:.0f} to {100 * high:.0f} %)"
+            lines.append(f"  the same again: {told}, {again.repeats} repeats")
+        else:
+            lines.append(f"  the same again: {again.repeats} of the {FEWEST} repeats it takes")
+    for one in found.rated:
+        told = f"; goes with the rating in {one.same} of {one.of}" if one.of else ""
+        lines.append(f"{one.name}: said of {sum(one.said.values()):,} answers{told}")
     return lines
 
 

@@ -10,6 +10,7 @@ from rlhf_engine.judging.agreement import Item, estimated, krippendorff_alpha, p
 from rlhf_engine.judging.consistency import Consistency, consistency
 from rlhf_engine.judging.habits import Meter, Sitting, habits, sitting_rows
 from rlhf_engine.judging.judgement import DECIDED, Judgement, by_author, judgement_of
+from rlhf_engine.judging.rated import RatedAttribute, Rater, rated_attributes, raters, rating_of
 from rlhf_engine.judging.together import Together, Two, compare, judge_items, together
 
 if TYPE_CHECKING:
@@ -44,13 +45,16 @@ class Rubric:
 @dataclass(frozen=True, slots=True)
 class Fairness:
     """`people` who judged most first; `judges` are the models that judged, against the people's majority, and
-    `judge_reports` the same by judge, template and principle."""
+    `judge_reports` the same by judge, template and principle. `raters` rated single answers, `rated` is their rubric.
+    """
 
     people: list[Person]
     together: Together
     rubrics: list[Rubric]
     judges: list[Two]
     judge_reports: list[JudgeReport] = field(default_factory=list)
+    raters: list[Rater] = field(default_factory=list)
+    rated: list[RatedAttribute] = field(default_factory=list)
 
 
 def fairness_of(labels: Labels) -> Fairness:
@@ -58,7 +62,9 @@ def fairness_of(labels: Labels) -> Fairness:
     people = [judgement_of(row) for row in labels.judgements("human")]
     models = list(labels.judgements("model"))
     told = fairness(people, [judgement_of(row) for row in models])
-    return replace(told, judge_reports=judges_against(people, models))
+    ratings = [rating_of(row) for row in labels.answers_rated()]
+    reports = judges_against(people, models)
+    return replace(told, judge_reports=reports, raters=raters(ratings), rated=rated_attributes(ratings))
 
 
 def fairness(people: list[Judgement], models: list[Judgement]) -> Fairness:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.judging_pages import JudgingReader
 
 _SAID = "('a', 'b', 'tie', 'both_bad')"
@@ -36,8 +37,8 @@ class AnnotatorReader(JudgingReader):
         `judged` is the id of that judgement, `judged_left` the answer that was on the left.
         """
         return self._rows(
-            "SELECT p.*, c.id AS judged, c.left_side AS judged_left FROM "
-            "(SELECT row, id, pair_id, left_side, winner, seconds FROM comparisons INDEXED BY comparisons_author "
+            "SELECT p.*, c.id AS judged, c.left_side AS judged_left, c.meta AS judgement_meta FROM "
+            "(SELECT row, id, pair_id, left_side, winner, seconds, meta FROM comparisons INDEXED BY comparisons_author "
             " WHERE source = 'human' AND author = :author AND undoes = '' "
             " ORDER BY row DESC LIMIT :reach OFFSET :apart) "
             f"AS c {_STANDS} CROSS JOIN pairs AS p ON p.id = c.pair_id JOIN verdicts AS v ON v.pair = p.row "
@@ -49,6 +50,52 @@ class AnnotatorReader(JudgingReader):
             apart=apart,
             reach=10 * limit,
             limit=limit,
+        )
+
+    def repeatable_rankings(self, author: str, apart: int, limit: int = 100) -> list[list[dict[str, Any]]]:
+        """Rankings that a person gave at least `apart` judgements ago and only once: of each all its pairs.
+
+        The pairs are those of `repeatable`. A ranking of which a pair was judged since, or is gone, is left out.
+        """
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.repeatable(author, apart, limit):
+            if ranking := str(unpack_meta(row["judgement_meta"]).get("ranking", "")):
+                found.setdefault(ranking, []).append(row)
+        whole = []
+        for rows in found.values():
+            answers = len({row[side].strip() for row in rows for side in ("a", "b")})
+            if len(rows) == answers * (answers - 1) // 2:
+                whole.append(rows)
+        return whole
+
+    def repeatable_ratings(self, author: str, apart: int, limit: int = 100) -> list[dict[str, Any]]:
+        """Pairs with an answer that a person rated at least `apart` ratings ago and only once, the latest first.
+
+        `judged` is the id of that rating, `answer` what it is of ("<pair id>/a").
+        """
+        return self._rows(
+            "SELECT p.*, t.id AS judged, t.answer FROM (SELECT row, id, answer FROM ratings WHERE source = 'human' "
+            " AND author = :author AND answer <> '' ORDER BY row DESC LIMIT :limit OFFSET :apart) AS t "
+            "LEFT JOIN standings AS s ON s.kind = 'ratings' AND s.record = t.row "
+            "CROSS JOIN pairs AS p ON p.id = substr(t.answer, 1, length(t.answer) - 2) "
+            "JOIN verdicts AS v ON v.pair = p.row WHERE v.hidden = 0 AND coalesce(s.hidden, '') = '' "
+            "AND (SELECT count(*) FROM ratings AS d INDEXED BY ratings_answer "
+            "WHERE d.answer <> '' AND d.answer = t.answer AND d.author = :author) = 1 ORDER BY t.row DESC",
+            author=author,
+            apart=apart,
+            limit=limit,
+        )
+
+    def answers_rated(self) -> Iterator[dict[str, Any]]:
+        """Every rating that a person gave an answer of a pair and that still counts, repeats among them, oldest first.
+
+        With the length of the answer in characters and the beginning of the prompt.
+        """
+        yield from self._each(
+            "SELECT t.id, t.answer, t.liked, t.author, t.created, t.meta, length(t.completion) AS length, "
+            "substr(t.prompt, 1, 300) AS prompt FROM ratings AS t "
+            "LEFT JOIN standings AS s ON s.kind = 'ratings' AND s.record = t.row "
+            "WHERE t.source = 'human' AND t.answer <> '' AND coalesce(s.hidden, '') IN ('', 'repeat') ORDER BY t.row"
         )
 
     def judged_by_others(

@@ -17,7 +17,7 @@ _BUSY_MS = 5000
 
 
 def open_database(path: Path, write: bool) -> Database:
-    """A connection of the calling thread. Only one connection of one process may be opened with `write`.
+    """A connection for one thread at a time. Only one connection of one process may be opened with `write`.
 
     Raises:
         StoreError: the file is missing (reading), damaged, or holds triggers or views, which none of ours do.
@@ -27,7 +27,10 @@ def open_database(path: Path, write: bool) -> Database:
             raise StoreError(f"{path} does not exist.", "Choose a folder that holds a project.")
         uri = f"{path.resolve().as_uri()}?mode={'rwc' if write else 'ro'}"
         # isolation_level None: no statement opens a transaction that nobody asked for
-        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None)
+        # Threads may take turns: whoever lets another one write sees to that (`Labels` holds a lock).
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        )
         try:
             db = Database(connection)
             db.execute("PRAGMA trusted_schema=OFF")

@@ -25,7 +25,7 @@ class DraftKeeper(AnnotatorReader):
             StoreError: it could not be written.
         """
         told = json.dumps({key: value for key, value in body.items() if value}, ensure_ascii=False)
-        with transaction(self._db, self.path):
+        with self._turn, transaction(self._db, self.path):
             if told == "{}":
                 self._db.execute("DELETE FROM drafts WHERE record_id = ? AND author = ?", [record_id, author])
             else:

@@ -24,7 +24,7 @@ from rlhf_engine.data.records import (
     fault_in,
     pack_prompt,
 )
-from rlhf_engine.store.judgement_meta import pack_meta
+from rlhf_engine.store.judgement_meta import OF_ONE, pack_meta
 from rlhf_engine.store.label_pages import TABLES, WINNERS
 from rlhf_engine.store.schema import row_hash
 
@@ -79,7 +79,7 @@ def rating_fact(
     meta: Mapping[str, Any] | None = None,
 ) -> Fact:
     _require(Rating(prompt, completion, liked))
-    told = json.dumps(dict(meta), sort_keys=True, allow_nan=False) if meta else ""
+    told = pack_meta(meta, OF_ONE)
     said = {"completion": completion, "liked": int(liked), "replaces": replaces, "answer": answer, "meta": told}
     return fact("ratings", {**_who(source, author, id), **_prompt_columns(prompt), **said})
 

@@ -1,14 +1,21 @@
-"""What is known of a judgement beside its verdict: the keys of the column `meta` of comparisons, as JSON.
+"""What is known of a judgement beside its verdict: the keys of the column `meta` of comparisons and ratings, as JSON.
 
 All keys may be missing, and a key that is not listed here is kept as it is. Of people's and of models' judgements:
 
     session: the name of the sitting, or the run of a model, in which it was given
-    layout: how the pair was shown: "side by side", "stacked", "ranking", …
+    layout: how the answers were shown: "side", "stacked", "conversation", "ranking", "rating"
     ranking: shared by the judgements that one ranking of several answers made; they are undone together
     both_bad: true where neither answer is good, although one is better
     repeat_of: id of the judgement that this one repeats, unknown to the annotator; it is counted, but never stands
     adjudicates: true where it decides between annotators who disagree; it then counts instead of theirs
-    attributes: what was said beside the overall choice: {"helpful": "a", "honest": "tie"}; what is unsaid is left out
+    attributes: what was said beside the overall choice: {"helpful": "a", "honest": "tie"}; what is unsaid is left out.
+        Of a rating, which has one answer, how much it has of each: "yes", "partly" or "no"
+
+Of ratings alone (a comparison has columns for the last two):
+
+    score: 1 to 5, where the answer was given one
+    seconds: how long it took
+    comment: what was noted
 
 Of models' judgements alone:
 
@@ -40,12 +47,18 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "principle": (str,),
     "probability": (int, float),
     "orders": (dict,),
+    "score": (int,),
+    "seconds": (int, float),
+    "comment": (str,),
 }
+OF_TWO, OF_ONE = ("a", "b", "tie"), ("yes", "partly", "no")  # what can be said of an attribute
 _MOST = 100_000  # characters of JSON
 
 
-def pack_meta(meta: Mapping[str, Any] | None) -> str:
+def pack_meta(meta: Mapping[str, Any] | None, words: tuple[str, ...] = OF_TWO) -> str:
     """The column for these keys, "" for none; keys that say nothing (None, "", {}, false) are left out.
+
+    `words` are what can be said of an attribute: OF_TWO answers, or OF_ONE.
 
     Raises:
         DataError: a key of the wrong type, or values that are not JSON.
@@ -55,8 +68,8 @@ def pack_meta(meta: Mapping[str, Any] | None) -> str:
         if key in _TYPES and not isinstance(value, _TYPES[key]):
             raise DataError(f"{key!r} of a judgement cannot be {value!r}.")
     for name, said in told.get("attributes", {}).items():
-        if not isinstance(name, str) or said not in ("a", "b", "tie"):
-            raise DataError(f"The attribute {name!r} of a judgement is {said!r}, not a, b or tie.")
+        if not isinstance(name, str) or said not in words:
+            raise DataError(f"The attribute {name!r} of a judgement is {said!r}, not {words[0]}, {words[1]} or {words[2]}.")
     if not told:
         return ""
     try:

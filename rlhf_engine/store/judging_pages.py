@@ -1,6 +1,8 @@
 """The pairs of a queue as one looks through it: those that wait, were begun, judged, skipped or flagged, and searches.
 
 No question here walks through a table unless a text is searched for: ask those on another thread.
+
+Nobody is told what was said of a pair before they have judged it themselves: see `_KNOWN`.
 """
 
 from __future__ import annotations
@@ -12,9 +14,25 @@ from rlhf_engine.contract.errors import DataError
 from rlhf_engine.store.label_pages import LabelReader, like_pattern
 
 VIEWS = ("waiting", "drafts", "judged", "skipped", "flagged")
+# Whether :author may know what stands: it is their own, or they have said something else of the pair.
+_KNOWN = (
+    "((c.source = 'human' AND c.author = :author) OR EXISTS (SELECT 1 FROM comparisons AS d "
+    "LEFT JOIN standings AS h ON h.kind = 'comparisons' AND h.record = d.row WHERE d.pair_id = p.id "
+    "AND d.source = 'human' AND d.author = :author AND d.winner IN ('a', 'b', 'tie', 'both_bad') "
+    "AND coalesce(h.hidden, '') NOT IN ('undone', 'undo', 'lost')))"
+)
 _ROW = (
-    "p.row, p.id, substr(p.prompt, 1, 300) AS prompt, v.winner, v.source, c.strength, c.left_side, c.comment, "
-    "coalesce(s.flagged, 0) AS flagged"
+    "p.row, p.id, substr(p.prompt, 1, 300) AS prompt, coalesce(s.flagged, 0) AS flagged, "
+    + ", ".join(
+        f"CASE WHEN {_KNOWN} THEN {column} END AS {name}"
+        for column, name in (
+            ("v.winner", "winner"),
+            ("v.source", "source"),
+            ("c.strength", "strength"),
+            ("c.left_side", "left_side"),
+            ("c.comment", "comment"),
+        )
+    )
 )
 _PAIR = "CROSS JOIN pairs AS p ON p.row = v.pair "
 _REST = (
@@ -41,7 +59,7 @@ _FROM: dict[str, tuple[str, str, str]] = {  # tables, condition, order
         "d.changed DESC",
     ),
 }
-_SEARCHED = ("p.prompt", "p.a", "p.b", "coalesce(c.comment, '')")
+_SEARCHED = ("p.prompt", "p.a", "p.b", f"(CASE WHEN {_KNOWN} THEN coalesce(c.comment, '') ELSE '' END)")
 
 
 class JudgingReader(LabelReader):
@@ -60,7 +78,8 @@ class JudgingReader(LabelReader):
         """Pairs of one of VIEWS: row, id, the beginning of the prompt, and the standing judgement where there is one.
 
         Those that wait come in the order they are asked, all others latest first. `text` is searched for in prompt,
-        answers and note; `winner` and `source` keep those that stand so. `author` is whose drafts are meant.
+        answers and note; `winner` and `source` keep those that stand so. `author` is who asks: the drafts are theirs,
+        and of pairs that they have not judged no verdict or note is told, searched or filtered by.
 
         Raises:
             DataError: there is no such view.
@@ -72,7 +91,7 @@ class JudgingReader(LabelReader):
         if text:
             more += " AND (" + " OR ".join(f"{column} LIKE :like ESCAPE '\\'" for column in _SEARCHED) + ")"
         if winner:
-            more += " AND v.winner = :winner"
+            more += f" AND v.winner = :winner AND {_KNOWN}"
         if source:
             more += " AND v.source = :source"
         return self._rows(
@@ -89,7 +108,7 @@ class JudgingReader(LabelReader):
         flagged = (
             "SELECT count(*) FROM standings AS s INDEXED BY standings_flagged WHERE s.kind = 'pairs' AND s.flagged = 1"
         )
-        drafts = "SELECT count(*) FROM drafts WHERE author = :author"
+        drafts = "SELECT count(*) FROM drafts JOIN pairs AS p ON p.id = record_id WHERE drafts.author = :author"
         return {
             "waiting": tally[""],
             "drafts": int(self._one(drafts, author=author)),
@@ -98,13 +117,17 @@ class JudgingReader(LabelReader):
             "flagged": int(self._one(flagged)),
         }
 
-    def pair_as_judged(self, pair_id: str) -> dict[str, Any] | None:
-        """A pair with its standing judgement (winner, strength, left_side, comment), if it has one; None if hidden."""
+    def pair_as_judged(self, pair_id: str, author: str = "") -> dict[str, Any] | None:
+        """A pair with its standing judgement (winner, strength, left_side, comment), if it has one; None if hidden.
+
+        `known` is whether `author` may be told of it, having judged the pair.
+        """
         found = self._rows(
             "SELECT p.*, coalesce(s.flagged, 0) AS flagged, v.winner, v.source AS judged_by, c.strength, c.left_side, "
-            f"c.comment FROM pairs AS p JOIN verdicts AS v ON v.pair = p.row {_REST} "
+            f"c.comment, {_KNOWN} AS known FROM pairs AS p JOIN verdicts AS v ON v.pair = p.row {_REST} "
             "WHERE p.id = :id AND v.hidden = 0",
             id=pair_id,
+            author=author,
         )
         return found[0] if found else None
 
@@ -153,7 +176,8 @@ class JudgingReader(LabelReader):
         """The last rating that this author gave to an answer of a pair, and did not take back."""
         found = self._rows(
             "SELECT t.* FROM ratings AS t LEFT JOIN standings AS s ON s.kind = 'ratings' AND s.record = t.row "
-            "WHERE t.source = 'human' AND t.author = :author AND t.answer <> '' AND coalesce(s.hidden, '') = '' "
+            "WHERE t.source = 'human' AND t.author = :author AND t.answer <> '' "
+            "AND coalesce(s.hidden, '') IN ('', 'repeat') "
             "ORDER BY t.row DESC LIMIT 1",
             author=author,
         )

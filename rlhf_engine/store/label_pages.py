@@ -1,6 +1,7 @@
 """Reading what people said: pages for tables, the next pairs to judge, and records to train on.
 
-A reader has a connection of its own and belongs to the thread that made it.
+A reader has a connection of its own, and one thread at a time asks it: while another thread writes through the same
+connection (`Labels`), whoever asks waits, so that nothing is seen which may yet be taken back.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from sqlite_utils import Database
@@ -51,6 +53,7 @@ class LabelReader:
 
     path: Path
     _db: Database
+    _turn: RLock
 
     def _open_reader(self, path: Path) -> Database:
         db = open_database(path, write=False)
@@ -63,7 +66,7 @@ class LabelReader:
         return db
 
     def _rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        with store_errors(self.path):
+        with self._turn, store_errors(self.path):
             return list(self._db.query(sql, values))
 
     def _one(self, sql: str, **values: Any) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import asdict, is_dataclass
 from enum import Flag, auto
 from itertools import combinations
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.contract.errors import DataError, StoreError
@@ -37,7 +38,7 @@ from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.label_pages import TABLES
 from rlhf_engine.store.level import bring_level
 from rlhf_engine.store.schema import insert_sql
-from rlhf_engine.store.standings import await_verdict, bring_up_to_date, hide_replaced, restate_mark, restate_pair
+from rlhf_engine.store.standings import await_verdict, bring_up_to_date, hide_repeat, hide_replaced, restate_mark, restate_pair
 
 if TYPE_CHECKING:
     from rlhf_engine.store.repair import Check
@@ -59,12 +60,15 @@ class Changed(Flag):
 class Labels(DraftKeeper):
     """labels.db and its journal. Opened to write by whoever holds the project's lock; to read by any thread for itself.
 
+    One that writes may be used by several threads, which take turns.
+
     Raises:
         StoreError: not there (reading), damaged, or written by a newer version.
     """
 
     def __init__(self, path: Path, write: bool = True) -> None:
         self.path = Path(path)
+        self._turn = RLock()
         self.last_change = Changed(0)
         self.put_back = 0  # rows that only the journal had when this was opened
         self.written = 0  # facts, since this was opened
@@ -101,11 +105,12 @@ class Labels(DraftKeeper):
         return take_snapshot(self.path, Path(folder))
 
     def close(self) -> None:
-        if self._writable:
-            self._witness.close()  # before the writer, which folds the log into labels.db when it closes last
-            self._journal.close()
-            self._writable = False
-        self._db.close()
+        with self._turn:  # what another thread is writing down is written first
+            if self._writable:
+                self._witness.close()  # before the writer, which folds the log into labels.db when it closes last
+                self._journal.close()
+                self._writable = False
+            self._db.close()
 
     def add_prompt(self, prompt: Prompt, source: str = "human", author: str = "", id: str = "") -> tuple[str, Changed]:
         """Returns its id; for a prompt that is there already (whatever its spacing), that one's id and no change."""
@@ -140,7 +145,8 @@ class Labels(DraftKeeper):
     ) -> tuple[str, Changed]:
         """Say whether an answer is liked. Who changes their mind about one edits it, or gives its id as `replaces`.
 
-        `answer` is "<pair id>/a" or "/b" for an answer of a pair; `meta` may hold its score (1 to 5) and the seconds.
+        `answer` is "<pair id>/a" or "/b" for an answer of a pair. The keys of `meta` are those of
+        `store.judgement_meta`; with `repeat_of` the rating is counted, but never stands.
         """
         fact = rating_fact(prompt, completion, liked, source, author, replaces or "", id, answer, meta)
         return str(fact[1]["id"]), self._write([fact], Changed.RATINGS)
@@ -222,6 +228,9 @@ class Labels(DraftKeeper):
         seconds: float = 0.0,
         author: str = "",
         meta: Mapping[str, Any] | None = None,
+        comment: str = "",
+        best: Mapping[str, int] | None = None,
+        repeats: Mapping[tuple[int, int], str] | None = None,
     ) -> str:
         """Say the order of several answers, as a judgement of every two of them; all are written or none.
 
@@ -230,6 +239,11 @@ class Labels(DraftKeeper):
             places: of each answer, 1 for the best; answers in one place tie.
             known: pairs that are there already, by the numbers of their answers (a first); others are made.
             sources: of each answer, what the meta of a pair says of a side.
+            comment: kept with every one of the judgements.
+            best: of attributes of the rubric, the number of the answer that has most of it. That is kept with the
+                judgements of this answer; nothing was said of the others.
+            repeats: by pairs as in `known`, the judgements that are repeated; such a ranking is counted, but never
+                stands.
 
         Returns the id that the judgements share (`ranking`).
 
@@ -246,12 +260,17 @@ class Labels(DraftKeeper):
             a, b = (second, first) if swapped else (first, second)
             pair = (known or {}).get((a, b), "")
             if not pair:
-                about = {"from": "ranking", **{side: dict(sources[n]) for side, n in (("a", a), ("b", b)) if sources}}
-                facts.append(pair_fact(prompt, answers[a], answers[b], about, "human", author, "", ""))
+                origin = {"from": "ranking", **{side: dict(sources[n]) for side, n in (("a", a), ("b", b)) if sources}}
+                facts.append(pair_fact(prompt, answers[a], answers[b], origin, "human", author, "", ""))
                 pair = str(facts[-1][1]["id"])
             winner = "tie" if places[a] == places[b] else "a" if places[a] < places[b] else "b"
             left = "b" if swapped else "a"
-            facts.append(judgement_fact(pair, winner, 2, left, seconds, author, "human", "", "", "", told))
+            about = {
+                **told,
+                "attributes": {name: "a" if n == a else "b" for name, n in (best or {}).items() if n in (a, b)},
+                "repeat_of": (repeats or {}).get((a, b), ""),
+            }
+            facts.append(judgement_fact(pair, winner, 2, left, seconds, author, "human", comment, "", "", about))
         self._write(facts, Changed.COMPARISONS | Changed.PAIRS)
         return ranking
 
@@ -284,7 +303,11 @@ class Labels(DraftKeeper):
             fact = demonstration_fact(prompt, completion, old["source"], author, id, "")
         elif kind == "ratings":
             completion, liked = fields.get("completion", old["completion"]), fields.get("liked", bool(old["liked"]))
-            fact = rating_fact(prompt, completion, liked, old["source"], author, id, "", old["answer"])
+            known = unpack_meta(old["meta"])
+            told = {key: known[key] for key in ("attributes", "comment", "score") if key in known}
+            if bool(liked) != bool(old["liked"]):
+                told.pop("score", None)  # it said the opposite
+            fact = rating_fact(prompt, completion, liked, old["source"], author, id, "", old["answer"], told)
         else:
             meta = fields.get("meta", json.loads(old["meta"]))
             fact = pair_fact(
@@ -399,21 +422,22 @@ class Labels(DraftKeeper):
         if not self._writable:
             raise StoreError(f"{self.path} is open for reading only.", "Close the other window that has it open.")
         added: list[Fact] = []
-        try:
-            with transaction(self._db, self.path):
-                for table, row in facts:
-                    cursor = self._db.execute(insert_sql(table), {"row": None, **row})
-                    if cursor.rowcount == 1:
-                        added.append((table, {"row": cursor.lastrowid, **row}))
-                        self._restate(table, added[-1][1])
-                self._journal.write(added)  # before the commit: a full disk refuses both or neither
-        except BaseException:
-            self._journal.take_back()
-            raise
-        self._journal.sync()
-        self._prove(added)
-        self.written += len(added)
-        return self._note(changed if added else Changed(0))
+        with self._turn:
+            try:
+                with transaction(self._db, self.path):
+                    for table, row in facts:
+                        cursor = self._db.execute(insert_sql(table), {"row": None, **row})
+                        if cursor.rowcount == 1:
+                            added.append((table, {"row": cursor.lastrowid, **row}))
+                            self._restate(table, added[-1][1])
+                    self._journal.write(added)  # before the commit: a full disk refuses both or neither
+            except BaseException:
+                self._journal.take_back()
+                raise
+            self._journal.sync()
+            self._prove(added)
+            self.written += len(added)
+            return self._note(changed if added else Changed(0))
 
     def _restate(self, table: str, row: dict[str, Any]) -> None:
         """Bring the standings up to date with one new fact."""
@@ -423,6 +447,8 @@ class Labels(DraftKeeper):
             await_verdict(self._db, row["row"])
         elif table == "comparisons":
             restate_pair(self._db, row["pair_id"])
+        elif table == "ratings":
+            hide_repeat(self._db, row)
         elif table == "marks":
             restate_mark(self._db, row["kind"], row["record_id"])
 

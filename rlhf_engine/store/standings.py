@@ -5,7 +5,7 @@ All of it can be thrown away and worked out again; it is kept so that no page an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from rlhf_engine.store.database import transaction
+from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.migrations import migrate, version_of
 from rlhf_engine.store.schema import FACTS, STEPS, VOTES, standing_judgement
 
@@ -24,6 +25,12 @@ _TABLES = ("prompts", "demonstrations", "pairs", "comparisons", "ratings", "mode
 def hide_replaced(db: Database, kind: str, id: str) -> None:
     """A record has been said again: the old one is no longer shown."""
     _hide(db, kind, _row_of(db, kind, id), "replaced")
+
+
+def hide_repeat(db: Database, rating: Mapping[str, Any]) -> None:
+    """A rating that only shows how consistent a person is does not stand."""
+    if _is_repeat(rating["meta"]):
+        _hide(db, "ratings", rating["row"], "repeat")
 
 
 def restate_pair(db: Database, pair_id: str) -> None:
@@ -65,7 +72,11 @@ def restate_mark(db: Database, kind: str, id: str) -> None:
     if row is None:
         return
     current = list(db.query("SELECT hidden FROM standings WHERE kind = ? AND record = ?", [kind, row]))
-    if not current or current[0]["hidden"] not in _STRUCTURAL:
+    hidden = current[0]["hidden"] if current else ""
+    if kind == "ratings" and hidden in ("repeat", "retired"):  # what it is when nothing is said against it
+        meta = list(db.query("SELECT meta FROM ratings WHERE row = ?", [row]))[0]["meta"]
+        _hide(db, kind, row, _marked(db, kind, id) or ("repeat" if _is_repeat(meta) else ""))
+    elif hidden not in _STRUCTURAL:
         _hide(db, kind, row, _marked(db, kind, id))
     flags = "SELECT mark FROM marks WHERE record_id = ? AND kind = ? AND mark IN ('flagged', 'unflagged')"
     latest = list(db.query(f"{flags} ORDER BY row DESC LIMIT 1", [id, kind]))
@@ -88,6 +99,8 @@ def work_out_again(db: Database, lost: dict[str, set[int]]) -> None:
         if "replaces" in FACTS[kind]:
             for found in list(db.query(f"SELECT replaces FROM {kind} WHERE replaces <> ''")):
                 hide_replaced(db, kind, found["replaces"])
+    for found in list(db.query("SELECT row, meta FROM ratings WHERE instr(meta, 'repeat_of') > 0")):
+        hide_repeat(db, found)
     for found in list(db.query("SELECT DISTINCT pair_id FROM comparisons")):
         restate_pair(db, found["pair_id"])
     for kind, rows in lost.items():
@@ -101,6 +114,10 @@ def work_out_again(db: Database, lost: dict[str, set[int]]) -> None:
 def _row_of(db: Database, kind: str, id: str) -> int | None:
     found = list(db.query(f"SELECT row FROM {kind} WHERE id = ?", [id]))
     return int(found[0]["row"]) if found else None
+
+
+def _is_repeat(meta: str) -> bool:
+    return bool(unpack_meta(meta).get("repeat_of"))
 
 
 def _marked(db: Database, kind: str, id: str) -> str:

@@ -10,8 +10,10 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from rlhf_engine.judging.agreement import Estimate
+from rlhf_engine.judging.consistency import FEWEST
 from rlhf_engine.judging.habits import FINE, SILENT, Meter
 from rlhf_engine.judging.intervals import median
+from rlhf_engine.judging.rated import RatedAttribute, Rater
 from rlhf_engine.judging.report import Person, Rubric
 from rlhf_engine.judging.together import FEWEST_SHARED, Dispute, Together, Two
 from studio.engine_words import word
@@ -189,6 +191,32 @@ def rubric_card(found: Sequence[Rubric]) -> Card:
         )
         for rubric in found
     ]
+    card.add(_table(heads, rows))
+    return card
+
+
+def raters_card(found: Sequence[Rater]) -> Card:
+    """Who rated single answers, and how often they rate the same again."""
+    card = Card(_tr("Single answers"))
+    heads = (_tr("Annotator"), _tr("Answers"), _tr("Liked"), _tr("The same again, with 95 % interval"))
+    rows = []
+    for rater in found:
+        again = rater.consistency
+        told = _tr("{0} of the {1} repeats it takes").format(again.repeats, FEWEST)
+        if again.enough:
+            low, high = again.interval
+            told = _tr("{0} ({1} to {2})").format(percent(again.share), percent(low), percent(high))
+        rows.append((rater.name or "—", f"{rater.count:,}", _of(rater.liked, rater.count), told))
+    card.add(_table(heads, rows))
+    return card
+
+
+def rated_card(found: Sequence[RatedAttribute]) -> Card:
+    """What was said of attributes of single answers, and how it goes with the rating."""
+    card = Card(_tr("Rubric of single answers"))
+    heads = (_tr("Attribute"), _tr("Yes"), _tr("Partly"), _tr("No"), _tr("Goes with the rating"))
+    words = ("yes", "partly", "no")
+    rows = [(one.name, *(f"{one.said[word]:,}" for word in words), _of(one.same, one.of)) for one in found]
     card.add(_table(heads, rows))
     return card
 

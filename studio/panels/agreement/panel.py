@@ -17,6 +17,8 @@ from studio.panels.agreement.cards import (
     disputes_card,
     judges_card,
     meters_card,
+    rated_card,
+    raters_card,
     rubric_card,
     sittings_card,
     together_card,
@@ -109,7 +111,7 @@ class AgreementPanel(QWidget):
             waiting.setAlignment(Qt.AlignmentFlag.AlignCenter)
             self._put(waiting)
             return
-        if person is None:
+        if person is None and not found.raters:
             sentence = self.tr("Nobody has judged here yet. After some thirty verdicts habits begin to show.")
             judge = (self.tr("Judge pairs"), lambda: self._session.go("compare"))
             self._put(EmptyState("account-check-outline", sentence, judge))
@@ -119,14 +121,19 @@ class AgreementPanel(QWidget):
         layout = QVBoxLayout(page)
         layout.setContentsMargins(S6, 0, S6, S4)
         layout.setSpacing(S4)
-        layout.addWidget(meters_card(person))
-        if len(person.sittings) > 1:
-            layout.addWidget(sittings_card(person))
-        layout.addWidget(together_card(found.together))
+        if person is not None:
+            layout.addWidget(meters_card(person))
+            if len(person.sittings) > 1:
+                layout.addWidget(sittings_card(person))
+            layout.addWidget(together_card(found.together))
         if found.together.disputes:
             layout.addWidget(disputes_card(found.together, self._settle))
         if found.rubrics:
             layout.addWidget(rubric_card(found.rubrics))
+        if found.raters:
+            layout.addWidget(raters_card(found.raters))
+        if found.rated:
+            layout.addWidget(rated_card(found.rated))
         if found.judges:
             layout.addWidget(judges_card(found.judges))
         layout.addStretch()
@@ -148,7 +155,7 @@ class AgreementPanel(QWidget):
             self.read()
 
     def _labels_changed(self, changed: Changed) -> None:
-        if changed & (type(changed).PAIRS | type(changed).COMPARISONS):
+        if changed & (type(changed).PAIRS | type(changed).COMPARISONS | type(changed).RATINGS):
             self._stale = True
             if self.isVisible():
                 self.read()

@@ -51,11 +51,36 @@ def test_each_view_holds_what_it_says(labels: Labels) -> None:
 def test_pages_searches_and_filters(labels: Labels) -> None:
     fill(labels)
     assert prompts(labels.queue("waiting", limit=1, offset=1)) == [1]
-    assert prompts(labels.queue("judged", text="50%_l")) == [3]
+    assert prompts(labels.queue("judged", text="50%_l", author="me")) == [3]
     assert prompts(labels.queue("judged", text="GOOD 4")) == [4]
-    assert prompts(labels.queue("judged", winner="b")) == [3]
+    assert prompts(labels.queue("judged", winner="b", author="me")) == [3]
     assert prompts(labels.queue("judged", source="rule")) == [5]
     assert labels.queue("judged", text="Question 9") == []
+
+
+def test_what_others_said_is_told_nobody_who_has_not_judged(labels: Labels) -> None:
+    made = fill(labels)
+
+    def told(author: str) -> dict[int, Any]:
+        rows = labels.queue("judged", author=author) + labels.queue("skipped", author=author)
+        return {prompts([row])[0]: (row["winner"], row["source"], row["strength"], row["comment"]) for row in rows}
+
+    nothing = (None, None, None, None)
+    mine = {2: ("skip", "human", 2, ""), 3: ("b", "human", 3, "too 50%_long")}
+    assert told("me") == {5: nothing, 4: nothing, **mine}
+    assert told("cy") == dict.fromkeys((5, 4, 3, 2), nothing)
+    assert labels.queue("judged", text="50%_l", author="cy") == []
+    assert labels.queue("judged", winner="b", author="cy") == labels.queue("judged", winner="a", author="me") == []
+    known = labels.pair_as_judged
+    assert [known(made[3], who)["known"] for who in ("me", "cy", "")] == [1, 0, 0]  # type: ignore[index]
+    labels.judge(made[3], "skip", author="cy")  # a skip says nothing of the answers
+    assert told("cy")[3] == nothing
+    labels.judge(made[3], "a", author="cy")
+    labels.judge(made[3], "b", author="yan")
+    assert told("cy")[3] == ("b", "human", 2, "") and told("me")[3] == ("b", "human", 2, "")
+    assert prompts(labels.queue("judged", winner="b", author="cy")) == [3]
+    labels.undo_last("cy")
+    assert told("cy")[3] == nothing
 
 
 def test_a_pair_comes_with_the_judgement_that_stands(labels: Labels) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,4 +98,84 @@ def test_answers_are_rated_once_and_come_back_when_a_rating_is_taken_back(labels
     assert undone is not None and undone["completion"] == "y"
     assert [(row["id"], row["rated_b"]) for row in labels.answers_to_rate()] == [(one, 0), (two, 0)]
     assert [rating.completion for rating in labels.records("ratings")] == ["x"]
+    assert labels.check().healthy
+
+
+# --- repeats ------------------------------------------------------------------------------------------------------
+
+
+def test_a_ranking_that_is_repeated_never_stands_and_what_is_best_goes_with_its_answer(labels: Labels) -> None:
+    best = {"honest": 1, "kind": 2}
+    labels.rank("Q", ["x", "y", "z"], [1, 2, 3], seconds=9.0, author="me", comment="hm", best=best)
+    before = said(labels)
+    rows = labels.page("comparisons")
+    assert [row["comment"] for row in rows] == ["hm"] * 3
+    told = {(row["a"], row["b"]): json.loads(row["judgement_meta"])["attributes"] for row in rows}
+    assert told == {
+        ("x", "y"): {"honest": "b"},
+        ("x", "z"): {"kind": "b"},
+        ("y", "z"): {"honest": "a", "kind": "b"},
+    }
+    assert labels.repeatable_rankings("me", 4) == labels.repeatable_rankings("you", 0) == []
+    (ranking,) = labels.repeatable_rankings("me", 0)
+    order = ["z", "x", "y"]  # as it comes back
+    places = {(order.index(row["a"]), order.index(row["b"])): row for row in ranking}
+    known = {at: row["id"] for at, row in places.items()}
+    repeats = {at: row["judged"] for at, row in places.items()}
+    labels.rank("Q", order, [1, 2, 3], known, seconds=9.0, author="me", repeats=repeats)
+    assert said(labels) == before and labels.count("pairs") == 3
+    assert labels.repeatable_rankings("me", 0) == []
+    labels.undo_last("me")
+    assert said(labels) == before and labels.check().healthy
+
+
+def test_a_rating_that_is_repeated_never_stands_whatever_is_said_of_it_later(labels: Labels) -> None:
+    pair = labels.add_pair("Q", "x", "y")
+    first, _ = labels.add_rating("Q", "x", True, author="me", answer=f"{pair}/a", meta={"attributes": {"kind": "partly"}})
+    (row,) = labels.repeatable_ratings("me", 0)
+    assert (row["id"], row["answer"], row["judged"]) == (pair, f"{pair}/a", first)
+    assert labels.repeatable_ratings("me", 1) == labels.repeatable_ratings("you", 0) == []
+    again, _ = labels.add_rating("Q", "x", False, author="me", answer=f"{pair}/a", meta={"repeat_of": first})
+    liked = lambda: [one.liked for one in labels.records("ratings")]  # noqa: E731
+    assert liked() == [True] and labels.repeatable_ratings("me", 0) == []
+    assert [row["id"] for row in labels.answers_rated()] == [first, again]
+    labels.restore("ratings", again)
+    assert liked() == [True]
+    labels.retire("ratings", again)
+    assert [row["id"] for row in labels.answers_rated()] == [first]
+    labels.restore("ratings", again)
+    assert liked() == [True] and [row["id"] for row in labels.answers_rated()] == [first, again]
+    assert labels.undo_last_rating("me")["id"] == again  # type: ignore[index]
+    assert labels.undo_last_rating("me")["id"] == first and liked() == []  # type: ignore[index]
+    assert labels.check().healthy
+    with pytest.raises(DataError, match="not yes, partly or no"):
+        labels.add_rating("Q", "x", True, meta={"attributes": {"kind": "a"}})
+
+
+def test_an_edited_rating_keeps_what_was_said_beside_it(labels: Labels) -> None:
+    meta = {"attributes": {"kind": "yes"}, "comment": "hm", "score": 5, "seconds": 3.0}
+    id, _ = labels.add_rating("Q", "x", True, author="me", meta=meta)
+    id = labels.edit("ratings", id, completion="x y")
+    assert json.loads(labels.page("ratings")[0]["meta"]) == {"attributes": {"kind": "yes"}, "comment": "hm", "score": 5}
+    labels.edit("ratings", id, liked=False)
+    assert "score" not in json.loads(labels.page("ratings")[0]["meta"])
+
+
+def test_another_thread_writes_while_this_one_waits_its_turn(labels: Labels) -> None:
+    pair = labels.add_pair("Q", "x", "y")
+    going = threading.Event()
+    held = labels._journal.write
+
+    def slow(facts: Any) -> None:
+        going.set()
+        time.sleep(0.2)
+        held(facts)
+
+    labels._journal.write = slow  # type: ignore[method-assign]
+    writer = threading.Thread(target=lambda: labels.judge(pair, "a", author="me"))
+    writer.start()
+    assert going.wait(5)
+    assert labels.tally()["a"] == 1  # waited for: without its turn this would read in the middle of a transaction
+    writer.join()
+    labels._journal.write = held  # type: ignore[method-assign]
     assert labels.check().healthy
