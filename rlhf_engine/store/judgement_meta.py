@@ -69,7 +69,7 @@ def pack_meta(meta: Mapping[str, Any] | None, words: tuple[str, ...] = OF_TWO) -
             raise DataError(f"{key!r} of a judgement cannot be {value!r}.")
     for name, said in told.get("attributes", {}).items():
         if not isinstance(name, str) or said not in words:
-            raise DataError(f"The attribute {name!r} of a judgement is {said!r}, not {words[0]}, {words[1]} or {words[2]}.")
+            raise DataError(f"The attribute {name!r} of a judgement is {said!r}, not one of {', '.join(words)}.")
     if not told:
         return ""
     try:

@@ -21,17 +21,14 @@ _KNOWN = (
     "AND d.source = 'human' AND d.author = :author AND d.winner IN ('a', 'b', 'tie', 'both_bad') "
     "AND coalesce(h.hidden, '') NOT IN ('undone', 'undo', 'lost')))"
 )
-_ROW = (
-    "p.row, p.id, substr(p.prompt, 1, 300) AS prompt, coalesce(s.flagged, 0) AS flagged, "
-    + ", ".join(
-        f"CASE WHEN {_KNOWN} THEN {column} END AS {name}"
-        for column, name in (
-            ("v.winner", "winner"),
-            ("v.source", "source"),
-            ("c.strength", "strength"),
-            ("c.left_side", "left_side"),
-            ("c.comment", "comment"),
-        )
+_ROW = "p.row, p.id, substr(p.prompt, 1, 300) AS prompt, coalesce(s.flagged, 0) AS flagged, " + ", ".join(
+    f"CASE WHEN {_KNOWN} THEN {column} END AS {name}"
+    for column, name in (
+        ("v.winner", "winner"),
+        ("v.source", "source"),
+        ("c.strength", "strength"),
+        ("c.left_side", "left_side"),
+        ("c.comment", "comment"),
     )
 )
 _PAIR = "CROSS JOIN pairs AS p ON p.row = v.pair "

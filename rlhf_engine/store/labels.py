@@ -38,7 +38,14 @@ from rlhf_engine.store.judgement_meta import unpack_meta
 from rlhf_engine.store.label_pages import TABLES
 from rlhf_engine.store.level import bring_level
 from rlhf_engine.store.schema import insert_sql
-from rlhf_engine.store.standings import await_verdict, bring_up_to_date, hide_repeat, hide_replaced, restate_mark, restate_pair
+from rlhf_engine.store.standings import (
+    await_verdict,
+    bring_up_to_date,
+    hide_repeat,
+    hide_replaced,
+    restate_mark,
+    restate_pair,
+)
 
 if TYPE_CHECKING:
     from rlhf_engine.store.repair import Check
@@ -304,7 +311,7 @@ class Labels(DraftKeeper):
         elif kind == "ratings":
             completion, liked = fields.get("completion", old["completion"]), fields.get("liked", bool(old["liked"]))
             known = unpack_meta(old["meta"])
-            told = {key: known[key] for key in ("attributes", "comment", "score") if key in known}
+            told: dict[str, Any] = {key: known[key] for key in ("attributes", "comment", "score") if key in known}
             if bool(liked) != bool(old["liked"]):
                 told.pop("score", None)  # it said the opposite
             fact = rating_fact(prompt, completion, liked, old["source"], author, id, "", old["answer"], told)

@@ -74,7 +74,7 @@ def restate_mark(db: Database, kind: str, id: str) -> None:
     current = list(db.query("SELECT hidden FROM standings WHERE kind = ? AND record = ?", [kind, row]))
     hidden = current[0]["hidden"] if current else ""
     if kind == "ratings" and hidden in ("repeat", "retired"):  # what it is when nothing is said against it
-        meta = list(db.query("SELECT meta FROM ratings WHERE row = ?", [row]))[0]["meta"]
+        meta = next(iter(db.query("SELECT meta FROM ratings WHERE row = ?", [row])))["meta"]
         _hide(db, kind, row, _marked(db, kind, id) or ("repeat" if _is_repeat(meta) else ""))
     elif hidden not in _STRUCTURAL:
         _hide(db, kind, row, _marked(db, kind, id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -143,9 +144,20 @@ class PlainText(QFrame):
 
     def _write(self, text: str) -> None:
         self._display = Display(self._display.marks)
+        self._turn(text)
         self.view.setPlainText(self._display.add(text))
         self._paint()
         self._follow_height()
+
+    def _turn(self, text: str) -> None:
+        """A text that begins in a script written from the right stands at the right."""
+        strong = (unicodedata.bidirectional(c) for c in text[:400])
+        first = next((way for way in strong if way in ("L", "R", "AL")), "L")
+        side = Qt.AlignmentFlag.AlignLeft if first == "L" else Qt.AlignmentFlag.AlignRight
+        option = self.view.document().defaultTextOption()
+        if option.alignment() != side:
+            option.setAlignment(side)
+            self.view.document().setDefaultTextOption(option)
 
     def _paint(self) -> None:
         """Marks are laid over the text; the document knows nothing of them."""

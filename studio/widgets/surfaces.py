@@ -70,6 +70,12 @@ class PanelHeader(QWidget):
         layout.addLayout(words, 1)
         layout.addLayout(self._actions)
 
+    def add_before(self, widget: QWidget) -> None:
+        """Put something before the title."""
+        layout = self.layout()
+        assert isinstance(layout, QHBoxLayout)
+        layout.insertWidget(0, widget)
+
     def add(self, widget: QWidget) -> QWidget:
         self._actions.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)
         return widget

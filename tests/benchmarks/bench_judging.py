@@ -167,7 +167,7 @@ class Judge:
         self.app.processEvents()
         print(f"Compare shown in {1000 * (time.perf_counter() - began):.0f} ms")
         panel: Any = self.window.panel("compare")
-        panel.toggle_differences()
+        panel.pairs.toggle_differences()
         self.window.activateWindow()
         self.rest(1.0)
         self.keys("verdicts", panel, "12qw34s")

@@ -57,7 +57,7 @@ def fill(root: Path, count: int, how: str, seed: int) -> dict[str, float]:
     window.open_project(root)
     window.show_panel("compare")
     panel = window.panel("compare")
-    panel.failure._again.setInterval(1)
+    panel.pairs.failure._again.setInterval(1)
     panel.setFocus()
     while not window.isActiveWindow():
         app.processEvents()
@@ -88,7 +88,7 @@ def fill(root: Path, count: int, how: str, seed: int) -> dict[str, float]:
                 break
         if number % 10 == 0:
             found["unsound"] += not _snapshot_refused(window.session.project)
-        shown = panel.failure.isVisibleTo(panel) and "no space left" in panel.failure.cause.text()
+        shown = panel.pairs.failure.isVisibleTo(panel) and "no space left" in panel.pairs.failure.cause.text()
         refused = disk.free()
         found["refused"] += refused > 0
         if how == "careless":
@@ -96,12 +96,12 @@ def fill(root: Path, count: int, how: str, seed: int) -> dict[str, float]:
         found["not said"] += not shown
         found["moved on"] += panel.queue.current.id != here
         if number % 2:
-            panel.failure.retry.click()
+            panel.pairs.failure.retry.click()
         else:  # by itself
             until = time.monotonic() + 5
             while panel.queue.current.id == here and time.monotonic() < until:
                 app.processEvents()
-        found["stuck"] += panel.queue.current.id == here or panel.failure.isVisibleTo(panel) or not note(here)
+        found["stuck"] += panel.queue.current.id == here or panel.pairs.failure.isVisibleTo(panel) or not note(here)
     found["acknowledged"] = acknowledged.total()
     window.session.close_project()
     with Project.open(root) as project:

@@ -144,7 +144,7 @@ def test_a_run_that_fails_says_why_where_it_is_watched_and_can_be_resumed_or_clo
     store(person.session, run_id, spec, story, name)  # a worker writes down what it says
     for event in story:
         engine.say(run_id, event)
-    view = panel.view
+    view = panel.pairs.view
     person.wait(lambda: view._ending is not None and view._ending.isVisible(), "it says how it ended", SHORT)
     card = view._ending
     assert isinstance(card, ErrorCard)
@@ -197,21 +197,21 @@ def test_a_verdict_for_which_the_database_has_no_room_stays_on_the_screen_with_i
     note = "reason " * 4000  # more than fits into the pages there are
     person.press(panel, "N")
     QApplication.clipboard().setText(note)
-    person.press(panel.note, "Ctrl+V", "Return")
+    person.press(panel.pairs.note, "Ctrl+V", "Return")
     person.press(panel, "Shift+2")
-    assert panel.failure.isVisible() and panel.failure.property("card") == "bad"
-    told = panel.failure.cause.text()
+    assert panel.pairs.failure.isVisible() and panel.pairs.failure.property("card") == "bad"
+    told = panel.pairs.failure.cause.text()
     assert told.startswith(f"Your verdict is not saved yet: There is no space left for {project / 'labels.db'}.")
     assert told.endswith("The pair stays until it is. As soon as there is space it is saved by itself.")
-    assert panel.queue.current.id == shown and panel.bar.verdicts["right", 3].isChecked()
-    assert panel.note.text() == note.strip() and verdicts(project) == before
+    assert panel.queue.current.id == shown and panel.pairs.bar.verdicts["right", 3].isChecked()
+    assert panel.pairs.note.text() == note.strip() and verdicts(project) == before
     person.press(panel, "Shift+2")  # trying again by key changes nothing as long as there is no room
-    assert panel.queue.current.id == shown and panel.failure.isVisible() and verdicts(project) == before
+    assert panel.queue.current.id == shown and panel.pairs.failure.isVisible() and verdicts(project) == before
 
     database.execute("PRAGMA max_page_count = 1073741823")
-    person.click(panel.failure.retry)
+    person.click(panel.pairs.failure.retry)
     person.wait(lambda: panel.queue.current.id != shown, "the next pair", SHORT)
-    assert not panel.failure.isVisible() and panel.note.text() == ""
+    assert not panel.pairs.failure.isVisible() and panel.pairs.note.text() == ""
     assert verdicts(project)[shown][1] == note.strip() and len(verdicts(project)) == 2
     journal = [json.loads(line) for line in (project / "labels.journal.jsonl").read_text().splitlines()]
     assert sum(shown in json.dumps(line) and note.strip() in json.dumps(line) for line in journal) == 1

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Changed
+    from studio.panels.compare.saving import Saving
     from studio.session import Session
 
 LATER_MS = 300
@@ -16,9 +17,9 @@ LATER_MS = 300
 class Announcer(QObject):
     """`is_speaking` while the others hear of it: what one said oneself is no news."""
 
-    def __init__(self, session: Session, parent: QObject) -> None:
+    def __init__(self, session: Session, saving: Saving, parent: QObject) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._saving = session, saving
         self._unsaid: Changed | None = None
         self.is_speaking = False
         self._soon = QTimer(self, singleShot=True, interval=LATER_MS)
@@ -32,6 +33,9 @@ class Announcer(QObject):
     def speak(self) -> None:
         """Now, such as when the panel is left."""
         self._soon.stop()
+        if self._saving.is_waiting:  # whoever hears of it reads, and would wait for the disk
+            self._soon.start()
+            return
         changed, self._unsaid = self._unsaid, None
         if changed:
             self.is_speaking = True

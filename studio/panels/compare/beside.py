@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
 from rlhf_engine.contract.errors import EngineError
 from studio.panels.compare.mixing import Mixing
-from studio.panels.compare.queue import PairQueue, Shown
+from studio.panels.compare.queue import PairQueue
 from studio.panels.compare.rubric import Rubric
 from studio.panels.compare.side_column import SideColumn
 from studio.panels.compare.who_judges import NameQuestion, WhoJudges
 
 if TYPE_CHECKING:
+    from rlhf_engine.store.labels import Labels
     from studio.session import Session
 
 MEMORY = "judging column"
@@ -71,17 +72,16 @@ class Beside(QObject):
 
     def mix(self, queue: PairQueue, layout: Callable[[], str]) -> None:
         """Let a queue ask also for what does not wait, and keep with each verdict how it was given."""
+        queue.mixing = self.mixing_for(queue.labels, queue.author)
+        queue.about = lambda shown: {"layout": layout(), "attributes": self.rubric.attributes(shown.left)}
+
+    def mixing_for(self, labels: Labels, author: str) -> Mixing:
+        """What is asked beside what waits; the same person goes on in the same sitting, whatever they judge."""
         before = self._mixing
-        self._mixing = Mixing(queue.labels, self.who.settings, queue.author, self.who.other)
-        if before is not None and before.author == queue.author:
+        self._mixing = Mixing(labels, self.who.settings, author, self.who.other)
+        if before is not None and before.author == author:
             self._mixing.go_on(before)
-        queue.mixing = self._mixing
-
-        def known(shown: Shown) -> dict[str, Any]:
-            attributes = self.rubric.attributes(shown.left) if self.who.settings.rubric else {}
-            return {"layout": layout(), "attributes": attributes}
-
-        queue.about = known
+        return self._mixing
 
     def _take_name(self, name: str) -> None:
         self.who.call(name)

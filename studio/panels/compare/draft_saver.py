@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QTimer
 from rlhf_engine.contract.errors import EngineError
 from studio.panels.compare.editing import EditCard
 from studio.panels.compare.remarks import NoteLine
+from studio.panels.compare.saving import Saving
 
 if TYPE_CHECKING:
     from studio.session import Session
@@ -17,18 +18,24 @@ SOON_MS = 500
 
 
 class DraftSaver(QObject):
-    """`load` shows what was begun about a pair, `keep` writes it down, `said` forgets it: it has been said."""
+    """`load` shows what was begun about a pair, `keep` writes it down, `said` forgets it: it has been said.
 
-    def __init__(self, session: Session, note: NoteLine, edit: EditCard, parent: QObject) -> None:
+    While `saving` waits for the disk, this waits too.
+    """
+
+    def __init__(
+        self, session: Session, saving: Saving, note: NoteLine, edit: EditCard | None, parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self._session, self._note, self._edit = session, note, edit
+        self._session, self._saving, self._note, self._edit = session, saving, note, edit
         self._author = ""
         self._pair = ""
         self._body: dict[str, str] = {}  # what is on the disk
         self._soon = QTimer(self, singleShot=True, interval=SOON_MS)
         self._soon.timeout.connect(self.keep)
         note.changed.connect(self._soon.start)
-        edit.changed.connect(self._soon.start)
+        if edit is not None:
+            edit.changed.connect(self._soon.start)
 
     def load(self, pair_id: str, author: str) -> None:
         """Another pair is on the screen: keep what was written about the last one, and show what there is of this."""
@@ -47,19 +54,24 @@ class DraftSaver(QObject):
         self._soon.stop()
         if not self._pair or self._session.project is None:
             return
+        if self._saving.is_waiting:
+            self._soon.start()
+            return
         body = {**self._body, "note": self._note.text()}
-        if not self._edit.isHidden() and self._edit.shown is not None:
-            if self._edit.shown.id == self._pair:
-                body["edit"] = self._edit.draft()
+        edit = self._edit
+        if edit is not None and not edit.isHidden() and edit.shown is not None:
+            if edit.shown.id == self._pair:
+                body["edit"] = edit.draft()
             else:  # of a pair that was judged before
-                self._put(self._edit.shown.id, {"edit": self._edit.draft()})
+                self._put(edit.shown.id, {"edit": edit.draft()})
         self._write(body)
 
     def drop_edit(self) -> None:
         """The demonstration was saved."""
         self._soon.stop()
-        if self._edit.shown is not None and self._edit.shown.id != self._pair:
-            self._put(self._edit.shown.id, {})
+        edit = self._edit
+        if edit is not None and edit.shown is not None and edit.shown.id != self._pair:
+            self._put(edit.shown.id, {})
         else:
             self._write({**self._body, "edit": ""})
 

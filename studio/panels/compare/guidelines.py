@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QStackedWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.store.database import store_errors
+from studio.panels.compare.listener import Listener
 from studio.theme.tokens import S2, S3, S4
 from studio.widgets import MarkdownPane, PlainLabel, button, ghost_button, primary_button
 
@@ -22,9 +23,9 @@ FILE = "guidelines.md"
 
 
 class Guidelines(QDialog):
-    """The project's guidelines.md, else the one that comes with the sample project; H or Esc closes it."""
+    """The project's guidelines.md, else the one that comes with the sample project; one of `keys` or Esc closes it."""
 
-    def __init__(self, session: Session, parent: QWidget) -> None:
+    def __init__(self, session: Session, parent: QWidget, keys: Sequence[str] = ("H",)) -> None:
         super().__init__(parent)
         self._session = session
         self.setWindowTitle(self.tr("How to judge"))
@@ -37,7 +38,7 @@ class Guidelines(QDialog):
         self.edit = ghost_button(self.tr("Edit"), self.begin)
         self.save = primary_button(self.tr("Save"), self.keep)
         self.drop = ghost_button(self.tr("Do not save"), self.show_text)
-        self.shut = button(self.tr("Close   H"), self.accept)
+        self.shut = button(self.tr("Close   {0}").format(keys[0] if keys else "Esc"), self.accept)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.pane)
         self._stack.addWidget(self.editor)
@@ -53,8 +54,8 @@ class Guidelines(QDialog):
         layout.addWidget(self._stack, 1)
         layout.addWidget(self.where)
         layout.addLayout(actions)
-        self._key = QShortcut(QKeySequence("H"), self)
-        self._key.activated.connect(self.accept)
+        self._listener = Listener(self)
+        self._listener.hear((key, self.accept) for key in keys)
         self.show_text()
 
     def show_text(self) -> None:
@@ -83,7 +84,7 @@ class Guidelines(QDialog):
 
     def _write(self, on: bool) -> None:
         self._stack.setCurrentWidget(self.editor if on else self.pane)
-        self._key.setEnabled(not on)
+        self._listener.listen(not on)
         self.edit.setVisible(not on and self._session.root is not None)
         self.shut.setVisible(not on)
         self.drop.setVisible(on)

@@ -33,6 +33,10 @@ class KeyButton(QPushButton):
         if do is not None:
             self.clicked.connect(lambda: do())
 
+    def set_label(self, label: str) -> None:
+        self.label = self.short = label
+        self.set_keys(self.keys)
+
     def set_keys(self, keys: str) -> None:
         self.keys = keys
         self.setAccessibleName(f"{self.label}, {keys}" if keys else self.label)

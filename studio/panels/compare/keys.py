@@ -8,15 +8,25 @@ from typing import Any
 
 MEMORY = "judging keys"
 MOST = 3  # keys of one action
+PAIRS, RANKING, THUMBS, FIVE = "pairs", "ranking", "thumbs", "five"  # where a key is heard; "" is everywhere
+ANSWERS = 9  # that can be ranked, one key each
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something a key does. `words` are for people and are translated where they are shown."""
+    """Something a key does. `words` are for people and are translated where they are shown.
+
+    `where` it is heard: two that are never heard together may have the same key.
+    """
 
     name: str
     words: str
     keys: tuple[str, ...]
+    where: str = ""
+
+    def meets(self, other: Action) -> bool:
+        """Whether both are heard in some place."""
+        return self.where == other.where or "" in (self.where, other.where)
 
 
 VERDICTS: dict[str, tuple[str, int]] = {  # action: side and strength
@@ -33,23 +43,28 @@ VERDICTS: dict[str, tuple[str, int]] = {  # action: side and strength
 ACTIONS: dict[str, Action] = {
     action.name: action
     for action in (
-        Action("left_much", "Answer 1 is much better", ("Shift+1",)),
-        Action("left", "Answer 1 is better", ("1", "Left")),
-        Action("left_slightly", "Answer 1 is slightly better", ("Q",)),
-        Action("tie", "Tie", ("3", "Down")),
-        Action("right_slightly", "Answer 2 is slightly better", ("W",)),
-        Action("right", "Answer 2 is better", ("2", "Right")),
-        Action("right_much", "Answer 2 is much better", ("Shift+2",)),
-        Action("both_bad", "Both are bad", ("4",)),
+        Action("left_much", "Answer 1 is much better", ("Shift+1",), PAIRS),
+        Action("left", "Answer 1 is better", ("1", "Left"), PAIRS),
+        Action("left_slightly", "Answer 1 is slightly better", ("Q",), PAIRS),
+        Action("tie", "Tie", ("3", "Down"), PAIRS),
+        Action("right_slightly", "Answer 2 is slightly better", ("W",), PAIRS),
+        Action("right", "Answer 2 is better", ("2", "Right"), PAIRS),
+        Action("right_much", "Answer 2 is much better", ("Shift+2",), PAIRS),
+        Action("both_bad", "Both are bad", ("4",), PAIRS),
+        Action("edit", "Write a better answer as a demonstration", ("E",), PAIRS),
+        Action("edit_winner", "Edit the winner of the last verdict into a demonstration", ("Shift+E",), PAIRS),
+        Action("differences", "Mark the differences", ("D",), PAIRS),
+        Action("reveal", "Tell the sources after each verdict, or not", ("R",), PAIRS),
+        *(Action(f"rank_{n}", f"Answer {n} has the next place", (str(n),), RANKING) for n in range(1, ANSWERS + 1)),
+        Action("save_order", "Save the order, as Enter does", ("W",), RANKING),
+        Action("thumb_down", "The answer is bad", ("1", "Left"), THUMBS),
+        Action("thumb_up", "The answer is good", ("2", "Right"), THUMBS),
+        *(Action(f"rate_{n}", f"The answer gets {n} of 5", (str(n),), FIVE) for n in range(1, 6)),
         Action("skip", "Skip", ("S",)),
         Action("undo", "Take the last verdict back", ("Backspace", "Z", "Ctrl+Z")),
         Action("flag", "Flag for a second look", ("F",)),
         Action("note", "Write a note", ("N", "C")),
-        Action("edit", "Write a better answer as a demonstration", ("E",)),
-        Action("edit_winner", "Edit the winner of the last verdict into a demonstration", ("Shift+E",)),
-        Action("differences", "Mark the differences", ("D",)),
         Action("marks", "Show blanks and invisible characters", ("V",)),
-        Action("reveal", "Tell the sources after each verdict, or not", ("R",)),
         Action("guidelines", "Guidelines", ("H", "G")),
         Action("queue", "Show or hide the queue", ("A",)),
         Action("layout", "Next layout", ("X",)),
@@ -113,6 +128,13 @@ class Bindings:
         keys = self.keys(name)
         return (*keys, *(_SHIFTED[key[-1]] for key in keys if key[:-1] == "Shift+" and key[-1] in _SHIFTED))
 
+    def tied(self, name: str) -> tuple[str, ...]:
+        """Of a key that gives an answer its place: with Shift it ties with the place before."""
+        if ACTIONS[name].where != RANKING or name == "save_order":
+            return ()
+        keys = [key for key in self.keys(name) if len(key) == 1]
+        return (*(f"Shift+{key}" for key in keys), *(_SHIFTED[key] for key in keys if key in _SHIFTED))
+
     def shown(self, name: str, most: int = 2) -> str:
         """For a button: "1 ←"."""
         signs = {"Left": "←", "Right": "→", "Down": "↓", "Up": "↑", "Backspace": "⌫"}
@@ -120,12 +142,13 @@ class Bindings:
         return "  ".join(keys)
 
     def holder(self, key: str, but: str = "") -> str:
-        """The action that has this key already, other than `but`; "window" for keys that are not to be had, else ""."""
+        """The action that has this key where `but` is heard; "window" for keys that are not to be had, else ""."""
         if key in RESERVED:
             return "window"
         wanted = {key, *((_SHIFTED[key[-1]],) if key[:-1] == "Shift+" and key[-1] in _SHIFTED else ())}
-        for name in ACTIONS:
-            if name != but and wanted & set(self.sequences(name)):
+        for name, action in ACTIONS.items():
+            meets = not but or action.meets(ACTIONS[but])
+            if name != but and meets and wanted & {*self.sequences(name), *self.tied(name)}:
                 return name
         return ""
 
@@ -137,11 +160,14 @@ class Bindings:
         else:
             self._own[name] = told
 
-    def take(self, key: str) -> None:
-        """Take a key away from whichever action has it."""
-        holder = self.holder(key)
-        if holder in ACTIONS:
-            self.bind(holder, [own for own in self.keys(holder) if own != key])
+    def take(self, key: str, of: str = "") -> None:
+        """Take a key away from whichever actions have it where `of` is heard."""
+        while (holder := self.holder(key, of)) in ACTIONS:
+            bare = {key, key.removeprefix("Shift+")} if self.tied(holder) else {key}
+            left = [own for own in self.keys(holder) if own not in bare]
+            if left == list(self.keys(holder)):  # it is the sign above a digit that is taken
+                left = [own for own in left if _SHIFTED.get(own[-1]) != key]
+            self.bind(holder, left)
 
     def use(self, preset: str) -> None:
         """All keys as they come, the verdicts by one of PRESETS."""

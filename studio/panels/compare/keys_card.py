@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QWidget
 
 from studio.forms import Combo
 from studio.panels.compare.key_words import action_words
-from studio.panels.compare.keys import ACTIONS, MEMORY, MOST, Bindings
-from studio.theme.tokens import S2
+from studio.panels.compare.keys import ACTIONS, FIVE, MEMORY, MOST, PAIRS, RANKING, THUMBS, Bindings
+from studio.theme.tokens import CONTROL, S2
 from studio.widgets import Card, PlainLabel, button, ghost_button
 
 if TYPE_CHECKING:
@@ -116,13 +116,28 @@ class KeysCard(Card):
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(0, 1)
         self.fields: dict[tuple[str, int], KeyField] = {}
-        for line, name in enumerate(ACTIONS):
+        heads = {
+            PAIRS: self.tr("Two answers"),
+            RANKING: self.tr("Several answers in order"),
+            THUMBS: self.tr("One answer, thumbs"),
+            FIVE: self.tr("One answer, 1 to 5"),
+            "": self.tr("Everywhere"),
+        }
+        line, where = 0, None
+        for name, action in ACTIONS.items():
+            if action.where != where:
+                where = action.where
+                head = PlainLabel(heads[where], bold=True)
+                head.setMinimumHeight(CONTROL + S2)
+                grid.addWidget(head, line, 0)
+                line += 1
             grid.addWidget(PlainLabel(action_words(name)), line, 0)
             for place in range(MOST):
                 field = KeyField(action_words(name))
                 field.pressed_key.connect(partial(self.change, name, place))
                 self.fields[name, place] = field
                 grid.addWidget(field, line, 1 + place)
+            line += 1
         return grid
 
     def change(self, name: str, place: int, key: str) -> None:
@@ -143,7 +158,7 @@ class KeysCard(Card):
     def _take_over(self) -> None:
         if self._pending is not None:
             name, place, key = self._pending
-            self.bindings.take(key)
+            self.bindings.take(key, name)
             self.change(name, place, key)
 
     def _use(self, preset: str) -> None:

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlhf_engine.store.judging_settings import JudgingSettings
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Labels
 
+T = TypeVar("T")
 REPEAT, SHARED, SETTLE = "repeat", "shared", "settle"
 READ = 20  # pairs read at a time
 PAUSE = 1800.0  # seconds; whoever comes back after half an hour sits down anew
@@ -75,6 +76,21 @@ class Mixing:
                     made[place].append(extra)
         return made
 
+    def repeat_now(self) -> bool:
+        """Of rankings and ratings: whether one is to come back after one that was new."""
+        return self.draw() < self.settings.repeats / max(0.01, 1 - self.settings.repeats)
+
+    def repeated_ranking(self) -> list[dict[str, Any]]:
+        """The pairs of a ranking that comes back; none where none was given long enough ago."""
+        return self._drawn(self.labels.repeatable_rankings(self.author, self.settings.apart)) or []
+
+    def repeated_rating(self) -> dict[str, Any] | None:
+        """The pair and answer of a rating that comes back."""
+        return self._drawn(self.labels.repeatable_ratings(self.author, self.settings.apart, READ))
+
+    def _drawn(self, found: list[T]) -> T | None:
+        return found[min(len(found) - 1, int(self.draw() * len(found)))] if found else None
+
     def alone(self, limit: int, here: Sequence[str]) -> list[Extra]:
         """What is left to ask when nothing waits: the pairs for everyone; with `by`, all that this person judged."""
         if not self._has_others():
@@ -92,9 +108,9 @@ class Mixing:
         found = [
             pair for pair in self.labels.repeatable(self.author, self.settings.apart, READ) if pair["id"] not in taken
         ]
-        if not found:
+        pair = self._drawn(found)
+        if pair is None:
             return None
-        pair = found[min(len(found) - 1, int(self.draw() * len(found)))]
         left = pair["judged_left"]
         if self.draw() < 0.5:  # half of them with the sides swapped
             left = "b" if left == "a" else "a"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from rlhf_engine.choosing.strategies import DISAGREE, OLDEST, SCORED, STRATEGIES
@@ -30,7 +31,7 @@ VOTE = "compare_vote"  # whether the model's vote is told after a person's
 class NextRow(QWidget):
     """`planned(chosen)`: the pairs have another order; `chosen` by hand, rather than because something changed.
 
-    `plan` is the order, None while there is none to follow.
+    `plan` is the order, None while there is none to follow. `how_many` and `vote_action` stand in a menu.
     """
 
     planned = Signal(bool)
@@ -53,21 +54,17 @@ class NextRow(QWidget):
         self.reason = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
         self.act = button("", self.score)
         self.act.hide()
-        self.vote_button = button(self.tr("Model's vote"), self._tell_votes)
-        self.vote_button.setCheckable(True)
-        self.vote_button.setChecked(bool(session.recall(VOTE, False)))
-        set_tooltip(self.vote_button, self.tr("Tell after each of your verdicts what the reward model thinks"))
-        self.vote_button.hide()
+        self.vote_action = QAction(self.tr("Tell the reward model's vote after mine"), self, checkable=True)
+        self.vote_action.setChecked(bool(session.recall(VOTE, False)))
+        self.vote_action.toggled.connect(lambda _: self._tell_votes())
+        self.vote_action.setVisible(False)
+        self.how_many = QAction(self.tr("How many more labels the reward model needs"), self)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S2)
         layout.addWidget(self.which)
         layout.addWidget(self.reason, 1)
         layout.addWidget(self.act)
-        self.how_many = button(self.tr("How many more?"))
-        set_tooltip(self.how_many, self.tr("How many more labels the reward model needs, by its learning curve"))
-        layout.addWidget(self.vote_button)
-        layout.addWidget(self.how_many)
         self._soon = QTimer(self, singleShot=True, interval=1500)
         self._soon.timeout.connect(self.read)
         session.activity.ended.connect(self._run_ended)
@@ -138,7 +135,7 @@ class NextRow(QWidget):
         set_tooltip(self.reason, text)
         self.act.setVisible(bool(missing) and not self._scoring and self._helps(plan))
         self.act.setText(self.tr("Score the pairs") if plan.judge else self.tr("Train a reward model"))
-        self.vote_button.setVisible(bool(plan.scores.of))
+        self.vote_action.setVisible(bool(plan.scores.of))
 
     def vote(self, said: Said) -> str:
         """What the reward model says of a pair that was just judged, where that is wished for."""
@@ -165,7 +162,7 @@ class NextRow(QWidget):
         return not (plan.strategy == DISAGREE and plan.scores.of and not plan.unscored)
 
     def _tell_votes(self) -> None:
-        self._session.remember(VOTE, self.vote_button.isChecked())
+        self._session.remember(VOTE, self.vote_action.isChecked())
 
     def _chosen(self) -> None:
         self._session.remember(MEMORY, self.strategy)

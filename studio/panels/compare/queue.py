@@ -8,6 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.contract.errors import StoreError
@@ -50,6 +51,11 @@ class Shown:
             return None
         side = winner if winner not in ("a", "b") else "left" if winner == self.left else "right"
         return str(side), int(self.pair.get("strength") or 2)
+
+    @property
+    def waited(self) -> bool:
+        """Whether it is one of those that wait, rather than one that was opened though somebody had judged it."""
+        return self.standing is None and not self.pair.get("stood")
 
     def winner(self, side: str) -> str:
         """The answer on a side ("left" or "right"); other verdicts are what they are."""
@@ -159,7 +165,7 @@ class PairQueue:
         asked = [Shown(extra.pair, extra.left, extra.why) for extra in extras]
         ids = {shown.id for shown in asked}
         rest = [shown for shown in self._ahead if shown.id not in ids]
-        if self.current is not None and self.current.standing is None and self.current.id not in ids:
+        if self.current is not None and self.current.waited and self.current.id not in ids:
             rest.insert(0, self.current)
         self._ahead = deque([*asked, *rest])
         if asked:
@@ -178,18 +184,23 @@ class PairQueue:
         while self._place < len(self.order) and len(found) < wanted:
             id = self.order[self._place]
             self._place += 1
-            pair = self.labels.pair_as_judged(id) if id not in known else None
+            pair = self.labels.pair_as_judged(id, self.author) if id not in known else None
             if pair is not None:
                 found.append(self._blind(pair))
         return found
 
     def _blind(self, pair: dict[str, Any]) -> Shown:
-        """A pair as `pair_as_judged` tells it; what a rule, a model or an import said of it is kept for afterwards."""
-        side = pair.get("left_side") or ("a" if self.draw() < 0.5 else "b")
-        if pair["winner"] and pair["judged_by"] != "human":
+        """A pair as `pair_as_judged` tells it, without a verdict that this annotator has no part in.
+
+        What a rule, a model or an import said of it is kept for afterwards.
+        """
+        told = {"said": None, "said_strength": None, "said_source": None}
+        if not pair["winner"] or pair["known"]:
+            return Shown({**told, **pair}, pair.get("left_side") or ("a" if self.draw() < 0.5 else "b"))
+        if pair["judged_by"] != "human":
             told = {"said": pair["winner"], "said_strength": pair["strength"], "said_source": pair["judged_by"]}
-            return Shown({**pair, **told, "winner": None, "strength": None}, "a" if self.draw() < 0.5 else "b")
-        return Shown({"said": None, "said_strength": None, "said_source": None, **pair}, side)
+        hidden = {"winner": None, "strength": None, "comment": None, "left_side": None}
+        return Shown({**pair, **told, **hidden}, "a" if self.draw() < 0.5 else "b")
 
     def advance(self) -> None:
         if not self._ahead:
@@ -201,10 +212,18 @@ class PairQueue:
     def judge(self, side: str, strength: int, comment: str = "") -> Said:
         """Write down what was said of the current pair, then go on to the next.
 
-        `side` is left, right, tie, both_bad or skip.
-
         Raises:
             EngineError: it could not be written; the pair stays.
+        """
+        said, write = self.to_write(side, strength, comment)
+        write()
+        self.accept(said)
+        return said
+
+    def to_write(self, side: str, strength: int, comment: str = "") -> tuple[Said, Callable[[], object]]:
+        """What is said of the current pair, and what writes it down; that may be called on another thread.
+
+        `side` is left, right, tie, both_bad or skip.
         """
         shown = self.current
         if shown is None:
@@ -214,18 +233,20 @@ class PairQueue:
         said = (shown.id, winner, strength, comment)
         if self._unsaved is None or self._unsaved[0] != said:
             self._unsaved = (said, uuid.uuid4().hex)  # said again after a failure, it is written once
-        by = (self.author, "human", comment, self._unsaved[1])
-        self.labels.judge(shown.id, winner, strength, shown.left, seconds, *by, self._known_of(shown, winner))
+        by = (self.author, "human", comment, self._unsaved[1], self._known_of(shown, winner))
+        write = partial(self.labels.judge, shown.id, winner, strength, shown.left, seconds, *by)
+        return Said(shown, winner, strength, seconds), write
+
+    def accept(self, said: Said) -> None:
+        """It has been written down: go on to the next pair."""
         self._unsaved = None
-        made = Said(shown, winner, strength, seconds)
-        self.said.append(made)
-        self.done += bool(shown.why)
-        if shown.standing is None:
-            self.tally.count(winner, 1)
+        self.said.append(said)
+        self.done += bool(said.shown.why)
+        if said.shown.waited:
+            self.tally.count(said.winner, 1)
         else:
             self.recount()
         self.advance()
-        return made
 
     def _known_of(self, shown: Shown, winner: str) -> dict[str, Any]:
         session = self.mixing.session() if self.mixing is not None else ""
@@ -235,19 +256,20 @@ class PairQueue:
     def open(self, pair: dict[str, Any]) -> None:
         """Show this pair now, as `pair_as_judged` tells it; the one on the screen comes next if it still waits."""
         here = self.current
-        if here is not None and here.standing is None and here.id != pair["id"]:
+        if here is not None and here.waited and here.id != pair["id"]:
             self._ahead.appendleft(here)
         for shown in [shown for shown in self._ahead if shown.id == pair["id"]]:
             self._ahead.remove(shown)
-        side = pair.get("left_side") or ("a" if self.draw() < 0.5 else "b")
-        self.current = Shown({"said": None, "said_strength": None, "said_source": None, **pair}, side)
+        self.current = self._blind({**pair, "stood": bool(pair["winner"])})
         self._since = self.clock()
 
     def undo(self) -> Said | None:
         """Take back the last judgement of this author, of this sitting or an earlier one; its pair is shown again."""
         undone = self.labels.undo_last(self.author)
-        if undone is None:
-            return None
+        return self.came_back(undone) if undone is not None else None
+
+    def came_back(self, undone: dict[str, Any]) -> Said | None:
+        """A judgement (as `Labels.undo_last` returns it) was taken back: show its pair again, if it is still there."""
         known = next((said for said in reversed(self.said) if said.shown.id == undone["pair_id"]), None)
         if known is not None:
             self.said.remove(known)
@@ -262,7 +284,7 @@ class PairQueue:
             meta = unpack_meta(undone["judgement_meta"])
             why = REPEAT if meta.get("repeat_of") else SETTLE if meta.get("adjudicates") else ""
             shown = Shown({**blank, **pair}, undone["left_side"], why, str(meta.get("repeat_of", "")))
-        if self.current is not None and self.current.standing is None:
+        if self.current is not None and self.current.waited:
             self._ahead.appendleft(self.current)
         self.current = shown
         self._since = self.clock()

@@ -179,7 +179,7 @@ class QueueList(QWidget):
 
     def _mark(self, row: dict[str, Any]) -> str:
         """What stands, in a sign or two. A and B are the answers as stored: on the screen their sides are drawn."""
-        signs = {"a": "A", "b": "B", "tie": "=", "both_bad": "✕", "skip": "»"}
+        signs = {"a": "A", "b": "B", "tie": "=", "both_bad": "✕", "skip": "»", "split": "≠"}
         sign = signs.get(str(row["winner"]), "")
         flag = "⚑ " if row["flagged"] and self.view != "flagged" else ""
         return f"{flag}{sign + '  ' if sign else ''}"

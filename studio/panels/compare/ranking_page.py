@@ -1,238 +1,158 @@
-"""Ranking several answers to one prompt: a number key gives the next place, or the list is dragged into order."""
+"""Ranking several answers to one prompt: a key or a press gives the next place, or the list is dragged into order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QDropEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QGridLayout,
-    QHBoxLayout,
-    QListWidget,
-    QListWidgetItem,
-    QScrollArea,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QGridLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from rlhf_engine.contract.errors import EngineError
+from studio.panels.compare.asking_page import AskingPage, Do
 from studio.panels.compare.key_button import KeyButton
-from studio.panels.compare.pair_view import AnswerSide, PromptCard
-from studio.panels.compare.ranking_queue import MOST, RankingQueue
-from studio.session import sentence
+from studio.panels.compare.keys import ANSWERS, Bindings
+from studio.panels.compare.pair_view import AnswerSide
+from studio.panels.compare.rank_list import RankList, places_of
+from studio.panels.compare.ranking_queue import RankingQueue
 from studio.theme.tokens import S2, S3
-from studio.widgets import EmptyState, PlainLabel, button
+from studio.widgets import EmptyState, PlainLabel, PlainText
 
 if TYPE_CHECKING:
-    from rlhf_engine.store.labels import Changed
-    from studio.session import Session
+    from rlhf_engine.store.labels import Labels
+    from studio.panels.compare.desk import Desk
 
-_NUMBER = Qt.ItemDataRole.UserRole
-
-
-class RankList(QListWidget):
-    """The answers by their place; `dragged(numbers)` when they were put in another order."""
-
-    dragged = Signal(list)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
-        self.setDefaultDropAction(Qt.DropAction.MoveAction)
-        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setTextElideMode(Qt.TextElideMode.ElideRight)
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        super().dropEvent(event)
-        QTimer.singleShot(0, self, self.say_order)  # the moved row is taken from its old place after this
-
-    def say_order(self) -> None:
-        self.dragged.emit([self.item(row).data(_NUMBER) for row in range(self.count())])
+LIST_WIDTH = 250
+CARD_HEIGHT = 170
 
 
-class RankingPage(QWidget):
-    """`start(author)` when it is shown. Nothing moves on before it is on the disk. `wrote(changed)` is called then."""
-
-    def __init__(self, session: Session, wrote: Callable[[Changed], None], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session, self._wrote = session, wrote
-        self.queue: RankingQueue | None = None
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.prompt = PromptCard()
-        self.cards = [AnswerSide(str(number)) for number in range(1, MOST + 1)]
+class RankingPage(AskingPage):
+    def __init__(self, desk: Desk, panel: QWidget, panel_keys: dict[str, Do]) -> None:
+        super().__init__(desk, panel, panel_keys)
         inside = QWidget()
         inside.setObjectName("plain")
-        self._grid = QGridLayout(inside)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(S3)
-        for number, card in enumerate(self.cards):
-            card.setMinimumHeight(150)
-            self._grid.addWidget(card, number // 2, number % 2)
+        grid = QGridLayout(inside)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(S3)
+        self.cards: list[AnswerSide] = []
+        self.picks: list[KeyButton] = []
+        for number in range(ANSWERS):
+            card = AnswerSide(str(number + 1))
+            card.setMinimumHeight(CARD_HEIGHT)
+            pick = KeyButton(self.tr("Next place"), partial(self.pick, number))
+            pick.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            card.head.addWidget(pick)
+            grid.addWidget(card, number // 2, number % 2)
+            self.cards.append(card)
+            self.picks.append(pick)
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
         self._area.setWidget(inside)
         self.list = RankList()
         self.list.setAccessibleName(self.tr("Order"))
         self.list.dragged.connect(self.order)
-        self.list.itemClicked.connect(lambda item: self.pick(item.data(_NUMBER)))
-        side = QVBoxLayout()
+        self.list.picked.connect(self.pick)
+        holder = QWidget()
+        side = QVBoxLayout(holder)
+        side.setContentsMargins(0, 0, 0, 0)
         side.setSpacing(S2)
         side.addWidget(PlainLabel(self.tr("Best first"), bold=True))
         side.addWidget(self.list, 1)
-        about = self.tr("Press the answers' numbers from best to worst, or drag. Shift and a number ties.")
+        about = self.tr("Give places from best to worst, or drag. Shift and the key ties with the place before.")
         side.addWidget(PlainLabel(about, tone="muted", wrap=True))
-        holder = QWidget()
-        holder.setLayout(side)
-        holder.setFixedWidth(230)
-        side.setContentsMargins(0, 0, 0, 0)
-        both = QHBoxLayout()
-        both.setSpacing(S3)
-        both.addWidget(self._area, 1)
-        both.addWidget(holder)
-        self.problem = PlainLabel(tone="bad", wrap=True, selectable=True)
-        self.problem.hide()
-        self.save_button = KeyButton(self.tr("Save the order"), self.save)
+        holder.setFixedWidth(LIST_WIDTH)
+        self.body.addWidget(self._area, 1)
+        self.body.addWidget(holder)
+        self.save_button = KeyButton(self.tr("Save the order"), self.save_order)
         self.save_button.setObjectName("ranking_save")
-        self.save_button.set_keys("Enter")
         self.skip_button = KeyButton(self.tr("Skip"), self.skip)
-        self.skip_button.set_keys("S")
-        self.told = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
-        row = QHBoxLayout()
-        row.setSpacing(S2)
-        row.addWidget(button(self.tr("Undo  ⌫"), self.undo))
-        row.addWidget(self.told, 1)
-        row.addWidget(self.skip_button)
-        row.addWidget(self.save_button)
-        self.asking = QWidget()
-        asking = QVBoxLayout(self.asking)
-        asking.setContentsMargins(0, 0, 0, 0)
-        asking.setSpacing(S3)
-        asking.addWidget(self.prompt)
-        asking.addLayout(both, 1)
-        asking.addWidget(self.problem)
-        asking.addLayout(row)
-        self.nothing = EmptyState(
+        self.verdicts.addWidget(self.more, 1)
+        self.verdicts.addStretch()
+        self.verdicts.addWidget(self.skip_button)
+        self.verdicts.addWidget(self.save_button)
+        for made in (self.skip_button, self.save_button):
+            made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            made.setMinimumWidth(110)
+
+    def _nothing(self) -> EmptyState:
+        return EmptyState(
             "check-circle-outline",
             self.tr("No answers wait to be ranked."),
-            (self.tr("Import comparisons…"), lambda: session.go("data", kind="comparisons")),
+            (self.tr("Import comparisons…"), lambda: self._session.go("data", kind="comparisons")),
             [(self.tr("Undo"), self.undo)],
             detail=self.tr("All pairs of one prompt that wait are ranked together."),
         )
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self.asking)
-        self._stack.addWidget(self.nothing)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._stack)
-        self._listen()
-
-    def start(self, author: str) -> None:
-        """Read what waits anew."""
-        self.queue = None
-        if self._session.project is not None:
-            self.queue = RankingQueue(self._session.labels, author)
-            self._try(self.queue.start)
-        self._show_group()
-        self.setFocus()
 
     def pick(self, number: int, tie: bool = False) -> None:
         """Give answer `number` (from 0) the next place, or take its place away."""
-        group = self.queue.current if self.queue else None
-        if group is not None and number < len(group.answers):
-            group.pick(number, tie)
+        if self._can_judge() and number < len(self.queue.current.answers):
+            self.queue.current.pick(number, tie)
             self._show_order()
 
     def order(self, numbers: list[int]) -> None:
-        if self.queue is not None and self.queue.current is not None:
+        if self._can_judge():
             self.queue.current.order(numbers)
             self._show_order()
 
-    def save(self) -> None:
-        if self.queue is not None and self.queue.current is not None and self._try(self.queue.save):
-            self._wrote(self._session.labels.last_change)
-            self._show_group()
-
-    def skip(self) -> None:
-        if self.queue is not None:
-            self._try(self.queue.skip)
-            self._show_group()
+    def save_order(self) -> None:
+        made: list[Do] = []
+        if self._can_judge() and self.try_to(lambda: made.append(self.queue.to_write(self.note.text(), self._best()))):
+            self.save(made[0])
 
     def undo(self) -> None:
         """The last place given; with none given, the last ranking."""
-        if self.queue is None:
-            return
-        if self.queue.current is not None and self.queue.current.take_back():
+        if self._can_judge() and self.queue.current.take_back():
             self._show_order()
-            return
-        queue, undone = self.queue, list[bool]()
-        if self._try(lambda: undone.append(queue.undo())):
-            if undone == [False]:
-                self._session.toast(self.tr("There is nothing to undo."))
-                return
-            self._wrote(self._session.labels.last_change)
-            self._show_group()
+        else:
+            super().undo()
 
-    def _try(self, do: Callable[[], object]) -> bool:
-        """What cannot be written is said here, and the order stays."""
-        try:
-            do()
-        except EngineError as error:
-            self.problem.setText(sentence(error))
-            self.problem.show()
-            return False
-        self.problem.hide()
-        return True
+    def _best(self) -> dict[str, int]:
+        return {name: int(number) - 1 for name, number in self._desk.beside.rubric.told.items()}
 
-    def _listen(self) -> None:
-        keys: list[tuple[str, Callable[[], object]]] = [
-            ("Return", self.save),
-            ("Enter", self.save),
-            ("S", self.skip),
-            ("Backspace", self.undo),
-            ("Z", self.undo),
-            ("Ctrl+Z", self.undo),
-        ]
-        for number, sign in enumerate("!@#$%^&*("):
-            keys.append((str(number + 1), partial(self.pick, number)))
-            keys += [(key, partial(self.pick, number, True)) for key in (f"Shift+{number + 1}", sign)]
-        for key, do in keys:
-            shortcut = QShortcut(QKeySequence(key), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.setAutoRepeat(False)
-            shortcut.activated.connect(do)
-            shortcut.activatedAmbiguously.connect(do)
+    def _new_queue(self, labels: Labels, author: str) -> RankingQueue:
+        return RankingQueue(labels, author, mixing=self._desk.beside.mixing_for(labels, author))
 
-    def _show_group(self) -> None:
-        group = self.queue.current if self.queue else None
-        self._stack.setCurrentWidget(self.asking if group else self.nothing)
-        if group is not None:
-            self.prompt.show_prompt(group.pair)
-            for number, card in enumerate(self.cards):
-                card.setVisible(number < len(group.answers))
-                card.show_text(group.answers[number] if number < len(group.answers) else "")
-            self._area.verticalScrollBar().setValue(0)
+    def _undo(self) -> dict[str, Any] | None:
+        return self._session.labels.undo_last(self.queue.author)
+
+    def _keys(self, bindings: Bindings) -> Iterable[tuple[str, Do]]:
+        self._enter.hear((("Return", self.save_order), ("Enter", self.save_order)))
+        keys: list[tuple[str, Do]] = [(key, self.save_order) for key in bindings.sequences("save_order")]
+        for number, pick in enumerate(self.picks):
+            name = f"rank_{number + 1}"
+            keys += [(key, partial(self.pick, number)) for key in bindings.sequences(name)]
+            keys += [(key, partial(self.pick, number, True)) for key in bindings.tied(name)]
+            pick.set_keys(bindings.shown(name))
+        self.save_button.set_keys("  ".join(filter(None, ("Enter", bindings.shown("save_order", 1)))))
+        self.skip_button.set_keys(bindings.shown("skip"))
+        return keys
+
+    def _show_question(self) -> None:
+        answers = self.queue.current.answers
+        for number, card in enumerate(self.cards):
+            card.setVisible(number < len(answers))
+            card.show_text(answers[number] if number < len(answers) else "")
+        self._area.verticalScrollBar().setValue(0)
+        self._desk.beside.rubric.offer(tuple(str(number + 1) for number in range(len(answers))))
         self._show_order()
 
     def _show_order(self) -> None:
-        group = self.queue.current if self.queue else None
-        self.list.clear()
-        ranked = self.queue.ranked if self.queue else 0
-        self.told.setText(self.tr("{0} ranked in this sitting").format(f"{ranked:,}"))
-        if group is None:
-            return
-        places = {number: place for place, tied in enumerate(group.ranked, 1) for number in tied}
-        for number in [*(number for tied in group.ranked for number in tied), *group.left]:
-            place = f"{places[number]}." if number in places else "-"
-            begins = " ".join(group.answers[number].split())[:60]
-            item = QListWidgetItem(self.tr("{0}  Answer {1}: {2}").format(place, number + 1, begins))
-            item.setData(_NUMBER, number)
-            self.list.addItem(item)
-        for number, card in enumerate(self.cards[: len(group.answers)]):
+        group = self.queue.current
+        self.list.show_order(group)
+        places = places_of(group)
+        for number, (card, pick) in enumerate(zip(self.cards, self.picks, strict=True)):
             title = self.tr("Answer {0}").format(number + 1)
-            card.name.setText(self.tr("{0}, place {1}").format(title, places[number]) if number in places else title)
-        self.save_button.setEnabled(group.places() is not None)
+            placed = number in places
+            card.name.setText(self.tr("{0}, place {1}").format(title, places[number]) if placed else title)
+            pick.set_label(self.tr("Take back") if placed else self.tr("Next place"))
+        self.save_button.setEnabled(group.places() is not None and not self._desk.saving.is_waiting)
+
+    def _wait(self, on: bool) -> None:
+        super()._wait(on)
+        if self._can_judge():
+            self._show_order()
+
+    def _told(self) -> str:
+        return self.tr("{0} ranked in this sitting").format(f"{self.queue.done if self.queue else 0:,}")
+
+    def _texts(self) -> list[PlainText]:
+        return [card.body for card in self.cards]

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.data.records import unpack_prompt
+from studio.panels.compare.keys import ANSWERS as MOST
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Labels
-
-MOST = 9  # answers, one key each
+    from studio.panels.compare.mixing import Mixing
 
 
 @dataclass
 class Group:
     """Answers to one prompt, in the order they are shown, and the pairs that ask about them.
 
-    `ranked` holds numbers of answers, the best first; those in one inner list tie.
+    `ranked` holds numbers of answers, the best first; those in one inner list tie. `repeats` are the judgements that a
+    group which comes back repeats, by the numbers of their answers as in `known`.
     """
 
     pair: dict[str, Any]  # the oldest of its pairs: prompt and turns
@@ -30,6 +32,7 @@ class Group:
     known: dict[tuple[int, int], str]
     sources: list[dict[str, Any]]
     ranked: list[list[int]] = field(default_factory=list)
+    repeats: dict[tuple[int, int], str] = field(default_factory=dict)
 
     @property
     def left(self) -> list[int]:
@@ -70,14 +73,16 @@ class Group:
 
 @dataclass
 class RankingQueue:
-    """`current` is the group to rank, None when no pair waits."""
+    """`current` is the group to rank, None when no pair waits. `mixing` lets some rankings come back unannounced."""
 
     labels: Labels
     author: str = ""
     shuffle: Callable[[list[Any]], None] = random.shuffle
     clock: Callable[[], float] = time.monotonic
+    mixing: Mixing | None = None
     current: Group | None = None
-    ranked: int = 0  # groups in this sitting
+    done: int = 0  # groups in this sitting
+    _said: list[Group] = field(default_factory=list)
     _passed: list[str] = field(default_factory=list)  # pairs passed over in this sitting
     _since: float = 0.0
 
@@ -85,22 +90,37 @@ class RankingQueue:
         self.advance()
 
     def advance(self) -> None:
-        waiting = self.labels.next_pairs(1, self._passed)
-        self.current = self._group(waiting[0]) if waiting else None
+        fresh = bool(self._said) and not self._said[-1].repeats
+        back = self.mixing.repeated_ranking() if fresh and self.mixing and self.mixing.repeat_now() else []
+        if back:
+            self.current = self._group(back, {str(row["id"]): str(row["judged"]) for row in back})
+        else:
+            waiting = self.labels.next_pairs(1, self._passed)
+            self.current = self._waiting(waiting[0]) if waiting else None
         self._since = self.clock()
+
+    def refill(self) -> None:
+        """Nothing is read ahead: a group is made of what waits now."""
 
     def skip(self) -> None:
         """Not now: the pairs still wait, and come again in another sitting."""
         if self.current is not None:
             self._passed += self.current.known.values()
+            self.current = None
             self.advance()
 
-    def save(self) -> str:
-        """Write the ranking down as a judgement of every two answers, then go on. Returns what they share.
+    def save(self) -> None:
+        """Write the ranking down and go on. Raises as `to_write`, or EngineError: the group stays."""
+        self.to_write()()
+        self.accept()
+
+    def to_write(self, comment: str = "", best: Mapping[str, int] | None = None) -> Callable[[], object]:
+        """What writes the ranking down, as a judgement of every two answers; it may be called on another thread.
+
+        `best` is of each attribute of the rubric the number of the answer that has most of it.
 
         Raises:
             StoreError: not every answer has a place.
-            EngineError: it could not be written; the group stays.
         """
         group = self.current
         places = group.places() if group is not None else None
@@ -108,40 +128,64 @@ class RankingQueue:
             raise StoreError("Give every answer a place first.")
         prompt = unpack_prompt(group.pair["prompt"], group.pair["turns"])
         seconds = max(0.0, self.clock() - self._since)
-        made = self.labels.rank(prompt, group.answers, places, group.known, group.sources, seconds, self.author)
-        self.ranked += 1
+        said = (prompt, group.answers, places, group.known, group.sources, seconds, self.author)
+        meta = {"session": self.mixing.session() if self.mixing else ""}
+        return partial(self.labels.rank, *said, meta, comment, best, group.repeats)
+
+    def accept(self) -> None:
+        """It has been written down: go on."""
+        if self.current is not None:
+            self._said.append(self.current)
+        self.done += 1
         self.advance()
-        return made
 
     def undo(self) -> bool:
         """Take back the last judgement or ranking of this author, and show its prompt again."""
         undone = self.labels.undo_last(self.author)
-        if undone is None:
-            return False
-        self.ranked = max(0, self.ranked - 1)
+        if undone is not None:
+            self.came_back(undone)
+        return undone is not None
+
+    def came_back(self, undone: dict[str, Any]) -> None:
+        """A judgement (as `Labels.undo_last` returns it) was taken back: show its prompt again, if it is there."""
+        self.done = max(0, self.done - 1)
+        if self._said and undone["pair_id"] in self._said[-1].known.values():
+            last = self._said.pop()
+            if last.repeats:
+                last.ranked = []
+                self.current = last
+                self._since = self.clock()
+                return
         pair = self.labels.get("pairs", undone["pair_id"])
         if pair is not None and not pair["hidden"]:
             self._passed = [passed for passed in self._passed if passed != pair["id"]]
-            self.current = self._group(pair)
+            self.current = self._waiting(pair)
             self._since = self.clock()
         else:
             self.advance()
-        return True
 
-    def _group(self, pair: dict[str, Any]) -> Group:
-        told: dict[str, tuple[str, dict[str, Any]]] = {}  # by the text without its margins: such two are the same
+    def _waiting(self, pair: dict[str, Any]) -> Group:
+        """All answers to the prompt of a pair that wait, MOST at most."""
+        texts: set[str] = set()
         pairs = []
         for row in self.labels.waiting_of(pair["prompt"], pair["turns"]):
-            new = [side for side in ("a", "b") if row[side].strip() not in told]
-            if len(told) + len(new) > MOST:
-                continue
-            pairs.append(row)
-            for side in new:
-                told[row[side].strip()] = (row[side], _source(row, side))
+            new = {row["a"].strip(), row["b"].strip()} - texts
+            if len(texts) + len(new) <= MOST:
+                pairs.append(row)
+                texts |= new
+        return self._group(pairs or [pair], {})
+
+    def _group(self, pairs: Sequence[dict[str, Any]], judged: Mapping[str, str]) -> Group:
+        told: dict[str, tuple[str, dict[str, Any]]] = {}  # by the text without its margins: such two are the same
+        for row in pairs:
+            for side in ("a", "b"):
+                told.setdefault(row[side].strip(), (row[side], _source(row, side)))
         keys = list(told)
         self.shuffle(keys)
         known = {(keys.index(row["a"].strip()), keys.index(row["b"].strip())): str(row["id"]) for row in pairs}
-        return Group(pair, [told[key][0] for key in keys], known, [told[key][1] for key in keys])
+        repeats = {at: judged[id] for at, id in known.items() if id in judged}
+        answers, sources = [told[key][0] for key in keys], [told[key][1] for key in keys]
+        return Group(pairs[0], answers, known, sources, repeats=repeats)
 
 
 def _source(pair: dict[str, Any], side: str) -> dict[str, Any]:

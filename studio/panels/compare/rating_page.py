@@ -2,198 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
-from rlhf_engine.contract.errors import EngineError
 from studio.forms import Combo
+from studio.panels.compare.asking_page import AskingPage, Do
 from studio.panels.compare.key_button import KeyButton
-from studio.panels.compare.pair_view import AnswerSide, PromptCard
+from studio.panels.compare.keys import FIVE, THUMBS, Bindings
+from studio.panels.compare.pair_view import AnswerSide
 from studio.panels.compare.rating_queue import LIKED_FROM, RatingQueue
-from studio.session import sentence
-from studio.theme.tokens import S2, S3
-from studio.widgets import EmptyState, PlainLabel, button
+from studio.panels.compare.rubric import ONE
+from studio.theme.tokens import S2
+from studio.widgets import EmptyState, PlainText
 
 if TYPE_CHECKING:
-    from rlhf_engine.store.labels import Changed
-    from studio.session import Session
+    from rlhf_engine.store.labels import Labels
+    from studio.panels.compare.desk import Desk
 
 MEMORY = "rating"
 
 
-class RatingPage(QWidget):
-    """`start(author)` when it is shown. Nothing moves on before it is on the disk. `wrote(changed)` is called then."""
-
-    def __init__(self, session: Session, wrote: Callable[[Changed], None], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session, self._wrote = session, wrote
-        self.queue: RatingQueue | None = None
-        self._ahead = QTimer(self, singleShot=True, interval=0)
-        self._ahead.timeout.connect(self._read_ahead)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.prompt = PromptCard()
+class RatingPage(AskingPage):
+    def __init__(self, desk: Desk, panel: QWidget, panel_keys: dict[str, Do]) -> None:
+        super().__init__(desk, panel, panel_keys)
         self.answer = AnswerSide(self.tr("Answer"))
+        self.body.addWidget(self.answer, 1)
+        self._bindings = Bindings()
         self.scale = Combo()
-        self.scale.addItem(self.tr("Thumbs"), "thumbs")
-        self.scale.addItem(self.tr("1 to 5"), "five")
+        self.scale.addItem(self.tr("Thumbs"), THUMBS)
+        self.scale.addItem(self.tr("1 to 5"), FIVE)
         self.scale.setAccessibleName(self.tr("Scale"))
-        self.scale.setCurrentIndex(max(0, self.scale.findData(session.recall(MEMORY, "thumbs"))))
+        self.scale.setCurrentIndex(max(0, self.scale.findData(self._session.recall(MEMORY, THUMBS))))
         self.scale.currentIndexChanged.connect(lambda _: self._change_scale())
-        self.told = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
-        self.problem = PlainLabel(tone="bad", wrap=True, selectable=True)
-        self.problem.hide()
         self.thumbs = {
             False: KeyButton(self.tr("Bad"), lambda: self.rate(False)),
             True: KeyButton(self.tr("Good"), lambda: self.rate(True)),
         }
-        self.thumbs[False].set_keys("1  ←")
-        self.thumbs[True].set_keys("2  →")
-        self.scores: dict[int, KeyButton] = {}
         words = (self.tr("Very bad"), self.tr("Bad"), self.tr("Middling"), self.tr("Good"), self.tr("Very good"))
-        for score, word in enumerate(words, 1):
-            self.scores[score] = KeyButton(word, partial(self.rate, score >= LIKED_FROM, score))
-            self.scores[score].set_keys(str(score))
+        self.scores = {
+            score: KeyButton(word, partial(self.rate, score >= LIKED_FROM, score))
+            for score, word in enumerate(words, 1)
+        }
         self.skip_button = KeyButton(self.tr("Skip"), self.skip)
-        self.skip_button.set_keys("S")
-        row = QHBoxLayout()
-        row.setSpacing(S2)
         for made in (*self.thumbs.values(), *self.scores.values()):
-            row.addWidget(made, 1)
-        row.addSpacing(S2)
-        row.addWidget(self.skip_button)
-        below = QHBoxLayout()
-        below.setSpacing(S2)
-        below.addWidget(button(self.tr("Undo  ⌫"), self.undo))
-        below.addWidget(self.scale)
-        below.addWidget(self.told, 1)
-        self.asking = QWidget()
-        asking = QVBoxLayout(self.asking)
-        asking.setContentsMargins(0, 0, 0, 0)
-        asking.setSpacing(S3)
-        asking.addWidget(self.prompt)
-        asking.addWidget(self.answer, 1)
-        asking.addWidget(self.problem)
-        asking.addLayout(row)
-        asking.addLayout(below)
-        self.nothing = EmptyState(
+            self.verdicts.addWidget(made, 2)
+        self.verdicts.addSpacing(S2)
+        self.verdicts.addWidget(self.skip_button, 1)
+        self.row.insertWidget(self.row.count() - 1, self.scale)
+        self._show_scale()
+
+    def _nothing(self) -> EmptyState:
+        return EmptyState(
             "check-circle-outline",
             self.tr("Every answer is rated."),
-            (self.tr("Train with KTO"), lambda: session.go("train", task="kto")),
+            (self.tr("Train with KTO"), lambda: self._session.go("train", task="kto")),
             [(self.tr("Undo"), self.undo)],
             detail=self.tr("Answers come from this project's pairs: import or generate some to rate more."),
         )
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self.asking)
-        self._stack.addWidget(self.nothing)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._stack)
-        self._listen()
-        self._show_scale()
-
-    def start(self, author: str) -> None:
-        """Read the answers anew."""
-        self.queue = None
-        if self._session.project is not None:
-            self.queue = RatingQueue(self._session.labels, author)
-            self.try_to(self.queue.start)
-        self._show()
-        self.setFocus()
 
     def rate(self, liked: bool, score: int = 0) -> None:
-        if self.queue is not None and self.queue.current is not None:
-            queue = self.queue
-            if self.try_to(lambda: queue.rate(liked, score)):
-                self._wrote(self._session.labels.last_change)
-                self._show()
-                self._ahead.start()
+        if self._can_judge():
+            self.save(self.queue.to_write(liked, score, self.note.text(), self._desk.beside.rubric.told))
 
-    def skip(self) -> None:
-        if self.queue is not None and self.queue.current is not None:
-            self.try_to(self.queue.advance)
-            self._show()
+    def _new_queue(self, labels: Labels, author: str) -> RatingQueue:
+        return RatingQueue(labels, author, mixing=self._desk.beside.mixing_for(labels, author))
 
-    def undo(self) -> None:
-        if self.queue is None:
-            return
-        undone: list[object] = []
-        queue = self.queue
-        if self.try_to(lambda: undone.append(queue.undo())):
-            if undone == [None]:
-                self._session.toast(self.tr("There is nothing to undo."))
-                return
-            self._wrote(self._session.labels.last_change)
-            self._show()
+    def _undo(self) -> dict[str, Any] | None:
+        return self._session.labels.undo_last_rating(self.queue.author)
 
-    def try_to(self, do: Callable[[], object]) -> bool:
-        """What cannot be written is said here, and the answer stays."""
-        try:
-            do()
-        except EngineError as error:
-            self.problem.setText(self.tr("Your rating is not saved: {0} Try again.").format(sentence(error)))
-            self.problem.show()
-            return False
-        self.problem.hide()
-        return True
+    def _keys(self, bindings: Bindings) -> Iterable[tuple[str, Do]]:
+        self._bindings = bindings
+        for liked, name in ((False, "thumb_down"), (True, "thumb_up")):
+            self.thumbs[liked].set_keys(bindings.shown(name))
+        for score, made in self.scores.items():
+            made.set_keys(bindings.shown(f"rate_{score}"))
+        self.skip_button.set_keys(bindings.shown("skip"))
+        names: dict[str, Do] = {"thumb_down": partial(self.rate, False), "thumb_up": partial(self.rate, True)}
+        if self.five:
+            names = {f"rate_{score}": partial(self.rate, score >= LIKED_FROM, score) for score in self.scores}
+        return [(key, do) for name, do in names.items() for key in bindings.sequences(name)]
 
-    def _press(self, number: int) -> None:
-        if self.scale.currentData() == "five":
-            self.rate(number >= LIKED_FROM, number)
-        elif number in (1, 2):
-            self.rate(number == 2)
-
-    def _arrow(self, liked: bool) -> None:
-        if self.scale.currentData() == "thumbs":
-            self.rate(liked)
-
-    def _listen(self) -> None:
-        keys: list[tuple[str, Callable[[], object]]] = [
-            *((str(number), partial(self._press, number)) for number in range(1, 6)),
-            ("Left", partial(self._arrow, False)),
-            ("Right", partial(self._arrow, True)),
-            ("S", self.skip),
-            ("Backspace", self.undo),
-            ("Z", self.undo),
-            ("Ctrl+Z", self.undo),
-        ]
-        for key, do in keys:
-            shortcut = QShortcut(QKeySequence(key), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.setAutoRepeat(False)
-            shortcut.activated.connect(do)
+    @property
+    def five(self) -> bool:
+        """Whether it is rated from 1 to 5."""
+        return bool(self.scale.currentData() == FIVE)
 
     def _change_scale(self) -> None:
         self._session.remember(MEMORY, self.scale.currentData())
         self._show_scale()
+        self.use(self._bindings)
         self.setFocus()
 
     def _show_scale(self) -> None:
-        five = self.scale.currentData() == "five"
         for made in self.thumbs.values():
-            made.setVisible(not five)
+            made.setVisible(not self.five)
         for made in self.scores.values():
-            made.setVisible(five)
-        self._tell()
+            made.setVisible(self.five)
+        self.told.setText(self._told())
 
-    def _show(self) -> None:
-        here = self.queue.current if self.queue else None
-        self._stack.setCurrentWidget(self.asking if here else self.nothing)
-        if here is not None:
-            self.prompt.show_prompt(here.pair)
-            self.answer.show_text(here.text)
-        self._tell()
+    def _show_question(self) -> None:
+        self.answer.show_text(self.queue.current.text)
+        self._desk.beside.rubric.offer(ONE)
 
-    def _tell(self) -> None:
-        rated = self.queue.rated if self.queue else 0
-        parts = [self.tr("{0} rated in this sitting").format(f"{rated:,}")]
-        if self.scale.currentData() == "five":
+    def _told(self) -> str:
+        parts = [self.tr("{0} rated in this sitting").format(f"{self.queue.done if self.queue else 0:,}")]
+        if self.five:
             parts.append(self.tr("4 and 5 count as liked, 1 to 3 as not liked"))
-        self.told.setText(" · ".join(parts))
+        return " · ".join(parts)
 
-    def _read_ahead(self) -> None:
-        if self.queue is not None:
-            self.try_to(self.queue.refill)
+    def _texts(self) -> list[PlainText]:
+        return [self.answer.body]
+
+    def _draft_name(self) -> str:
+        return str(self.queue.current.name)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlhf_engine.contract.errors import StoreError
 from rlhf_engine.data.records import unpack_prompt
+from rlhf_engine.store.judgement_meta import unpack_meta
 
 if TYPE_CHECKING:
     from rlhf_engine.store.labels import Labels
+    from studio.panels.compare.mixing import Mixing
 
 AHEAD = 20  # pairs
 LIKED_FROM = 4  # of five
@@ -21,10 +24,11 @@ LIKED_FROM = 4  # of five
 
 @dataclass(frozen=True, slots=True)
 class OneAnswer:
-    """One answer of a pair; `side` is "a" or "b"."""
+    """One answer of a pair; `side` is "a" or "b". `repeat_of` is the rating that it repeats."""
 
     pair: dict[str, Any]
     side: str
+    repeat_of: str = ""
 
     @property
     def name(self) -> str:
@@ -38,14 +42,19 @@ class OneAnswer:
 
 @dataclass
 class RatingQueue:
-    """`current` is the answer to rate, None when none is left. Answers that are passed over come again another time."""
+    """`current` is the answer to rate, None when none is left. Answers that are passed over come again another time.
+
+    `mixing` lets some of them come back unannounced.
+    """
 
     labels: Labels
     author: str = ""
     draw: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
+    mixing: Mixing | None = None
     current: OneAnswer | None = None
-    rated: int = 0  # in this sitting
+    done: int = 0  # in this sitting
+    _fresh: bool = False  # whether the last one rated was new
     _ahead: deque[OneAnswer] = field(default_factory=deque)
     _last: int = 0  # row of the last pair read
     _since: float = 0.0
@@ -58,8 +67,18 @@ class RatingQueue:
     def advance(self) -> None:
         if not self._ahead:
             self.refill()
-        self.current = self._ahead.popleft() if self._ahead else None
+        back = self._back() if self._fresh and self._ahead and self.mixing and self.mixing.repeat_now() else None
+        self._fresh = False
+        self.current = back or (self._ahead.popleft() if self._ahead else None)
         self._since = self.clock()
+
+    def skip(self) -> None:
+        """Not now."""
+        self.advance()
+
+    def _back(self) -> OneAnswer | None:
+        row = self.mixing.repeated_rating() if self.mixing else None
+        return OneAnswer(row, str(row["answer"])[-1], str(row["judged"])) if row is not None else None
 
     def refill(self) -> None:
         """Read ahead. Called when the next answer is on the screen, so that nobody waits for it."""
@@ -72,36 +91,55 @@ class RatingQueue:
                 sides.reverse()
             self._ahead.extend(OneAnswer(pair, side) for side in sides)
 
-    def rate(self, liked: bool, score: int = 0) -> OneAnswer:
-        """Write down whether the answer is liked, and its score of 1 to 5 if it was given one; then go on.
+    def rate(self, liked: bool, score: int = 0) -> None:
+        """Write down whether the answer is liked, and go on. Raises as `to_write`, or EngineError: the answer stays."""
+        self.to_write(liked, score)()
+        self.accept()
 
-        Raises:
-            EngineError: it could not be written; the answer stays.
+    def to_write(
+        self, liked: bool, score: int = 0, comment: str = "", attributes: Mapping[str, str] | None = None
+    ) -> Callable[[], object]:
+        """What writes down whether the answer is liked, and its score of 1 to 5 if it was given one.
+
+        It may be called on another thread. `attributes` are "yes", "partly" or "no" by the rubric's names.
         """
         here = self.current
         if here is None:
             raise StoreError("There is no answer to rate.")
-        meta: dict[str, Any] = {"seconds": round(max(0.0, self.clock() - self._since), 3)}
-        if score:
-            meta["score"] = score
+        meta = {
+            "seconds": round(max(0.0, self.clock() - self._since), 3),
+            "layout": "rating",
+            "session": self.mixing.session() if self.mixing else "",
+            "comment": comment,
+            "attributes": dict(attributes or {}),
+            "repeat_of": here.repeat_of,
+            "score": score or None,
+        }
         prompt = unpack_prompt(here.pair["prompt"], here.pair["turns"])
-        self.labels.add_rating(prompt, here.text, liked, author=self.author, answer=here.name, meta=meta)
-        self.rated += 1
-        self.advance()
-        return here
+        add = partial(self.labels.add_rating, prompt, here.text, liked)
+        return partial(add, author=self.author, answer=here.name, meta=meta)
 
-    def undo(self) -> OneAnswer | None:
+    def accept(self) -> None:
+        """It has been written down: go on."""
+        self.done += 1
+        self._fresh = self.current is not None and not self.current.repeat_of
+        self.advance()
+
+    def undo(self) -> bool:
         """Take back the last rating of this author, of this sitting or an earlier one; its answer is shown again."""
         undone = self.labels.undo_last_rating(self.author)
-        if undone is None:
-            return None
+        if undone is not None:
+            self.came_back(undone)
+        return undone is not None
+
+    def came_back(self, undone: dict[str, Any]) -> None:
+        """A rating (as `Labels.undo_last_rating` returns it) was taken back: show its answer, if it is still there."""
         pair_id, _, side = str(undone["answer"]).rpartition("/")
         pair = self.labels.get("pairs", pair_id)
-        self.rated = max(0, self.rated - 1)
+        self.done = max(0, self.done - 1)
         if pair is None or pair["hidden"]:
-            return None
-        if self.current is not None:
+            return
+        if self.current is not None and not self.current.repeat_of:
             self._ahead.appendleft(self.current)
-        self.current = OneAnswer(pair, side)
+        self.current = OneAnswer(pair, side, str(unpack_meta(undone["meta"]).get("repeat_of", "")))
         self._since = self.clock()
-        return self.current

@@ -1,16 +1,29 @@
-"""What stands between the answers and the verdicts: a note to go with the verdict, and a verdict that is not saved."""
+"""What stands between the answers and the verdicts: a note that goes with one, and one that is not saved yet."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import DiskFull
-from studio.panels.compare.verdict_bar import Verdict
+from studio.panels.compare.saving import Saving
 from studio.session import sentence
 from studio.theme.tokens import S2, S3
-from studio.widgets import PlainLabel, button
+from studio.widgets import Icon, PlainLabel, button
+
+
+class _Field(QLineEdit):
+    """A field whose Enter is its own, whatever else hears that key around it."""
+
+    def event(self, event: QEvent) -> bool:
+        enter = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and event.key() in enter:
+            event.accept()
+            return True
+        return super().event(event)
 
 
 class NoteLine(QWidget):
@@ -21,7 +34,7 @@ class NoteLine(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.field = QLineEdit()
+        self.field = _Field()
         self.field.textEdited.connect(lambda _: self.changed.emit())
         self.field.setPlaceholderText(self.tr("A note that goes with your verdict. Enter keeps it"))
         self.field.setAccessibleName(self.tr("Note"))
@@ -62,41 +75,57 @@ class NoteLine(QWidget):
         self.closed.emit()
 
 
-class FailureBar(QFrame):
-    """A verdict that could not be written, kept for another try: `retried(side, strength)`.
+class SavingSign(QFrame):
+    """Shown while a disk takes long to keep what was said."""
 
-    While the disk is full `waited(side, strength)` comes every few seconds.
+    def __init__(self, saving: Saving, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("card", "true")
+        words = self.tr("Saving waits for the disk. The next one comes by itself as soon as this verdict is safe.")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(S3, S2, S3, S2)
+        row.setSpacing(S2)
+        row.addWidget(Icon("timer-sand", 18, "warn"))
+        row.addWidget(PlainLabel(words, wrap=True), 1)
+        saving.waits.connect(self.setVisible)
+        self.hide()
+
+
+class FailureBar(QFrame):
+    """What could not be written, kept for another try. While the disk is full that is tried every few seconds.
+
+    `is_busy` tells whether somebody writes: nothing is saved by itself under their hands.
     """
 
-    retried = Signal(str, int)
-    waited = Signal(str, int)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, is_busy: Callable[[], bool], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("card", "bad")
-        self._verdict: Verdict = ("tie", 1)
+        self._do: Callable[[], object] = lambda: None
+        self._is_busy = is_busy
         self.cause = PlainLabel(tone="bad", wrap=True, selectable=True)
-        self.retry = button(self.tr("Try again"), lambda: self.retried.emit(*self._verdict))
+        self.retry = button(self.tr("Try again"), lambda: self._do())
         self._again = QTimer(self, singleShot=True, interval=3000)
-        self._again.timeout.connect(lambda: self.waited.emit(*self._verdict))
+        self._again.timeout.connect(self._try)
         row = QHBoxLayout(self)
         row.setContentsMargins(S3, S2, S3, S2)
         row.addWidget(self.cause, 1)
         row.addWidget(self.retry)
         self.hide()
 
-    def keep(self, verdict: Verdict, error: Exception) -> None:
-        self._verdict = verdict
-        words = self.tr("Your verdict is not saved yet: {0} The pair stays until it is.").format(sentence(error))
+    def keep(self, do: Callable[[], object], error: Exception) -> None:
+        self._do = do
+        words = self.tr("Your verdict is not saved yet: {0} What you see stays until it is.").format(sentence(error))
         if isinstance(error, DiskFull):
             words += " " + self.tr("As soon as there is space it is saved by itself.")
             self._again.start()
         self.cause.setText(words)
         self.show()
 
-    def wait(self) -> None:
-        """Try again a little later."""
-        self._again.start()
+    def _try(self) -> None:
+        if self._is_busy():
+            self._again.start()
+        else:
+            self._do()
 
     def hideEvent(self, event: QHideEvent) -> None:
         self._again.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
 
 from studio.panels.compare.progress_ring import ProgressRing
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class SourceRow(QWidget):
-    """`changed` when the other source is chosen."""
+    """`changed` when the other source is chosen. How far one is stands elsewhere: in `progress` and `ring`."""
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, progress: PlainLabel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.waiting = button(self.tr("Waiting"))
         self.again = button(self.tr("Judge these yourself"))
@@ -34,15 +34,12 @@ class SourceRow(QWidget):
         self.waiting.setChecked(True)
         self.again.toggled.connect(lambda _: self.changed.emit())
         self.ring = ProgressRing()
-        self.progress = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
-        self.progress.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.progress, self._tagline = progress, progress.text()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S2)
         layout.addWidget(self.waiting)
         layout.addWidget(self.again)
-        layout.addWidget(self.progress, 1)
-        layout.addWidget(self.ring)
 
     def count(self, labels: Labels | None) -> None:
         """Read how many pairs each source has; None is no project."""
@@ -55,7 +52,7 @@ class SourceRow(QWidget):
 
     def follow(self, queue: PairQueue | None, days: int = 0) -> None:
         """Show how far a queue is, without reading anything; `days` in a row were judged on."""
-        self.progress.setText(progress_line(queue) if queue else "")
+        self.progress.setText(progress_line(queue) if queue else self._tagline)
         set_tooltip(self.progress, sitting_lines(queue, days) if queue else "")
         self.ring.setVisible(queue is not None)
         if queue is not None:

@@ -1,4 +1,4 @@
-"""How the pair is laid out, the queue and focus: three small buttons that name their keys."""
+"""How answers are laid out, the columns at both sides, and focus: small buttons that name their keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studio.widgets import icon_button, set_tooltip
 
 
 class Tools(QWidget):
-    """`chosen(layout)`; `queue` and `focus` are buttons to connect to."""
+    """`chosen(layout)`; `queue`, `column` and `focus` are buttons to connect to."""
 
     chosen = Signal(str)
 
@@ -44,11 +44,12 @@ class Tools(QWidget):
         self.layout_menu.setMenu(menu)
         self.queue = icon_button("format-list-bulleted", self.tr("Queue"))
         self.queue.setCheckable(True)
+        self.column = icon_button("account-edit-outline", self.tr("Who judges, and the rubric"), checkable=True)
         self.focus = icon_button("fullscreen", self.tr("Focus"))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(S1)
-        for made in (self.queue, self.focus, self.layout_menu):
+        for made in (self.queue, self.column, self.focus, self.layout_menu):
             row.addWidget(made)
 
     def show_layout(self, name: str) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from studio.panels.compare.key_button import KeyButton
 from studio.panels.compare.keys import VERDICTS, Bindings
-from studio.theme.tokens import S1, S2
+from studio.panels.compare.listener import Listener
+from studio.theme.tokens import S1
 from studio.widgets import button, ghost_button
 
 Verdict = tuple[str, int]  # side, strength
-NARROW = 620  # pixels
+NARROW, ROOMY, NEEDED = 700, 620, 380  # pixels: all verdicts in one row, all actions, and the least
 _RARER = ("edit_winner", "marks", "reveal")
 
 
@@ -35,11 +36,9 @@ class VerdictBar(QWidget):
         super().__init__(panel)
         self.verdicts: dict[Verdict, KeyButton] = {}
         self.others: dict[str, QPushButton] = {}
-        self._panel = panel
         self._do: dict[str, Callable[[], object]] = dict(others)
         self._words: dict[str, str] = {}
-        self._shortcuts: list[QShortcut] = []
-        self._on = True
+        self._listener = Listener(panel)
         labels = {
             "left_much": self.tr("1 much better"),
             "left": self.tr("1 better"),
@@ -57,22 +56,48 @@ class VerdictBar(QWidget):
             "right_slightly": self.tr("2 slightly"),
             "right_much": self.tr("2 much"),
         }
-        main = QHBoxLayout()
-        main.setSpacing(S1)
+        self._main = QGridLayout()
+        self._main.setContentsMargins(0, 0, 0, 0)
+        self._main.setSpacing(S1)
         for name, (side, strength) in VERDICTS.items():
             self._do[name] = partial(verdict, side, strength)
             made = KeyButton(labels[name], self._do[name], short=short.get(name, ""))
             made.setObjectName(f"verdict_{name}")
             self.verdicts[side, strength] = made
-            main.addWidget(made, 1)
-            if name in ("left_slightly", "tie", "right_much"):
-                main.addSpacing(S2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S1)
-        layout.addLayout(main)
+        layout.addLayout(self._main)
         layout.addWidget(self._actions(others))
+        self._narrow: bool | None = None
+        self._arrange(False)
         self.use(bindings)
+
+    def _arrange(self, narrow: bool) -> None:
+        """All in one row; where there is little room the preferences above the rest."""
+        if narrow == self._narrow:
+            return
+        self._narrow = narrow
+        for column in range(12):
+            self._main.setColumnStretch(column, 0)
+            self._main.setColumnMinimumWidth(column, 0)
+        names = list(VERDICTS)
+        if narrow:
+            preferences = [name for name in names if VERDICTS[name][0] in ("left", "right")]
+            for column, name in enumerate(preferences):
+                self._main.addWidget(self.verdicts[VERDICTS[name]], 0, column)
+                self._main.setColumnStretch(column, 1)
+            for column, name in enumerate(name for name in names if name not in preferences):
+                self._main.addWidget(self.verdicts[VERDICTS[name]], 1, 2 * column, 1, 2)
+            return
+        column = 0
+        for name in names:
+            self._main.addWidget(self.verdicts[VERDICTS[name]], 0, column)
+            self._main.setColumnStretch(column, 1)
+            column += 1
+            if name in ("left_slightly", "tie", "right_much"):
+                self._main.setColumnMinimumWidth(column, S1)
+                column += 1
 
     def _actions(self, others: dict[str, Callable[[], object]]) -> QWidget:
         self.more = QWidget()
@@ -92,7 +117,7 @@ class VerdictBar(QWidget):
             made = button(words, others[name]) if switch else ghost_button(words, others[name])
             made.setCheckable(switch)
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            made.setProperty("small", "true")
+            made.setProperty("touch", "true")
             self._words[name] = words
             self.others[name] = made
             row.addWidget(made)
@@ -102,23 +127,22 @@ class VerdictBar(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Where there is little room the rarer buttons go; their keys stay."""
         super().resizeEvent(event)
+        width = event.size().width()
+        self._arrange(width < NARROW)
         for name in _RARER:
-            self.others[name].setVisible(event.size().width() >= NARROW)
+            self.others[name].setVisible(width >= ROOMY)
+
+    def minimumSizeHint(self) -> QSize:
+        """As if it were narrow: it makes its own room."""
+        return QSize(NEEDED, super().minimumSizeHint().height())
 
     def use(self, bindings: Bindings) -> None:
         """Listen to these keys from now on, and show them."""
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(False)
-            shortcut.deleteLater()
-        self._shortcuts = []
-        for name, do in self._do.items():
-            for key in bindings.sequences(name):
-                self._listen(key, do)
+        self._listener.hear((key, do) for name, do in self._do.items() for key in bindings.sequences(name))
         for name, verdict in VERDICTS.items():
             self.verdicts[verdict].set_keys(bindings.shown(name))
         for name, made in self.others.items():
             made.setText(f"{self._words[name]}  {bindings.shown(name, 1)}")
-        self.listen(self._on)
 
     def keep(self, verdict: Verdict | None) -> None:
         """Show which verdict was given: one that is not saved yet, or one that stands. None is none."""
@@ -128,13 +152,4 @@ class VerdictBar(QWidget):
 
     def listen(self, on: bool) -> None:
         """Whether the keys judge. Not while a form is open: there, keys choose from lists."""
-        self._on = on
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(on)
-
-    def _listen(self, key: str, do: Callable[[], object]) -> None:
-        shortcut = QShortcut(QKeySequence(key), self._panel, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.setAutoRepeat(False)  # a key held down judges once
-        shortcut.activated.connect(do)
-        shortcut.activatedAmbiguously.connect(do)
-        self._shortcuts.append(shortcut)
+        self._listener.listen(on)

@@ -13,6 +13,7 @@ from studio.panels.compare.draft_saver import DraftSaver
 from studio.panels.compare.editing import EditCard
 from studio.panels.compare.queue import PairQueue
 from studio.panels.compare.remarks import NoteLine
+from studio.panels.compare.saving import Saving
 
 if TYPE_CHECKING:
     from studio.session import Session
@@ -28,7 +29,9 @@ class Writing(QObject):
     saved = Signal(object)
     closed = Signal()
 
-    def __init__(self, session: Session, asked: Callable[[], PairQueue | None], parent: QObject) -> None:
+    def __init__(
+        self, session: Session, saving: Saving, asked: Callable[[], PairQueue | None], parent: QObject
+    ) -> None:
         super().__init__(parent)
         self._session, self._asked = session, asked
         self.edit = EditCard()
@@ -36,7 +39,7 @@ class Writing(QObject):
         self.edit.saved.connect(self._save)
         self.edit.closed.connect(self.closed)
         self.note = NoteLine()
-        self.drafts = DraftSaver(session, self.note, self.edit, self)
+        self.drafts = DraftSaver(session, saving, self.note, self.edit, self)
 
     @property
     def is_busy(self) -> bool:

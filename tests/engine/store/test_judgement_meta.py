@@ -62,7 +62,7 @@ def test_a_rotten_or_lost_meta_is_found_and_comes_back_from_the_journal(tmp_path
     ("meta", "why"),
     [
         ({"session": 3}, "'session' of a judgement cannot be 3"),
-        ({"attributes": {"helpful": "left"}}, "'helpful' of a judgement is 'left', not a, b or tie"),
+        ({"attributes": {"helpful": "left"}}, "'helpful' of a judgement is 'left', not one of a, b, tie"),
         ({"probability": float("nan")}, "JSON values"),
         ({"mine": object()}, "JSON values"),
         ({"mine": "\ud800"}, "JSON values"),

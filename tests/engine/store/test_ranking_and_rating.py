@@ -131,7 +131,9 @@ def test_a_ranking_that_is_repeated_never_stands_and_what_is_best_goes_with_its_
 
 def test_a_rating_that_is_repeated_never_stands_whatever_is_said_of_it_later(labels: Labels) -> None:
     pair = labels.add_pair("Q", "x", "y")
-    first, _ = labels.add_rating("Q", "x", True, author="me", answer=f"{pair}/a", meta={"attributes": {"kind": "partly"}})
+    first, _ = labels.add_rating(
+        "Q", "x", True, author="me", answer=f"{pair}/a", meta={"attributes": {"kind": "partly"}}
+    )
     (row,) = labels.repeatable_ratings("me", 0)
     assert (row["id"], row["answer"], row["judged"]) == (pair, f"{pair}/a", first)
     assert labels.repeatable_ratings("me", 1) == labels.repeatable_ratings("you", 0) == []
@@ -148,7 +150,7 @@ def test_a_rating_that_is_repeated_never_stands_whatever_is_said_of_it_later(lab
     assert labels.undo_last_rating("me")["id"] == again  # type: ignore[index]
     assert labels.undo_last_rating("me")["id"] == first and liked() == []  # type: ignore[index]
     assert labels.check().healthy
-    with pytest.raises(DataError, match="not yes, partly or no"):
+    with pytest.raises(DataError, match="not one of yes, partly, no"):
         labels.add_rating("Q", "x", True, meta={"attributes": {"kind": "a"}})
 
 

@@ -36,9 +36,9 @@ def test_a_name_is_asked_for_once_and_goes_with_every_verdict(panel: ComparePane
     panel.beside.question.field.setText("Ann")
     qtbot.keyClick(panel.beside.question.field, Qt.Key.Key_Return)
     assert panel.beside.question.isHidden() and read_judging(session.root).annotator == "Ann" == annotator(session)
-    panel.judge("left", 2)
+    panel.pairs.judge("left", 2)
     panel.beside.who.call("Bob")
-    panel.judge("tie", 1)
+    panel.pairs.judge("tie", 1)
     assert [row["author"] for row in said(session)] == ["Ann", "Bob"]
     assert all(unpack_meta(row["judgement_meta"])["session"] for row in said(session))
     again = ComparePanel(session)
@@ -47,9 +47,9 @@ def test_a_name_is_asked_for_once_and_goes_with_every_verdict(panel: ComparePane
 
 
 def test_verdicts_say_how_the_pair_was_shown(panel: ComparePanel, session: Any) -> None:
-    panel.judge("left", 2)
+    panel.pairs.judge("left", 2)
     panel.arrange("stacked")
-    panel.judge("left", 2)
+    panel.pairs.judge("left", 2)
     layouts = [unpack_meta(row["judgement_meta"])["layout"] for row in said(session)]
     assert layouts == ["side", "stacked"]
 
@@ -70,12 +70,12 @@ def test_the_rubric_is_asked_for_by_keys_and_kept_by_answer(panel: ComparePanel,
     for _ in range(3):
         qtbot.keyClick(panel, Qt.Key.Key_1, ALT)  # equal, answer 2, unsaid
     assert "helpful" not in panel.beside.rubric.said
-    panel.judge("left", 2)
+    panel.pairs.judge("left", 2)
     (row,) = said(session)
     right = "b" if left == "a" else "a"
     assert unpack_meta(row["judgement_meta"])["attributes"] == {"honest": "tie", "harmless": right}
     assert panel.beside.rubric.said == {}
-    panel.judge("left", 2)
+    panel.pairs.judge("left", 2)
     assert "attributes" not in unpack_meta(said(session)[1]["judgement_meta"])
 
 
@@ -96,8 +96,8 @@ def test_pairs_of_another_annotator_can_be_judged(panel: ComparePanel, session: 
     panel.beside.who.by.setCurrentIndex(1)
     panel.beside.who.by.activated.emit(1)
     assert panel.queue is not None and panel.queue.current is not None and panel.queue.current.id in pairs
-    panel.judge("left", 2)
-    panel.judge("left", 2)
+    panel.pairs.judge("left", 2)
+    panel.pairs.judge("left", 2)
     assert panel.queue.current is None
 
 
@@ -107,7 +107,7 @@ def test_disputes_can_be_settled(panel: ComparePanel, session: Any) -> None:
     session.labels.judge(pair, "b", author="Yan", seconds=2.0)
     panel.receive({"settle": [pair]})
     assert panel.queue is not None and panel.queue.current is not None and panel.queue.current.id == pair
-    panel.judge("tie", 1)
+    panel.pairs.judge("tie", 1)
     assert session.labels.pair_as_judged(pair)["winner"] == "tie"
 
 

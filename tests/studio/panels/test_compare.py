@@ -61,8 +61,8 @@ def standing(session: Any) -> dict[str, tuple[str, int]]:
 
 
 def on_screen(panel: ComparePanel) -> tuple[str, str, str]:
-    sides = panel.view.sides
-    return panel.view.prompt.text(), sides[0].body.text(), sides[1].body.text()
+    sides = panel.pairs.view.sides
+    return panel.pairs.view.prompt.text(), sides[0].body.text(), sides[1].body.text()
 
 
 # --- judging ------------------------------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ def test_one_key_judges_what_is_seen_and_shows_the_next_pair(
 def test_keys_work_while_the_text_of_an_answer_has_the_focus(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     for key in (Key.Key_1, Key.Key_Right, Key.Key_Down, Key.Key_S):
         before = current(panel)
-        panel.view.sides[0].body.view.setFocus()
-        qtbot.keyClick(panel.view.sides[0].body.view, key)
+        panel.pairs.view.sides[0].body.view.setFocus()
+        qtbot.keyClick(panel.pairs.view.sides[0].body.view, key)
         assert current(panel) != before
     assert len(standing(session)) == 4
 
@@ -113,9 +113,9 @@ def test_letters_typed_into_the_note_judge_nothing_and_the_note_goes_with_the_ve
 ) -> None:
     first = current(panel)
     qtbot.keyClick(panel, Key.Key_N)
-    assert QApplication.focusWidget() is panel.note.field
-    qtbot.keyClicks(panel.note.field, "1 is so funny, 2 sad")
-    qtbot.keyClick(panel.note.field, Key.Key_Return)
+    assert QApplication.focusWidget() is panel.pairs.note.field
+    qtbot.keyClicks(panel.pairs.note.field, "1 is so funny, 2 sad")
+    qtbot.keyClick(panel.pairs.note.field, Key.Key_Return)
     assert current(panel) == first and standing(session) == {}
     qtbot.keyClick(panel, Key.Key_1)
     assert session.labels.page("comparisons")[0]["comment"] == "1 is so funny, 2 sad"
@@ -166,7 +166,7 @@ def test_keys_choose_in_an_open_form_and_judge_again_when_it_is_closed(
 
 def test_marked_differences_are_remembered(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     qtbot.keyClick(panel, Key.Key_D)
-    assert any(side.marked() for side in shown(session, qtbot).view.sides)
+    assert any(side.marked() for side in shown(session, qtbot).pairs.view.sides)
 
 
 # --- what is written before what is shown ---------------------------------------------------------------------------
@@ -185,12 +185,14 @@ def test_a_verdict_that_cannot_be_written_stays_with_its_pair_and_is_not_lost(
     monkeypatch.setattr(session.labels, "judge", full)
     qtbot.keyClick(panel, Key.Key_2, SHIFT)
     assert (current(panel), on_screen(panel)) == (first, before)
-    assert not panel.failure.isHidden() and "The disk is full. Free some room." in panel.failure.cause.text()
-    assert panel.bar.verdicts["right", 3].isChecked()
+    assert (
+        not panel.pairs.failure.isHidden() and "The disk is full. Free some room." in panel.pairs.failure.cause.text()
+    )
+    assert panel.pairs.bar.verdicts["right", 3].isChecked()
     assert len(standing(session)) == 1
     monkeypatch.setattr(session.labels, "judge", real)
-    panel.failure.retry.click()
-    assert panel.failure.isHidden() and not panel.bar.verdicts["right", 3].isChecked()
+    panel.pairs.failure.retry.click()
+    assert panel.pairs.failure.isHidden() and not panel.pairs.bar.verdicts["right", 3].isChecked()
     assert current(panel) != first and standing(session)[first][1] == 3
 
 
@@ -198,7 +200,7 @@ def test_the_verdict_is_on_the_disk_before_the_next_pair_is_shown(
     panel: ComparePanel, session: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    real = panel.view.show_pair
+    real = panel.pairs.view.show_pair
 
     def look(pair: Any) -> None:
         other = Labels(session.root / "labels.db", write=False)
@@ -206,7 +208,7 @@ def test_the_verdict_is_on_the_disk_before_the_next_pair_is_shown(
         other.close()
         real(pair)
 
-    monkeypatch.setattr(panel.view, "show_pair", look)
+    monkeypatch.setattr(panel.pairs.view, "show_pair", look)
     for key in (Key.Key_1, Key.Key_2, Key.Key_3):
         qtbot.keyClick(panel, key)
     assert seen == [1, 2, 3]
@@ -249,7 +251,7 @@ def test_all_pairs_are_asked_once_and_then_it_says_so(panel: ComparePanel, sessi
     qtbot.keyClick(panel, Key.Key_1)  # nothing more to judge
     assert len(standing(session)) == 8
     qtbot.keyClick(panel, Key.Key_Backspace)
-    assert current(panel) == asked[-1] and panel._stack.currentWidget() is panel.judging
+    assert current(panel) == asked[-1] and panel._stack.currentWidget() is panel.pairs
 
 
 def test_progress_counts_and_others_hear_of_it_in_one_go(panel: ComparePanel, session: Any, qtbot: Any) -> None:
@@ -290,7 +292,7 @@ def test_sources_are_told_only_after_judging(panel: ComparePanel, qtbot: Any) ->
     left = panel.queue.current.left
     qtbot.keyClick(panel, Key.Key_1)
     names = ("Base", "Tuned") if left == "a" else ("Tuned", "Base")
-    assert panel.last.text() == f"Answer 1 is better · 1: {names[0]}, 2: {names[1]}"
+    assert panel.pairs.last.text() == f"Answer 1 is better · 1: {names[0]}, 2: {names[1]}"
 
 
 def test_pairs_a_rule_has_judged_can_be_judged_again_and_the_agreement_is_told(session: Any, qtbot: Any) -> None:
@@ -299,12 +301,12 @@ def test_pairs_a_rule_has_judged_can_be_judged_again_and_the_agreement_is_told(s
     panel = shown(session, qtbot)
     assert "All 3 pairs are judged." in panel._stack.currentWidget().sentence.text()  # type: ignore[union-attr, attr-defined]
     panel.sources.again.setChecked(True)
-    assert "rule" not in panel.last.text()
+    assert "rule" not in panel.pairs.last.text()
     for wanted in ("a", "b"):
         assert panel.queue is not None and panel.queue.current is not None
         side = Key.Key_1 if panel.queue.current.left == wanted else Key.Key_2
         qtbot.keyClick(panel, side)
-    assert panel.last.text().endswith("The rule says otherwise (50% · 1/2)")
+    assert panel.pairs.last.text().endswith("The rule says otherwise (50% · 1/2)")
     said = session.labels.page("comparisons", limit=10)
     assert [(row["source"], row["winner"]) for row in said] == [("rule", "a"), ("human", "a"), ("human", "b")]
     assert session.labels.judged_by_people() == {"": 1, "a": 1, "b": 1, "tie": 0, "both_bad": 0, "skip": 0}
@@ -319,13 +321,13 @@ def test_differences_mark_words_and_leave_the_text_alone(session: Any, qtbot: An
     panel = shown(session, qtbot)
     before = on_screen(panel)
     qtbot.keyClick(panel, Key.Key_D)
-    marked = {side.body.text(): side.marked() for side in panel.view.sides}
+    marked = {side.body.text(): side.marked() for side in panel.pairs.view.sides}
     assert marked["The 🦩 is in the small box."] == ["the small"]
     assert marked["The 🦩 is in a very big box."] == ["a very big"]
     assert on_screen(panel) == before
-    assert [side.body.view.toPlainText() for side in panel.view.sides] == list(before[1:])
+    assert [side.body.view.toPlainText() for side in panel.pairs.view.sides] == list(before[1:])
     qtbot.keyClick(panel, Key.Key_D)
-    assert all(side.marked() == [] for side in panel.view.sides)
+    assert all(side.marked() == [] for side in panel.pairs.view.sides)
 
 
 def test_differences_of_long_repetitive_texts_take_no_time() -> None:
@@ -340,7 +342,7 @@ def test_differences_of_long_repetitive_texts_take_no_time() -> None:
 def test_answers_are_scrolled_together(session: Any, qtbot: Any) -> None:
     session.labels.add_pair("Q", "long\n" * 300, "longer\n" * 400)
     panel = shown(session, qtbot)
-    left, right = (side.body.view.verticalScrollBar() for side in panel.view.sides)
+    left, right = (side.body.view.verticalScrollBar() for side in panel.pairs.view.sides)
     left.setValue(50)
     assert right.value() == 50
     right.setValue(7)
@@ -351,7 +353,7 @@ def test_text_of_an_answer_is_never_taken_for_markup(session: Any, qtbot: Any) -
     session.labels.add_pair("<b>Q</b>", "<img src=file:///etc/passwd>", "&lt;i&gt;")
     panel = shown(session, qtbot)
     assert set(on_screen(panel)) == {"<b>Q</b>", "<img src=file:///etc/passwd>", "&lt;i&gt;"}
-    shown_texts = {side.body.view.toPlainText() for side in panel.view.sides}
+    shown_texts = {side.body.view.toPlainText() for side in panel.pairs.view.sides}
     assert shown_texts == {"<img src=file:///etc/passwd>", "&lt;i&gt;"}
 
 
@@ -361,9 +363,9 @@ def test_text_of_an_answer_is_never_taken_for_markup(session: Any, qtbot: Any) -
 def test_a_flag_is_put_and_taken_away(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     pair = current(panel)
     qtbot.keyClick(panel, Key.Key_F)
-    assert session.labels.get("pairs", pair)["flagged"] == 1 and not panel.view.flag.isHidden()
+    assert session.labels.get("pairs", pair)["flagged"] == 1 and not panel.pairs.view.flag.isHidden()
     qtbot.keyClick(panel, Key.Key_F)
-    assert session.labels.get("pairs", pair)["flagged"] == 0 and panel.view.flag.isHidden()
+    assert session.labels.get("pairs", pair)["flagged"] == 0 and panel.pairs.view.flag.isHidden()
 
 
 def test_an_edited_answer_becomes_a_demonstration_and_the_pair_still_waits(
@@ -371,19 +373,19 @@ def test_an_edited_answer_becomes_a_demonstration_and_the_pair_still_waits(
 ) -> None:
     pair = current(panel)
     qtbot.keyClick(panel, Key.Key_E)
-    qtbot.keyClicks(panel.edit.box, " 1 2 better")
-    qtbot.keyClick(panel.edit.box, Key.Key_Return, CONTROL)
+    qtbot.keyClicks(panel.pairs.edit.box, " 1 2 better")
+    qtbot.keyClick(panel.pairs.edit.box, Key.Key_Return, CONTROL)
     kept = session.labels.page("demonstrations")[0]
     assert (kept["prompt"], kept["completion"]) == ("Question 0", f"{on_screen(panel)[1]} 1 2 better")
     assert kept["source"] == "human"
-    assert current(panel) == pair and panel.edit.isHidden() and standing(session) == {}
+    assert current(panel) == pair and panel.pairs.edit.isHidden() and standing(session) == {}
 
 
 def test_esc_closes_the_editor_and_the_keys_judge_again(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     qtbot.keyClick(panel, Key.Key_E)
-    assert panel.edit.isVisible() and panel.edit.box.hasFocus()
-    qtbot.keyClick(panel.edit.box, Key.Key_Escape)
-    assert panel.edit.isHidden()
+    assert panel.pairs.edit.isVisible() and panel.pairs.edit.box.hasFocus()
+    qtbot.keyClick(panel.pairs.edit.box, Key.Key_Escape)
+    assert panel.pairs.edit.isHidden()
     pair = current(panel)
     qtbot.keyClick(panel, Key.Key_3)
     assert standing(session) == {pair: ("tie", 1)}
@@ -391,10 +393,10 @@ def test_esc_closes_the_editor_and_the_keys_judge_again(panel: ComparePanel, ses
 
 def test_an_answer_that_is_being_written_survives_the_end_of_generating(panel: ComparePanel, qtbot: Any) -> None:
     panel.making.make(Wish("starter", "", PROJECT, 1, 1.0, 8, 0))
-    panel.writing.open_edit()
-    panel.edit.box.setPlainText("what I would rather read")
+    panel.pairs.writing.open_edit()
+    panel.pairs.edit.box.setPlainText("what I would rather read")
     panel.making._made(None)
-    assert panel.edit.isVisible() and panel.edit.box.toPlainText() == "what I would rather read"
+    assert panel.pairs.edit.isVisible() and panel.pairs.edit.box.toPlainText() == "what I would rather read"
 
 
 def test_guidelines_are_shown_as_text(panel: ComparePanel, qtbot: Any, session: Any) -> None:
@@ -544,7 +546,7 @@ def test_how_long_a_key_takes_to_the_next_pair(
     rows = [{"prompt": f"Question {n}", "a": f"{n} {text}", "b": f"{text} {n}"} for n in range(120)]
     empty_session.labels.add_many("pairs", rows)
     panel = shown(empty_session, qtbot)
-    panel.toggle_differences()
+    panel.pairs.toggle_differences()
     times = []
     for _ in range(100):
         begin = time.perf_counter()

@@ -22,12 +22,13 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 def test_no_key_does_two_things_and_none_is_the_windows(preset: str) -> None:
     bindings = Bindings()
     bindings.use(preset)
-    taken: dict[str, str] = {}
-    for name in ACTIONS:
+    taken: dict[str, list[str]] = {}
+    for name, action in ACTIONS.items():
         assert bindings.keys(name), f"{name} has no key"
-        for key in bindings.sequences(name):
+        for key in {*bindings.sequences(name), *bindings.tied(name)}:
             assert key not in RESERVED, f"{key} of {name} is the window's"
-            assert taken.setdefault(key, name) == name, f"{key} is of {taken[key]} and {name}"
+            assert not [other for other in taken.get(key, []) if action.meets(ACTIONS[other])], f"{key}: {name}"
+            taken.setdefault(key, []).append(name)
             assert QKeySequence(key).toString() == key
     assert bindings.preset == preset
     assert set(VERDICTS) <= set(ACTIONS)
@@ -54,6 +55,17 @@ def test_a_key_of_ones_own_takes_the_place_of_the_old_one_and_odd_memory_is_pass
     assert bindings.own == {}
     assert bindings.shown("left") == "1  ←" and bindings.shown("left_much") == "⇧1"
     assert Bindings(["no", "mapping"]).own == {}  # type: ignore[arg-type]
+
+
+def test_a_key_may_do_one_thing_where_pairs_are_judged_and_another_where_answers_are_ranked() -> None:
+    bindings = Bindings()
+    assert bindings.holder("W", "save_order") == "" and bindings.holder("W", "right") == "right_slightly"
+    assert bindings.holder("Shift+3", "save_order") == "rank_3"  # it ties answer 3
+    assert bindings.holder("1", "undo") == "left" and bindings.holder("Z", "rank_4") == "undo"
+    bindings.take("1", "undo")  # undo is heard everywhere
+    assert bindings.keys("left") == ("Left",) and bindings.keys("rank_1") == () == bindings.keys("rate_1")
+    bindings.take("Shift+3", "save_order")
+    assert bindings.keys("rank_3") == () and bindings.keys("tie") == ("3", "Down")
 
 
 def pressed(qtbot: Any, card: KeysCard, name: str, place: int, key: Any, modifier: Any = None) -> None:
@@ -111,7 +123,7 @@ def test_changed_keys_judge_once_compare_is_shown_again(session: Any, qtbot: Any
     session.remember(MEMORY, bindings.own)
     panel.on_hidden()
     panel.on_shown()
-    assert panel.bar.verdicts["right", 3].keys == "7" and panel.bar.verdicts["both_bad", 2].keys == "8"
+    assert panel.pairs.bar.verdicts["right", 3].keys == "7" and panel.pairs.bar.verdicts["both_bad", 2].keys == "8"
     for key in (Key.Key_1, Key.Key_2, Key.Key_3, Key.Key_4, Key.Key_5, Key.Key_6, Key.Key_7, Key.Key_8):
         qtbot.keyClick(panel, key)
     said = [(row["winner"] if row["winner"] not in "ab" else row["left_side"] == row["winner"], row["strength"])

@@ -59,8 +59,8 @@ def test_answers_stand_side_by_side_stacked_or_after_their_conversation(
     def places() -> tuple[bool, bool]:
         """Whether answer 2 is right of answer 1, and whether the prompt is left of both."""
         qtbot.wait(20)
-        left, right = (side.mapTo(panel, side.rect().topLeft()) for side in panel.view.sides)
-        top = panel.view.top.mapTo(panel, panel.view.top.rect().topLeft())
+        left, right = (side.mapTo(panel, side.rect().topLeft()) for side in panel.pairs.view.sides)
+        top = panel.pairs.view.top.mapTo(panel, panel.pairs.view.top.rect().topLeft())
         return right.x() > left.x(), top.x() < left.x()
 
     assert places() == (True, False)
@@ -70,9 +70,9 @@ def test_answers_stand_side_by_side_stacked_or_after_their_conversation(
     assert places() == (False, True)
     qtbot.keyClick(panel, Key.Key_X)
     assert places() == (True, False)
-    assert panel.view.prompt.view.height() < 100  # the prompt is as high as its text again
+    assert panel.pairs.view.prompt.view.height() < 100  # the prompt is as high as its text again
     qtbot.keyClick(panel, Key.Key_X)
-    assert shown(session, qtbot).view.layout_name == "stacked"  # remembered
+    assert shown(session, qtbot).pairs.view.layout_name == "stacked"  # remembered
 
 
 def test_turns_are_told_apart_by_their_roles_and_what_a_turn_says_is_not_one(session: Any, qtbot: Any) -> None:
@@ -80,9 +80,9 @@ def test_turns_are_told_apart_by_their_roles_and_what_a_turn_says_is_not_one(ses
     panel = shown(session, qtbot)
     pair = session.labels.next_pairs(1)[0]
     assert [pair["prompt"][a:b] for a, b in role_spans(pair["turns"])] == ["System:", "User:", "Assistant:", "User:"]
-    assert panel.view.top.turns.text() == "4 turns"
-    assert panel.view.prompt.text() == pair["prompt"]
-    marked = [found.cursor.selectedText() for found in panel.view.prompt.view.extraSelections()]
+    assert panel.pairs.view.top.turns.text() == "4 turns"
+    assert panel.pairs.view.prompt.text() == pair["prompt"]
+    marked = [found.cursor.selectedText() for found in panel.pairs.view.prompt.view.extraSelections()]
     assert marked == ["System:", "User:", "Assistant:", "User:"]
     assert role_spans("") == role_spans("no json") == role_spans('[{"role": 1}]') == []
 
@@ -90,7 +90,9 @@ def test_turns_are_told_apart_by_their_roles_and_what_a_turn_says_is_not_one(ses
 def test_a_short_answer_does_not_hold_a_long_one_back(session: Any, qtbot: Any) -> None:
     session.labels.add_pair("Q", "long\n" * 400, "short\n" * 60)
     panel = shown(session, qtbot)
-    bars = sorted((side.body.view.verticalScrollBar() for side in panel.view.sides), key=lambda bar: bar.maximum())
+    bars = sorted(
+        (side.body.view.verticalScrollBar() for side in panel.pairs.view.sides), key=lambda bar: bar.maximum()
+    )
     short, long = bars
     long.setValue(300)
     assert (long.value(), short.value()) == (300, short.maximum())
@@ -106,29 +108,29 @@ def test_focus_leaves_nothing_but_the_answers_and_esc_ends_it(panel: ComparePane
     with qtbot.waitSignal(session.focus_asked) as asked:
         qtbot.keyClick(panel, Key.Key_T)
     assert asked.args == [True]
-    assert panel.header.isHidden() and panel.sources.isHidden() and panel.bar.more.isHidden()
+    assert panel.head.isHidden() and panel.head.order.isHidden() and panel.pairs.bar.more.isHidden()
     first = current(panel)
     qtbot.keyClick(panel, Key.Key_1)
     assert current(panel) != first
     with qtbot.waitSignal(session.focus_asked) as asked:
         qtbot.keyClick(panel, Key.Key_Escape)
-    assert asked.args == [False] and panel.header.isVisible() and panel.bar.more.isVisible()
+    assert asked.args == [False] and panel.head.isVisible() and panel.pairs.bar.more.isVisible()
     panel.toggle_focus()
     panel.on_hidden()
-    assert panel.header.isVisible()
+    assert panel.head.isVisible()
 
 
 def test_blanks_are_shown_on_request_and_the_text_stays(session: Any, qtbot: Any) -> None:
     session.labels.add_pair("Q\u200b", "a\u3000b", "a b\t")
     panel = shown(session, qtbot)
     qtbot.keyClick(panel, Key.Key_V)
-    assert panel.view.prompt.view.toPlainText() == "Q⟨ZWSP⟩"
-    assert {side.body.view.toPlainText() for side in panel.view.sides} == {"a⟨IDSP⟩b", "a b\t"}
-    assert {side.body.text() for side in panel.view.sides} == {"a\u3000b", "a b\t"}
+    assert panel.pairs.view.prompt.view.toPlainText() == "Q⟨ZWSP⟩"
+    assert {side.body.view.toPlainText() for side in panel.pairs.view.sides} == {"a⟨IDSP⟩b", "a b\t"}
+    assert {side.body.text() for side in panel.pairs.view.sides} == {"a\u3000b", "a b\t"}
     qtbot.keyClick(panel, Key.Key_V)
-    assert panel.view.prompt.view.toPlainText() == "Q\u200b"
+    assert panel.pairs.view.prompt.view.toPlainText() == "Q\u200b"
     qtbot.keyClick(panel, Key.Key_V)
-    assert shown(session, qtbot).bar.others["marks"].isChecked()
+    assert shown(session, qtbot).pairs.bar.others["marks"].isChecked()
 
 
 # --- verdicts -----------------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def test_blanks_are_shown_on_request_and_the_text_stays(session: Any, qtbot: Any
 
 def test_a_slight_preference_has_its_own_key_and_words(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     qtbot.keyClick(panel, Key.Key_Q)
-    assert panel.last.text().startswith("Answer 1 is slightly better")
+    assert panel.pairs.last.text().startswith("Answer 1 is slightly better")
     qtbot.keyClick(panel, Key.Key_W)
     rows = session.labels.page("comparisons")
     assert [(row["winner"] == row["left_side"], row["strength"]) for row in rows] == [(True, 1), (False, 1)]
@@ -144,7 +146,7 @@ def test_a_slight_preference_has_its_own_key_and_words(panel: ComparePanel, sess
 
 def test_every_verdict_can_be_clicked(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     for name in ("left_much", "left_slightly", "tie", "right", "both_bad", "skip"):
-        made = panel.findChild(type(panel.bar.verdicts["tie", 1]), f"verdict_{name}")
+        made = panel.findChild(type(panel.pairs.bar.verdicts["tie", 1]), f"verdict_{name}")
         assert made is not None and made.height() >= 44 and made.keys
         qtbot.mouseClick(made, Qt.MouseButton.LeftButton)
     assert session.labels.count("comparisons") == 6
@@ -152,33 +154,33 @@ def test_every_verdict_can_be_clicked(panel: ComparePanel, session: Any, qtbot: 
 
 def test_sources_are_told_after_a_verdict_or_not_at_all(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     qtbot.keyClick(panel, Key.Key_1)
-    assert "Base" in panel.last.text()
+    assert "Base" in panel.pairs.last.text()
     qtbot.keyClick(panel, Key.Key_R)
-    assert "Base" not in panel.last.text() and not panel.bar.others["reveal"].isChecked()
+    assert "Base" not in panel.pairs.last.text() and not panel.pairs.bar.others["reveal"].isChecked()
     qtbot.keyClick(panel, Key.Key_1)
-    assert "Base" not in panel.last.text()
+    assert "Base" not in panel.pairs.last.text()
     qtbot.keyClick(panel, Key.Key_R)
-    assert "Base" in panel.last.text()
+    assert "Base" in panel.pairs.last.text()
     qtbot.keyClick(panel, Key.Key_R)
-    assert not shown(session, qtbot).bar.others["reveal"].isChecked()
+    assert not shown(session, qtbot).pairs.bar.others["reveal"].isChecked()
 
 
 def test_the_winner_of_the_last_verdict_is_edited_into_a_demonstration(
     panel: ComparePanel, session: Any, qtbot: Any
 ) -> None:
     qtbot.keyClick(panel, Key.Key_E, SHIFT)
-    assert panel.edit.isHidden()  # nothing was judged yet
-    winner = panel.view.sides[1].body.text()
+    assert panel.pairs.edit.isHidden()  # nothing was judged yet
+    winner = panel.pairs.view.sides[1].body.text()
     qtbot.keyClick(panel, Key.Key_2)
     qtbot.keyClick(panel, Key.Key_S)
     here = current(panel)
     qtbot.keyClick(panel, Key.Key_E, SHIFT)
-    assert panel.edit.box.toPlainText() == winner
-    qtbot.keyClicks(panel.edit.box, "!")
-    qtbot.keyClick(panel.edit.box, Key.Key_Return, CONTROL)
+    assert panel.pairs.edit.box.toPlainText() == winner
+    qtbot.keyClicks(panel.pairs.edit.box, "!")
+    qtbot.keyClick(panel.pairs.edit.box, Key.Key_Return, CONTROL)
     kept = session.labels.page("demonstrations")[0]
     assert (kept["prompt"], kept["completion"]) == ("Question 0", winner + "!")
-    assert current(panel) == here and panel.edit.isHidden()
+    assert current(panel) == here and panel.pairs.edit.isHidden()
 
 
 # --- drafts -------------------------------------------------------------------------------------------------------
@@ -187,35 +189,35 @@ def test_the_winner_of_the_last_verdict_is_edited_into_a_demonstration(
 def test_what_was_begun_is_there_again_after_closing(session: Any, pairs: list[str], qtbot: Any) -> None:
     panel = shown(session, qtbot)
     qtbot.keyClick(panel, Key.Key_N)
-    qtbot.keyClicks(panel.note.field, "hm")
-    qtbot.keyClick(panel.note.field, Key.Key_Return)
+    qtbot.keyClicks(panel.pairs.note.field, "hm")
+    qtbot.keyClick(panel.pairs.note.field, Key.Key_Return)
     qtbot.keyClick(panel, Key.Key_E)
-    qtbot.keyClicks(panel.edit.box, " and more")
-    written = panel.edit.box.toPlainText()
+    qtbot.keyClicks(panel.pairs.edit.box, " and more")
+    written = panel.pairs.edit.box.toPlainText()
     panel.on_hidden()
     later = shown(session, qtbot)
-    assert later.note.text() == "hm" and "hm" in later.note.shown.text()
+    assert later.pairs.note.text() == "hm" and "hm" in later.pairs.note.shown.text()
     qtbot.keyClick(later, Key.Key_E)
-    assert later.edit.box.toPlainText() == written
+    assert later.pairs.edit.box.toPlainText() == written
     assert session.labels.queue_counts(later.queue.author)["drafts"] == 1  # type: ignore[union-attr]
-    qtbot.keyClick(later.edit.box, Key.Key_Return, CONTROL)
+    qtbot.keyClick(later.pairs.edit.box, Key.Key_Return, CONTROL)
     qtbot.keyClick(later, Key.Key_1)
     assert session.labels.page("comparisons")[0]["comment"] == "hm"
     assert session.labels.queue_counts(later.queue.author)["drafts"] == 0  # type: ignore[union-attr]
-    assert later.note.text() == ""
+    assert later.pairs.note.text() == ""
 
 
 def test_a_draft_is_written_half_a_second_after_the_last_key(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     author = panel.queue.author  # type: ignore[union-attr]
     qtbot.keyClick(panel, Key.Key_N)
-    qtbot.keyClicks(panel.note.field, "so")
+    qtbot.keyClicks(panel.pairs.note.field, "so")
     qtbot.waitUntil(lambda: session.labels.draft(current(panel), author) == {"note": "so"}, timeout=3000)
 
 
 def test_the_editor_that_was_only_opened_leaves_no_draft(panel: ComparePanel, session: Any, qtbot: Any) -> None:
     qtbot.keyClick(panel, Key.Key_E)
-    panel.edit.begin_with(1)
-    qtbot.keyClick(panel.edit.box, Key.Key_Escape)
+    panel.pairs.edit.begin_with(1)
+    qtbot.keyClick(panel.pairs.edit.box, Key.Key_Escape)
     assert session.labels.queue_counts(panel.queue.author)["drafts"] == 0  # type: ignore[union-attr]
 
 
@@ -223,12 +225,12 @@ def test_a_note_stays_with_its_pair_when_another_is_opened(
     panel: ComparePanel, session: Any, pairs: list[str], qtbot: Any
 ) -> None:
     qtbot.keyClick(panel, Key.Key_N)
-    qtbot.keyClicks(panel.note.field, "of the first")
+    qtbot.keyClicks(panel.pairs.note.field, "of the first")
     panel.open_pair(pairs[3])
-    assert panel.note.text() == ""
+    assert panel.pairs.note.text() == ""
     qtbot.keyClick(panel, Key.Key_1)
     assert session.labels.page("comparisons")[0]["comment"] == ""
-    assert current(panel) == pairs[0] and panel.note.text() == "of the first"
+    assert current(panel) == pairs[0] and panel.pairs.note.text() == "of the first"
 
 
 # --- the queue ----------------------------------------------------------------------------------------------------
@@ -253,11 +255,11 @@ def test_the_queue_lists_what_waits_and_what_was_said_and_opens_it(
         Qt.MouseButton.LeftButton,
         pos=panel.queue_list.rows.visualItemRect(panel.queue_list.rows.item(0)).center(),
     )
-    assert current(panel) == pairs[0] and panel.bar.verdicts["left", 3].isChecked()
+    assert current(panel) == pairs[0] and panel.pairs.bar.verdicts["left", 3].isChecked()
     assert panel.queue is not None and panel.queue.tally.judged == 1
     qtbot.keyClick(panel, Key.Key_3)
     assert panel.queue.tally.judged == 1 and session.labels.tally()["tie"] == 1
-    assert not panel.bar.verdicts["left", 3].isChecked()
+    assert not panel.pairs.bar.verdicts["left", 3].isChecked()
     qtbot.keyClick(panel, Key.Key_Z)  # the second verdict is taken back, the first stands
     qtbot.keyClick(panel, Key.Key_Z)
     assert session.labels.tally()["tie"] == 0
@@ -285,7 +287,7 @@ def test_the_queue_is_searched_and_filtered_away_from_the_windows_thread(
     panel: ComparePanel, session: Any, pairs: list[str], qtbot: Any
 ) -> None:
     session.labels.judge(pairs[0], "a", source="rule")
-    session.labels.judge(pairs[1], "b", comment="remarkable")
+    session.labels.judge(pairs[1], "b", comment="remarkable", author=panel.queue.author)  # type: ignore[union-attr]
     qtbot.keyClick(panel, Key.Key_A)
     panel.queue_list.search.setText("good 4")
     qtbot.waitUntil(lambda: listed(panel) == ["Question 4"])
@@ -296,7 +298,35 @@ def test_the_queue_is_searched_and_filtered_away_from_the_windows_thread(
     qtbot.waitUntil(lambda: listed(panel) == ["B  Question 1"])
     panel.queue_list.search.clear()
     panel.queue_list.source.setCurrentIndex(panel.queue_list.source.findData("rule"))
-    qtbot.waitUntil(lambda: listed(panel) == ["A  Question 0"])
+    qtbot.waitUntil(lambda: listed(panel) == ["Question 0"])  # what the rule said is told after one's own verdict
+
+
+def test_what_another_annotator_said_is_seen_nowhere_before_ones_own_verdict(
+    panel: ComparePanel, session: Any, pairs: list[str], qtbot: Any
+) -> None:
+    session.labels.judge(pairs[0], "a", 3, comment="remarkable", author="Zoe", seconds=2.0)
+    session.labels.judge(pairs[1], "skip", author="Zoe", seconds=2.0)
+    panel.refresh()
+    qtbot.keyClick(panel, Key.Key_A)
+    rows = panel.queue_list
+    rows.show_view("judged")
+    qtbot.waitUntil(lambda: listed(panel) == ["Question 0"])
+    rows.search.setText("remarkable")
+    qtbot.waitUntil(lambda: rows.told.text() == "No pair is found.")
+    rows.search.clear()
+    for winner, found in (("a", []), ("b", []), ("", ["Question 0"])):
+        rows.winner.setCurrentIndex(rows.winner.findData(winner))
+        qtbot.waitUntil(lambda found=found: listed(panel) == found)
+    panel.open_pair(pairs[0])
+    assert panel.queue is not None and panel.queue.current is not None and panel.queue.current.standing is None
+    assert not any(made.isChecked() for made in panel.pairs.bar.verdicts.values())
+    judged = panel.queue.tally.judged
+    qtbot.keyClick(panel, Key.Key_3)
+    assert panel.queue.tally.judged == judged  # it had been judged, if by somebody else
+    assert "Zoe" not in panel.pairs.last.text()
+    qtbot.waitUntil(lambda: listed(panel) == ["≠  Question 0"])  # now one may know that both differ
+    panel.open_pair(pairs[1])
+    assert panel.queue.current.standing is None
 
 
 def test_letters_typed_into_the_search_judge_nothing(panel: ComparePanel, session: Any, qtbot: Any) -> None:

@@ -83,7 +83,7 @@ def test_the_most_uncertain_pair_comes_first_and_says_so(
     seen = []
     for _ in range(5):
         seen.append(current(panel))
-        panel.judge("left", 2)
+        panel.pairs.judge("left", 2)
         qtbot.wait(1)
     assert seen == [pairs[n] for n in (1, 3, 2, 0, 4)]
     assert panel.queue is not None and panel.queue.current is None
@@ -94,7 +94,7 @@ def test_a_pair_is_not_asked_twice_when_the_order_is_made_again(
 ) -> None:
     choose(panel, "random", qtbot)
     first = current(panel)
-    panel.judge("left", 2)
+    panel.pairs.judge("left", 2)
     second = current(panel)
     with qtbot.waitSignal(panel.next.planned, timeout=5000):
         panel.next.read()
@@ -102,7 +102,7 @@ def test_a_pair_is_not_asked_twice_when_the_order_is_made_again(
     rest = []
     while panel.queue is not None and panel.queue.current is not None:
         rest.append(current(panel))
-        panel.judge("left", 2)
+        panel.pairs.judge("left", 2)
     assert sorted([first, *rest]) == sorted(pairs)
 
 
@@ -134,10 +134,10 @@ def test_the_queue_of_disagreements_is_one_click_and_a_verdict_there_judges_anew
     choose(panel, "disagree", qtbot)
     assert current(panel) == pairs[2] and "88%" in panel.next.reason.text()
     assert panel.queue is not None and panel.queue.current is not None and panel.queue.current.standing is not None
-    panel.judge("left" if panel.queue.current.left == "b" else "right", 2)
+    panel.pairs.judge("left" if panel.queue.current.left == "b" else "right", 2)
     assert current(panel) == pairs[1]
     assert session.labels.pair_as_judged(pairs[2])["winner"] == "b"
-    panel.judge("skip", 2)
+    panel.pairs.judge("skip", 2)
     assert current(panel) in pairs[3:]  # then those that wait
 
 
@@ -149,13 +149,13 @@ def test_the_models_vote_is_told_after_the_verdict_and_only_if_wished(
     choose(panel, "uncertain", qtbot)
     assert panel.queue is not None and panel.queue.current is not None
     assert "73%" in panel.next.reason.text()  # but not for which of them
-    panel.judge("left" if panel.queue.current.left == "a" else "right", 2)
-    assert "reward model" not in panel.last.text()
-    qtbot.mouseClick(panel.next.vote_button, Qt.MouseButton.LeftButton)
-    panel.judge("left" if panel.queue.current.left == "a" else "right", 2)
-    assert "The reward model says the same (73%)" in panel.last.text()
-    panel.judge("left" if panel.queue.current.left == "b" else "right", 2)
-    assert "The reward model says otherwise (73%)" in panel.last.text()
+    panel.pairs.judge("left" if panel.queue.current.left == "a" else "right", 2)
+    assert "reward model" not in panel.pairs.last.text()
+    panel.next.vote_action.trigger()
+    panel.pairs.judge("left" if panel.queue.current.left == "a" else "right", 2)
+    assert "The reward model says the same (73%)" in panel.pairs.last.text()
+    panel.pairs.judge("left" if panel.queue.current.left == "b" else "right", 2)
+    assert "The reward model says otherwise (73%)" in panel.pairs.last.text()
 
 
 def test_what_a_rule_said_is_not_shown_before_in_an_order_either(
@@ -196,7 +196,7 @@ def test_how_many_more_is_answered_in_a_sentence_and_measured_by_runs(
     panel: ComparePanel, session: Any, qtbot: Any
 ) -> None:
     root = session.root
-    panel.next.how_many.click()
+    panel.next.how_many.trigger()
     qtbot.waitUntil(lambda: "no reward model" in panel.how_many.said.text(), timeout=5000)
     for run, labels, accuracy in (("whole", 0, 0.8), ("half", 200, 0.75)):
         spec = RewardSpec(model="starter", dataset="dataset:x", labels=labels)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
 
 from rlhf_engine.contract.errors import DiskFull
+from rlhf_engine.judging.report import fairness_of
+from rlhf_engine.store.judging_settings import JudgingSettings
 from studio.panels.compare import ComparePanel
+from studio.panels.compare.keys import MEMORY
+from studio.panels.compare.mixing import Mixing
 from studio.panels.compare.ranking_queue import Group, RankingQueue
 from studio.panels.compare.rating_queue import RatingQueue
 
 Key = Qt.Key
-SHIFT = Qt.KeyboardModifier.ShiftModifier
+SHIFT, ALT = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.AltModifier
 
 
 def shown(session: Any, qtbot: Any, layout: str) -> ComparePanel:
@@ -115,7 +120,7 @@ def test_a_ranking_that_cannot_be_written_stays(
     monkeypatch.setattr(session.labels, "rank", full)
     for key in (Key.Key_1, Key.Key_2, Key.Key_Return):
         qtbot.keyClick(panel.ranking, key)
-    assert order(panel) == answers and panel.ranking.problem.text().startswith("The disk is full.")
+    assert order(panel) == answers and "The disk is full." in panel.ranking.failure.cause.text()
     assert panel.ranking.queue.current.ranked == [[0], [1]]  # type: ignore[union-attr]
 
 
@@ -209,7 +214,7 @@ def test_a_rating_that_cannot_be_written_stays_with_its_answer(
     before = panel.rating.answer.body.text()
     monkeypatch.setattr(session.labels, "add_rating", full)
     qtbot.mouseClick(panel.rating.thumbs[True], Qt.MouseButton.LeftButton)
-    assert panel.rating.answer.body.text() == before and "The disk is full." in panel.rating.problem.text()
+    assert panel.rating.answer.body.text() == before and "The disk is full." in panel.rating.failure.cause.text()
 
 
 def test_ratings_go_with_the_turns_of_their_conversation(session: Any) -> None:
@@ -219,6 +224,133 @@ def test_ratings_go_with_the_turns_of_their_conversation(session: Any) -> None:
     queue.start()
     queue.rate(True)
     assert [(said.prompt, said.completion) for said in session.labels.records("ratings")] == [(turns, "x")]
+
+
+def bound(panel: ComparePanel, session: Any, **own: list[str]) -> None:
+    session.remember(MEMORY, own)
+    panel.on_hidden()
+    panel.on_shown()
+
+
+def test_keys_of_ones_own_rank_and_rate_and_stand_on_the_buttons(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "ranking")
+    bound(panel, session, rank_2=["J"], save_order=["K"], thumb_up=["L"], skip=["Y"])
+    assert (panel.ranking.picks[1].keys, panel.ranking.save_button.keys) == ("J", "Enter  K")
+    answers = order(panel)
+    qtbot.keyClick(panel.ranking, Key.Key_2)
+    assert panel.ranking.queue.current.ranked == []
+    for key, modifier in ((Key.Key_J, None), (Key.Key_1, None), (Key.Key_3, SHIFT), (Key.Key_K, None)):
+        qtbot.keyClick(panel.ranking, key, modifier or Qt.KeyboardModifier.NoModifier)
+    assert standing(session) == {(answers[1], answers[0]), (answers[1], answers[2])}
+    panel.arrange("rating")
+    assert (panel.rating.thumbs[True].keys, panel.rating.skip_button.keys) == ("L", "Y")
+    seen = panel.rating.answer.body.text()
+    qtbot.keyClick(panel.rating, Key.Key_2)
+    qtbot.keyClick(panel.rating, Key.Key_L)
+    assert rated(session) == [(seen, True, 0)]
+
+
+def test_answers_are_ranked_by_pressing_too(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "ranking")
+    answers = order(panel)
+    for number in (2, 0):
+        assert panel.ranking.picks[number].height() >= 44
+        qtbot.mouseClick(panel.ranking.picks[number], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.ranking.save_button, Qt.MouseButton.LeftButton)
+    assert standing(session) == {(answers[2], answers[0]), (answers[2], answers[1]), (answers[0], answers[1])}
+
+
+@pytest.mark.parametrize("layout", ["ranking", "rating"])
+def test_notes_flags_and_the_rubric_go_with_rankings_and_ratings(
+    several: None, session: Any, qtbot: Any, layout: str
+) -> None:
+    panel = shown(session, qtbot, "side")
+    panel.beside.rubric.asked.setChecked(True)
+    random.seed(1)
+    panel.arrange(layout)
+    page: Any = panel.page
+    qtbot.keyClick(page, Key.Key_1, ALT)
+    qtbot.keyClick(page, Key.Key_N)
+    qtbot.keyClicks(page.note.field, "1 is sad")
+    page.leave()
+    random.seed(1)  # the sides are drawn anew
+    page.start(page.queue.author)
+    assert page.note.text() == "1 is sad"  # a draft until it is said
+    qtbot.keyClick(page, Key.Key_N)
+    qtbot.keyClick(page.note.field, Key.Key_Return)
+    qtbot.keyClick(page, Key.Key_1, ALT)
+    qtbot.keyClick(page, Key.Key_F)
+    assert page.prompt.flag.isVisible() and page.others["flag"].isChecked()
+    assert [row["id"] for row in session.labels.queue("flagged")] == [page.queue.current.pair["id"]]
+    if layout == "ranking":
+        first = page.queue.current.answers[0]
+        for key in (Key.Key_1, Key.Key_2, Key.Key_Return):
+            qtbot.keyClick(page, key)
+        rows = session.labels.page("comparisons")
+        assert {row["comment"] for row in rows} == {"1 is sad"}
+        for row in rows:
+            side = {row["a"]: "a", row["b"]: "b"}.get(first)
+            told = json.loads(row["judgement_meta"])
+            assert told.get("attributes", {}) == ({"helpful": side} if side else {}) and told["session"]
+    else:
+        qtbot.keyClick(page, Key.Key_2)
+        told = json.loads(session.labels.page("ratings")[0]["meta"])
+        assert (told["comment"], told["attributes"], told["layout"]) == ("1 is sad", {"helpful": "yes"}, "rating")
+        assert told["session"] and told["seconds"] >= 0
+    assert page.note.text() == "" and panel.beside.rubric.said == {}
+    assert session.labels.queue_counts(page.queue.author)["drafts"] == 0
+
+
+def test_rankings_and_ratings_come_back_unannounced_and_never_stand(session: Any) -> None:
+    for number in range(12):
+        session.labels.add_pair(f"Q{number}", "x", "y")
+        session.labels.add_pair(f"Q{number}", "y", "z")
+    settings = JudgingSettings(repeats=0.25, apart=1)
+    mixing = Mixing(session.labels, settings, "me", draw=random.Random(1).random, clock=lambda: 1000.0)
+    ranking = RankingQueue(session.labels, "me", shuffle=random.Random(2).shuffle, mixing=mixing)
+    ranking.start()
+    repeats = 0
+    while ranking.current is not None:
+        repeats += bool(ranking.current.repeats)
+        ranking.current.order([0, 1, 2])
+        before = session.labels.tally()
+        ranking.to_write()()
+        assert (session.labels.tally() == before) == bool(ranking.current.repeats)
+        ranking.accept()
+    assert 1 < repeats < 9 and sum(session.labels.tally().values()) == 36
+    found = fairness_of(session.labels)
+    assert found.people[0].consistency.repeats == 3 * repeats
+    rating = RatingQueue(session.labels, "me", draw=random.Random(3).random, mixing=mixing)
+    rating.start()
+    back = 0
+    while rating.current is not None:
+        back += bool(rating.current.repeat_of)
+        here = rating.current
+        rating.rate(True)
+        if rating.done == 20:
+            assert rating.undo() and rating.current is not None
+            assert (rating.current.name, rating.current.repeat_of) == (here.name, here.repeat_of)
+            rating.rate(True)
+    assert back > 3 and session.labels.count("ratings") == rating.done - back
+    (rater,) = fairness_of(session.labels).raters
+    assert (rater.consistency.repeats, rater.consistency.same) == (back, back)
+    assert session.labels.check().healthy
+
+
+def test_an_undone_ranking_that_had_come_back_comes_back_as_one(session: Any) -> None:
+    for number in range(3):
+        session.labels.add_pair(f"Q{number}", "x", "y")
+    mixing = Mixing(session.labels, JudgingSettings(repeats=0.25, apart=1), "me", draw=lambda: 0.0)
+    queue = RankingQueue(session.labels, "me", mixing=mixing)
+    queue.start()
+    for _ in range(2):
+        queue.current.order([0, 1])  # type: ignore[union-attr]
+        queue.save()
+    back = queue.current
+    assert back is not None and back.repeats
+    back.order([1, 0])
+    queue.save()
+    assert queue.undo() and queue.current is back and back.ranked == []
 
 
 def test_the_keys_of_pairs_are_silent_while_one_ranks_or_rates_and_come_back(
