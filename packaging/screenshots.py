@@ -284,7 +284,7 @@ class Photographer:
         prompts = next(choice.ref for choice in session.datasets("prompts"))
         ppo = session.submit(ppo_spec(sft, reward, prompts, 0), "PPO 1")
         panel.show_run(ppo, "PPO 1")
-        view = panel.pairs.view
+        view = panel.view
         self.shoot(window, "run", "starting", rest=0.1)
         self.until(lambda: view.story.step >= 36 or view.story.ended, 900)
         self.shoot(window, "run")
@@ -313,7 +313,7 @@ class Photographer:
         data = next(choice.ref for choice in session.datasets("demonstrations"))
         failed = session.submit(SFTSpec(model=str(nowhere), dataset=data), "SFT 2")
         panel = self.go(window, "train", run=failed)
-        self.until(lambda: panel.pairs.view.story.ended)
+        self.until(lambda: panel.view.story.ended)
         self.rest(0.5)
         self.shoot(window, "run", "error")
         models = self.go(window, "models")

@@ -144,7 +144,7 @@ def test_a_run_that_fails_says_why_where_it_is_watched_and_can_be_resumed_or_clo
     store(person.session, run_id, spec, story, name)  # a worker writes down what it says
     for event in story:
         engine.say(run_id, event)
-    view = panel.pairs.view
+    view = panel.view
     person.wait(lambda: view._ending is not None and view._ending.isVisible(), "it says how it ended", SHORT)
     card = view._ending
     assert isinstance(card, ErrorCard)
@@ -202,7 +202,7 @@ def test_a_verdict_for_which_the_database_has_no_room_stays_on_the_screen_with_i
     assert panel.pairs.failure.isVisible() and panel.pairs.failure.property("card") == "bad"
     told = panel.pairs.failure.cause.text()
     assert told.startswith(f"Your verdict is not saved yet: There is no space left for {project / 'labels.db'}.")
-    assert told.endswith("The pair stays until it is. As soon as there is space it is saved by itself.")
+    assert told.endswith("What you see stays until it is. As soon as there is space it is saved by itself.")
     assert panel.queue.current.id == shown and panel.pairs.bar.verdicts["right", 3].isChecked()
     assert panel.pairs.note.text() == note.strip() and verdicts(project) == before
     person.press(panel, "Shift+2")  # trying again by key changes nothing as long as there is no room

@@ -115,7 +115,7 @@ def judge_ten_pairs(person: Person, project: Path, monkeypatched: Any) -> None:
 def watch_what_is_on_disk(panel: Any, project: Path) -> list[tuple[str, bool]]:
     """At the moment a pair is shown: the pair before it, and whether another connection reads its verdict."""
     seen: list[tuple[str, bool]] = []
-    show = panel.view.show_pair
+    show = panel.pairs.view.show_pair
 
     def look_and_show(shown: Any) -> None:
         said = panel.queue.said
@@ -124,7 +124,7 @@ def watch_what_is_on_disk(panel: Any, project: Path) -> list[tuple[str, bool]]:
             seen.append((before, before in judged_pairs(project)))
         show(shown)
 
-    panel.view.show_pair = look_and_show
+    panel.pairs.view.show_pair = look_and_show
     return seen
 
 
