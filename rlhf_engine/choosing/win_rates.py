@@ -31,6 +31,11 @@ def meta_of_run(run: str, step: int, policy: str = "a") -> dict[str, Any]:
     return {"from": FROM_RUN, "run": run, "step": step, "policy": policy}
 
 
+def is_of_run(meta: Any) -> bool:
+    """Whether a pair (by its meta, as JSON text) sets a run's answer beside that of the model it began with."""
+    return _meta(meta).get("from") == FROM_RUN
+
+
 def win_rates(judged: Iterable[Mapping[str, Any]], run: str) -> list[WinRate]:
     """The win rates of a run, by step.
 

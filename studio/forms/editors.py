@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from PySide6.QtCore import QLocale, QSize, Qt, Signal
-from PySide6.QtGui import QPaintEvent, QPalette, QValidator, QWheelEvent
+from PySide6.QtCore import QEvent, QLocale, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QPaintEvent, QPalette, QValidator, QWheelEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -75,12 +75,22 @@ class Spin(QSpinBox):
         super().wheelEvent(event) if self.hasFocus() else event.ignore()
 
 
+WALKING = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Home, Qt.Key.Key_End, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
+
+
 class Combo(QComboBox):
     ROOM = 8  # the style asks for a few pixels less than its own label leaves out: the longest entry would be elided
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def event(self, event: QEvent) -> bool:
+        """The keys that walk through the list are its own, also where the page has given them another meaning."""
+        if event.type() == QEvent.Type.ShortcutOverride and cast(QKeyEvent, event).key() in WALKING:
+            event.accept()
+            return True
+        return super().event(event)
 
     def sizeHint(self) -> QSize:
         return super().sizeHint() + QSize(self.ROOM, 0)

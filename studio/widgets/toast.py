@@ -14,6 +14,7 @@ from studio.widgets.labels import PlainLabel
 from studio.widgets.surfaces import Icon
 
 SHOWN_MS = {"info": 4000, "good": 4000, "warn": 7000, "bad": 10_000}
+TO_ACT_MS = 8000  # at least, where there is something to press
 _ICONS = {"info": "information-outline", "good": "check-circle-outline", "warn": "alert-outline"}
 _TINTS = {"info": "link", "good": "good", "warn": "warn", "bad": "bad"}
 
@@ -44,7 +45,8 @@ class Toast(QFrame):
         layout.addWidget(icon_button("close", self.tr("Close"), self.dismiss))
         self._action = do
         self.setFixedWidth(360)
-        self._timer = QTimer(self, singleShot=True, interval=SHOWN_MS.get(level, 4000))
+        shown = max(SHOWN_MS.get(level, 4000), TO_ACT_MS if action else 0)
+        self._timer = QTimer(self, singleShot=True, interval=shown)
         self._timer.timeout.connect(self.dismiss)
         self._timer.start()
 

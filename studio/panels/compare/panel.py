@@ -191,7 +191,7 @@ class ComparePanel(QWidget):
         again = self.queue.no_person_yet
         fits = not first and self.next.no_person_yet == again and self.next.plan is not None
         if fits and self.next.plan is not None:
-            self.queue.order = self.next.plan.ids
+            self.queue.order, self.queue.ordered = self.next.plan.ids, self.next.plan.made
         self.next.no_person_yet = again
         if self.next.wanted:
             self.next.read(chosen=not fits)
@@ -199,7 +199,7 @@ class ComparePanel(QWidget):
     def _take_order(self, chosen: bool) -> None:
         if self.queue is None or self.next.plan is None:
             return
-        self.queue.order = self.next.plan.ids
+        self.queue.order, self.queue.ordered = self.next.plan.ids, self.next.plan.made
         if self.saving.is_waiting:
             self._stale = True
             return
@@ -339,10 +339,10 @@ class ComparePanel(QWidget):
         if self._session.project is None:
             self.pairs.queue = None
         else:
-            said = self.queue.said if self.queue is not None else []
+            said, asked_first = (self.queue.said, self.queue.first) if self.queue is not None else ([], ())
             first = self.queue is None
             author, again = self.beside.who.author, self.sources.again.isChecked()
-            queue = PairQueue(self._session.labels, author, again, said=said)
+            queue = PairQueue(self._session.labels, author, again, said=said, first=asked_first)
             self.pairs.queue = queue
             self.beside.mix(queue, lambda: self.pairs.view.layout_name)
             self.queue_list.author = author
@@ -467,7 +467,8 @@ class ComparePanel(QWidget):
     def receive(self, hints: dict[str, Any]) -> None:
         """`generate=True` opens the form for new pairs; `again=True` asks for those a rule has judged.
 
-        `settle=[ids]` asks for pairs on which annotators differ; `order` is one of `choosing.strategies`.
+        `settle=[ids]` asks for pairs on which annotators differ, `first=[ids]` for waiting pairs before all others;
+        `order` is one of `choosing.strategies`.
         """
         if order := hints.get("order"):
             if self.mode != "pairs":
@@ -483,6 +484,13 @@ class ComparePanel(QWidget):
             self.open_generate()
         if "again" in hints:
             (self.sources.again if hints["again"] else self.sources.waiting).setChecked(True)
+        if self.queue is not None and (asked_first := hints.get("first")) and not self.saving.is_waiting:
+            if self.mode != "pairs":
+                self.arrange("side")
+            self.sources.waiting.setChecked(True)
+            self.queue.first = asked_first
+            self.queue.start()
+            self.pairs.show_current()
 
     def commands(self) -> list[Command]:
         def key(name: str) -> str:

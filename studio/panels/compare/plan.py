@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,7 +33,7 @@ class Scores:
 class Plan:
     """Pairs in the order in which they are to be asked. `unscored` of the `total` have no score.
 
-    `judge` is the newest reward model, "" where there is none.
+    `judge` is the newest reward model, "" where there is none. `made` is when the pairs were read, by time.monotonic.
     """
 
     strategy: str
@@ -40,6 +42,7 @@ class Plan:
     unscored: int = 0
     total: int = 0
     judge: str = ""
+    made: float = -math.inf
 
     @property
     def ids(self) -> list[str]:
@@ -81,6 +84,7 @@ def read_plan(root: Path, strategy: str, seed: int = 0, no_person_yet: bool = Fa
     """
     from rlhf_engine.store.labels import Labels
 
+    made = time.monotonic()
     scores, judge = newest_scores(root)  # also where they are not needed: whoever judges is told what the model says
     labels = Labels(root / "labels.db", write=False)
     try:
@@ -96,7 +100,7 @@ def read_plan(root: Path, strategy: str, seed: int = 0, no_person_yet: bool = Fa
         labels.close()
     turns = arrange(pairs, strategy, seed, before)
     unscored = sum(pair.score is None for pair in pairs) if strategy in SCORED else 0
-    return Plan(strategy, {turn.id: turn for turn in turns}, scores, unscored, len(pairs), judge)
+    return Plan(strategy, {turn.id: turn for turn in turns}, scores, unscored, len(pairs), judge, made)
 
 
 def _candidate(row: dict[str, Any], id: str, scores: Scores, winner: str = "") -> Candidate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import uuid
@@ -66,12 +67,13 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A judgement that has been written down."""
+    """A judgement that has been written down. `at` is when, by the queue's clock."""
 
     shown: Shown
     winner: str
     strength: int
     seconds: float
+    at: float = 0.0
 
 
 @dataclass
@@ -111,7 +113,9 @@ class PairQueue:
     said: list[Said] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     order: Sequence[str] = ()  # ids of pairs to ask before all others
-    _place: int = 0  # in the order
+    ordered: float = -math.inf  # when that order was worked out, by the clock
+    first: Sequence[str] = ()  # ids of waiting pairs to ask even before that order
+    _place: int = 0  # in both
     mixing: Mixing | None = None
     about: Callable[[Shown], dict[str, Any]] = lambda _: {}
     done: int = 0  # judged pairs of this sitting that did not wait
@@ -178,15 +182,18 @@ class PairQueue:
         self.tally.total += len(extras)
 
     def _follow_order(self, known: set[str], wanted: int) -> list[Shown]:
-        """What the order names next, but for what has been judged in this sitting or has gone since."""
-        known |= {said.shown.id for said in self.said}
+        """What the order names next, but for what has been judged or has gone since it was worked out."""
+        known |= {said.shown.id for said in self.said if said.at >= self.ordered}
         found: list[Shown] = []
-        while self._place < len(self.order) and len(found) < wanted:
-            id = self.order[self._place]
+        order = [*self.first, *self.order]
+        while self._place < len(order) and len(found) < wanted:
+            id = order[self._place]
+            waits = self._place < len(self.first)
             self._place += 1
             pair = self.labels.pair_as_judged(id, self.author) if id not in known else None
-            if pair is not None:
+            if pair is not None and not (waits and pair["winner"]):
                 found.append(self._blind(pair))
+                known.add(id)
         return found
 
     def _blind(self, pair: dict[str, Any]) -> Shown:
@@ -235,7 +242,7 @@ class PairQueue:
             self._unsaved = (said, uuid.uuid4().hex)  # said again after a failure, it is written once
         by = (self.author, "human", comment, self._unsaved[1], self._known_of(shown, winner))
         write = partial(self.labels.judge, shown.id, winner, strength, shown.left, seconds, *by)
-        return Said(shown, winner, strength, seconds), write
+        return Said(shown, winner, strength, seconds, self.clock()), write
 
     def accept(self, said: Said) -> None:
         """It has been written down: go on to the next pair."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
+from rlhf_engine.choosing.win_rates import is_of_run
 from studio.panels.compare.queue import PairQueue, Said
 from studio.panels.compare.sitting import in_a_row, spent
 from studio.widgets import duration
@@ -44,10 +45,14 @@ def sitting_lines(queue: PairQueue, days: int) -> str:
 
 
 def verdict_line(said: Said, agreement: tuple[int, int], reveal: bool = True) -> str:
-    """What was said, where the answers came from (with `reveal`), and whether a rule had said the same."""
+    """What was said, where the answers came from (with `reveal`), and whether a rule had said the same.
+
+    Of a run that is judged blind the sources stay hidden afterwards too: the model it began with answers a prompt with
+    the same words at every step, so that once told it would be known ever after.
+    """
     parts = [_verdict(said)]
     names = source_names(said.shown.pair)
-    if names and reveal:
+    if names and reveal and not is_of_run(said.shown.pair.get("meta")):
         order = ("a", "b") if said.shown.left == "a" else ("b", "a")
         parts.append(_tr("1: {0}, 2: {1}").format(*(names[side] for side in order)))
     before, source = said.shown.pair.get("said"), said.shown.pair.get("said_source")

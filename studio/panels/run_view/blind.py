@@ -25,8 +25,9 @@ Samples = Mapping[int, Sequence[Sample]]
 
 
 def pairs_of(run_id: str, title: str, samples: Samples) -> list[dict[str, Any]]:
-    """The answers of a run beside those it began with, as pairs to be judged. The same sample always has the same id,
-    so that it is there once however often it is added."""
+    """The answers of a run beside those it began with, as pairs to be judged, in an order drawn by the run: judged step
+    by step, a habit that grows while one judges would look like learning. The same sample always has the same id, so
+    that it is there once however often it is added."""
     found = []
     for step, of_step in sorted(samples.items()):
         for sample in of_step:
@@ -41,7 +42,7 @@ def pairs_of(run_id: str, title: str, samples: Samples) -> list[dict[str, Any]]:
             }
             id = hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:32]
             found.append({"id": id, "prompt": sample.prompt, "a": policy, "b": start, "meta": meta})
-    return found
+    return sorted(found, key=lambda pair: str(pair["id"]))  # a hash: as good as drawn
 
 
 def judged_of(root: Path, run_id: str) -> list[WinRate]:
@@ -134,7 +135,7 @@ class BlindRow(QWidget):
             self._session.say(error)
             return
         self._session.announce(changed)
-        self._session.go("compare")
+        self._session.go("compare", first=[pair["id"] for pair in pairs])
 
     def _labels_changed(self, changed: Any) -> None:
         if self._run and changed & type(changed).COMPARISONS:
