@@ -72,20 +72,30 @@ class DatasetsPage(QWidget):
             return
         self._session.in_background(partial(list_datasets, self._session.project.root), self._show_list)
 
-    def select(self, ref: str) -> None:
-        """Show the dataset that "dataset:<hash>" names, as soon as it is in the list."""
+    def select(self, ref: str, export: bool = False) -> None:
+        """Show the dataset that "dataset:<hash>" names, as soon as it is in the list; with `export`, its export."""
         self._wanted = ref.removeprefix("dataset:")
+        self._to_export = self._wanted if export else ""
+        self._select_wanted()
+
+    def _select_wanted(self) -> None:
         if self.table.select(self._wanted):
             self._wanted = ""
+            self._export_what_is_wanted()
 
-    _wanted = ""
+    def _export_what_is_wanted(self) -> None:
+        if self._shown is not None and self._shown.hash == self._to_export:
+            self._to_export = ""
+            self.export()
+
+    _wanted = _to_export = ""
 
     def _show_list(self, infos: list[DatasetInfo]) -> None:
         self._infos = {info.hash: info for info in infos}
         self.side.setVisible(bool(infos))
         self.table.set_rows([{**asdict(info), "id": info.hash} for info in infos])
         if self._wanted:
-            self.select(self._wanted)
+            self._select_wanted()
         elif not self.table.selection():
             self._show_selected([])
 
@@ -119,6 +129,7 @@ class DatasetsPage(QWidget):
         self.adding.offer(info.ref, info.kind, info.rows)
         self._show_rows(info)
         self._places.setCurrentIndex(1 if self.checking.ref == info.ref else 0)
+        self._export_what_is_wanted()
 
     def _check(self) -> None:
         """Let the engine look for duplicates, leaks and the like in the dataset that is shown."""

@@ -25,8 +25,9 @@ _MOST_UNDO = 200
 
 
 class DataPanel(QWidget):
-    """Hints: kind="comparisons", dataset="dataset:…", import_file="path" (or True to be asked), import_hub="owner/name"
-    (or True)."""
+    """Hints: kind="comparisons", dataset="dataset:…" (with export=True to write it), import_file="path" (or True to be
+    asked), import_hub="owner/name" (or True).
+    """
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -82,7 +83,7 @@ class DataPanel(QWidget):
         if ref := hints.get("dataset"):
             self.tabs.setCurrentIndex(len(self.pages))
             self._show_tab(len(self.pages))
-            self.datasets.select(str(ref))
+            self.datasets.select(str(ref), export=bool(hints.get("export")))
             self.datasets.reload()
         if wanted := hints.get("import_file") or hints.get("import"):
             self.show_import()

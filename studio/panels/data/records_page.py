@@ -57,10 +57,15 @@ class RecordsPage(QWidget):
         self.waiting.hide()
         self.table.add_action(self.waiting)
         self.export_button = icon_button("export", self.tr("Export to a file…"), self.export)
+        self.outward_button = icon_button(
+            "package-variant-closed",
+            self.tr("Make a dataset of these records and export it: for TRL, HH-RLHF, Argilla or the Hub"),
+            self.export_outward,
+        )
         self.freeze_button = icon_button(
             "snowflake", self.tr("Freeze: make an immutable dataset of these records, as training does"), self.freeze
         )
-        for made in (self.export_button, self.freeze_button):
+        for made in (self.export_button, self.outward_button, self.freeze_button):
             self.table.add_action(made)
         self.table.filter.setMinimumWidth(120)
         self.add_button = button(self.tr("Add"), self.add, icon="plus")
@@ -100,7 +105,7 @@ class RecordsPage(QWidget):
         total, labels = self.total(), self._session.labels if self._session.project is not None else None
         retired = labels.count(self.kind, include_retired=True) - total if labels is not None else 0
         self.retired.setVisible(retired > 0 or self.rows.with_retired)
-        for made in (self.export_button, self.freeze_button):
+        for made in (self.export_button, self.outward_button, self.freeze_button):
             made.setVisible(total > 0)
         self.add_button.setVisible(total + retired > 0)
         self._frame.setVisible(total + retired > 0 or self.side.currentIndex() == 2)
@@ -139,6 +144,15 @@ class RecordsPage(QWidget):
         if path is not None:
             export_labels(self._session, self.kind, path)
 
+    def export_outward(self) -> None:
+        """Freeze the records, and open the export of the dataset that they have become."""
+        self.outward_button.setEnabled(False)
+        self._session.freeze(self.kind, "", self._frozen_outward, self._not_frozen)
+
+    def _frozen_outward(self, ref: str) -> None:
+        self.outward_button.setEnabled(True)
+        self._session.go("data", dataset=ref, export=True)
+
     def freeze(self) -> None:
         self.freeze_button.setEnabled(False)
         self._session.freeze(self.kind, "", self._frozen, self._not_frozen)
@@ -149,7 +163,8 @@ class RecordsPage(QWidget):
         self._session.toast(text, "good", self.tr("Show"), lambda: self._session.go("data", dataset=ref))
 
     def _not_frozen(self, error: BaseException) -> None:
-        self.freeze_button.setEnabled(True)
+        for made in (self.freeze_button, self.outward_button):
+            made.setEnabled(True)
         self._session.say(error)
 
     def _save(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rlhf_engine.contract.errors import HubError
 from rlhf_engine.data.datasets import Dataset, freeze
 from rlhf_engine.data.reading import read
-from rlhf_engine.data.records import Comparison
+from rlhf_engine.data.records import Comparison, PromptRecord
 from rlhf_engine.models import hub
 from studio.panels.data import DataPanel
 from studio.widgets import Card, ErrorCard, PlainLabel
@@ -111,3 +111,19 @@ def test_a_push_is_private_unless_chosen_and_a_failed_one_keeps_the_folder(view,
     (card,) = view.findChildren(ErrorCard)
     assert "The export itself is complete: exports/" in card.cause.text()
     assert len(list((session.root / "exports").iterdir())) == 2
+
+
+def test_the_records_of_a_table_are_made_a_dataset_and_its_export_opens(session, qtbot) -> None:
+    session.labels.add_many("prompts", [PromptRecord(f"Question {n}") for n in range(30)])
+    panel = DataPanel(session)
+    qtbot.addWidget(panel)
+    panel.resize(1180, 780)
+    panel.show()
+    session.panel_requested.connect(lambda _, hints: panel.receive(hints))
+    panel.show_kind("prompts")
+    assert panel.pages["prompts"].outward_button.isVisible()
+    panel.pages["prompts"].export_outward()
+    view = panel.datasets.exporting
+    qtbot.waitUntil(view.isVisible, timeout=20_000)
+    assert view.ref == panel.datasets._shown.ref and panel.datasets._shown.rows == 30
+    assert any(text.startswith("30 rows") for text in exported(qtbot, view))
