@@ -93,9 +93,10 @@ class Safekeeping(QObject):
         self._session.leave_project()
 
         def repaired(done: Any) -> None:
-            words = self.tr("{0} rows were put back.").format(done.restored)
+            several = self.tr("{0} rows were put back.").format(f"{done.restored:,}")
+            words = self.tr("1 row was put back.") if done.restored == 1 else several
             if done.lost:
-                words += " " + self.tr("{0} are in no copy, and are hidden.").format(len(done.lost))
+                words += " " + self.tr("In no copy, and hidden: {0}.").format(f"{len(done.lost):,}")
             self._session.toast(words, "warn" if done.lost else "good")
             try:
                 self._session.open_project(root)
@@ -116,7 +117,9 @@ class Safekeeping(QObject):
         self._over.start()
         if project.labels.put_back:
             text = self.tr("{0} rows were in the journal alone, after a crash. They were put back.")
-            self._session.toast(text.format(project.labels.put_back), "good")
+            one = self.tr("1 row was in the journal alone, after a crash. It was put back.")
+            back = project.labels.put_back
+            self._session.toast(one if back == 1 else text.format(f"{back:,}"), "good")
 
         from rlhf_engine.store.project import BACKUPS
         from rlhf_engine.store.snapshots import said_since_last

@@ -88,6 +88,7 @@ def restore(
 ) -> int:
     """Put a snapshot in the place of a project's labels. The labels as they were before stay in backups/."""
     from rlhf_engine.store.project import Project
+    from rlhf_engine.store.repair import counted
 
     if show:
         for found in Project.snapshots(folder):
@@ -99,7 +100,8 @@ def restore(
         told = {"snapshot": done.snapshot.stem, "later": done.later, "kept": str(done.kept) if done.kept else None}
         _say(json.dumps({"project": str(folder), **told, "restored": done.repair.restored, "lost": done.repair.lost}))
     else:
-        later = "what was said after it is left out" if rewind else f"{done.later} rows said after it were put back"
+        later = counted(done.later, "1 row said after it was put back", "{} rows said after it were put back")
+        later = "what was said after it is left out" if rewind else later
         kept = f" As it was before: {done.kept}" if done.kept else ""
         _say(f"Restored {done.snapshot.stem}; {later}.{kept}")
         if done.repair.restored or done.repair.lost:
@@ -123,12 +125,16 @@ def _counts(folder: Path) -> dict[str, int]:
 
 
 def _words(folder: Path, done: Repair) -> str:
-    if done.backup is None:
+    from rlhf_engine.store.repair import counted
+
+    if done.backup is None and not done.restored and not done.lost:
         return f"{folder} needed no repair."
     lost = ", ".join(f"{table} {row}" for table, row in done.lost[:20])
     more = f" and {len(done.lost) - 20} more" if len(done.lost) > 20 else ""
-    end = f" {len(done.lost)} rows are in no copy, and are hidden: {lost}{more}." if done.lost else ""
-    return f"Put back {done.restored} rows.{end} As it was before: {done.backup}"
+    end = counted(len(done.lost), " 1 row is in no copy, and is hidden", " {} rows are in no copy, and are hidden")
+    end = f"{end}: {lost}{more}." if done.lost else ""
+    before = f" As it was before: {done.backup}" if done.backup else ""
+    return f"Put back {counted(done.restored, '1 row', '{} rows')}.{end}{before}"
 
 
 def _say(text: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from rlhf_engine.contract.errors import DiskFull, EngineError
+from rlhf_engine.contract.errors import DiskFull, EngineError, StoreError
 from rlhf_engine.store.database import open_database, store_errors, transaction
 from rlhf_engine.store.journal import REACHED, Entry, read_lines, replace_journal
 from rlhf_engine.store.labels import Labels
@@ -27,6 +27,11 @@ from rlhf_engine.store.snapshots import copy_database, list_snapshots
 from rlhf_engine.store.standings import bring_up_to_date, work_out_again
 
 Place = tuple[str, int]  # table and row number
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """The words for one, or those for several with the number in place of {}."""
+    return one if count == 1 else several.format(f"{count:,}")
 
 
 @dataclass(slots=True)
@@ -50,13 +55,14 @@ class Check:
 
     def __str__(self) -> str:
         if self.healthy:
-            return f"All {self.rows} rows are as they were written."
+            return counted(self.rows, "The only row is as it was written.", "All {} rows are as they were written.")
+        changed = ("has changed since it was written", "have changed since they were written")
         parts = [
-            f"{len(self.damaged)} rows have changed since they were written" if self.damaged else "",
-            f"{len(self.missing)} rows are gone" if self.missing else "",
-            f"SQLite reports: {self.structure[0]}" if self.structure else "",
+            counted(len(self.damaged), f"1 row {changed[0]}", f"{{}} rows {changed[1]}") if self.damaged else "",
+            counted(len(self.missing), "1 row is gone", "{} rows are gone") if self.missing else "",
+            f"SQLite reports: {self.structure[0].rstrip('.')}" if self.structure else "",
             "which judgements count is not what the rows say" if self.standings_wrong else "",
-            f"{self.rotted_lines} lines of the journal have changed since they were written"
+            counted(self.rotted_lines, f"1 line of the journal {changed[0]}", f"{{}} lines of the journal {changed[1]}")
             if self.rotted_lines
             else "",
         ]
@@ -122,12 +128,20 @@ def repair_labels(path: Path) -> Repair:
 
     A copy of labels.db as it was is kept in `backups/`, and one of a journal with lines that cannot be read. A file
     that SQLite itself can no longer read is made again from the copies.
+
+    Raises:
+        StoreError: it is gone or unreadable, and there is no copy of anything. It is left as it is.
     """
     check = check_labels(path)
     if check.healthy and not check.unjournaled and not check.torn_lines:
         return Repair(0, [], None)
-    backup = keep_copy(path, "before-repair")
     copies, reached = _journal_by_place(path, Check())
+    if check.structure and not check.rows and not journal_of(path).exists() and not _from_snapshots(path, (), None):
+        raise StoreError(
+            f"{check.structure[0].rstrip('.')}, and neither a journal nor a snapshot holds a copy.",
+            "Put labels.db or its journal back from a backup of your own. Runs and datasets are still there.",
+        )
+    backup = keep_copy(path, "before-repair")
     unjournaled = _still_readable(path, check.unjournaled)
     wanted = check.damaged + check.missing
     if check.structure:

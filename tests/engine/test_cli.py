@@ -464,24 +464,57 @@ def test_a_project_is_repaired_and_restored_by_command(tmp_path, capsys):
         assert "already open: process" in capsys.readouterr().err
         project.labels._db.execute("UPDATE prompts SET prompt = 'forged' WHERE row = 2")
     assert main(["project", "check", str(root)]) == 1
-    assert "is not sound: 1 rows have changed" in (said := capsys.readouterr().out) and "rlhf project repair" in said
+    assert (
+        "is not sound: 1 row has changed since it was written." in (said := capsys.readouterr().out)
+        and "rlhf project repair" in said
+    )
     assert main(["project", "check", str(root), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["damaged"] == [["prompts", 2]]
     assert main(["project", "repair", str(root)]) == 0
-    assert "Put back 1 rows. As it was before: " in capsys.readouterr().out
+    assert "Put back 1 row. As it was before: " in capsys.readouterr().out
     assert main(["project", "repair", str(root)]) == 0
     assert "needed no repair" in capsys.readouterr().out
 
     assert main(["project", "restore", str(root), "--list"]) == 0
     (name,) = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert main(["project", "restore", str(root)]) == 0
-    assert f"Restored {name}; 1 rows said after it were put back." in capsys.readouterr().out
+    assert f"Restored {name}; 1 row said after it was put back." in capsys.readouterr().out
     assert main(["project", "restore", str(root), name, "--rewind", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["snapshot"] == name
     assert main(["project", "check", str(root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["prompts"] == 4
     assert main(["project", "restore", str(root), "nothing"]) == 3
     assert "There is no snapshot 'nothing'" in capsys.readouterr().err
+
+
+def test_labels_that_are_gone_come_back_from_what_is_left_and_are_never_begun_anew_in_silence(tmp_path, capsys):
+    from rlhf_engine.store.project import Project
+
+    root = tmp_path / "mine"
+    with Project.create(root) as project:
+        for n in range(4):
+            project.labels.add_prompt(f"p{n}")
+        project.snapshot()
+    for lost in (["labels.db"], ["labels.db", "labels.journal.jsonl"]):  # the journal, then the snapshot has them
+        for name in lost:
+            (root / name).unlink()
+        assert main(["project", "check", str(root)]) == 1
+        assert "labels.db does not exist.\n" in capsys.readouterr().out
+        assert main(["project", "repair", str(root)]) == 0
+        assert capsys.readouterr().out.strip() == "Put back 4 rows."
+        assert main(["project", "check", str(root), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["prompts"] == 4
+    for name in (
+        "labels.db",
+        "labels.journal.jsonl",
+        *(f"backups/{path.name}" for path in (root / "backups").iterdir()),
+    ):
+        (root / name).unlink()
+    for _ in range(2):
+        assert main(["project", "repair", str(root)]) == 3
+        said = capsys.readouterr().err
+        assert "neither a journal nor a snapshot holds a copy" in said and "backup of your own" in said
+        assert not (root / "labels.db").exists()
 
 
 def test_doctor_tells_every_finding(monkeypatch, capsys):

@@ -92,10 +92,10 @@ def test_a_label_that_has_rotted_is_told_once_a_day_and_mended_at_a_click(
     keeper.look_over()
     qtbot.waitUntil(lambda: bool(session.said))
     level, text, action, do = session.said.pop()
-    assert (level, action) == ("bad", "Repair") and "1 rows have changed since they were written" in text
+    assert (level, action) == ("bad", "Repair") and "1 row has changed since it was written" in text
     do()
     qtbot.waitUntil(lambda: session.project is not None, timeout=10_000)
-    assert session.said[-1][:2] == ("good", "1 rows were put back.")
+    assert session.said[-1][:2] == ("good", "1 row was put back.")
     assert session.labels.count("prompts") == 5 and session.project.check().healthy
 
 
@@ -108,7 +108,7 @@ def test_rows_that_a_crash_left_in_the_journal_alone_are_told_of(keeper: Safekee
     connection.commit()
     connection.close()
     session.open_project(root)
-    assert session.said[-1][1] == "1 rows were in the journal alone, after a crash. They were put back."
+    assert session.said[-1][1] == "1 row was in the journal alone, after a crash. It was put back."
     assert session.labels.count("prompts") == 3
 
 
