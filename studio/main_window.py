@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 from rlhf_engine.contract.errors import EngineError, StoreDamaged
 from rlhf_engine.contract.events import Alert, Envelope, RunFinished
 from studio.commands import Command
+from studio.engine_words import task_title
 from studio.frame.drawer import Drawer, LogLines
 from studio.frame.key_map import KeyMap
 from studio.frame.palette import CommandPalette
@@ -301,7 +302,9 @@ class MainWindow(QMainWindow):
         row = self.session.runs.run(run_id) if self.session.project else None
         if row is None:
             return  # nothing that is kept: whoever asked for it shows how it ended
-        title = row.name or row.task
+        if run_id in self.retraining.own:
+            return  # it tells of its runs itself, once both are over
+        title = row.name or task_title(row.task)
         if end.outcome == "completed":
             self._toast("good", self.tr("{0} is done.").format(title), self.tr("Show"), lambda: self._show_run(run_id))
         elif end.outcome == "failed":

@@ -33,6 +33,7 @@ class Retraining(QObject):
         self._session = session
         self._busy = False  # from finding the settings until the new model has been submitted
         self._training = self._scoring = ""
+        self.own: set[str] = set()  # its runs: nobody else needs to tell how they ended
         session.project_changed.connect(self._begin)
         session.labels_changed.connect(self._labels_changed)
         session.activity.ended.connect(self._ended)
@@ -94,6 +95,7 @@ class Retraining(QObject):
         self._busy = False
         try:
             self._training = self._session.submit(spec, name)
+            self.own.add(self._training)
         except EngineError as error:
             self._fail(error)
 
@@ -109,7 +111,8 @@ class Retraining(QObject):
     def _score(self, run_id: str) -> None:
         try:
             spec = ScoreSpec(reward_model=f"run:{run_id}", device=self._session.settings.device)
-            self._scoring = self._session.submit(spec)
+            self._scoring = self._session.submit(spec, self.tr("Scores of the pairs"))
+            self.own.add(self._scoring)
         except EngineError as error:
             self._fail(error)
 

@@ -90,6 +90,16 @@ class TrainingFields:
         group="Keeping",
         advanced=True,
     )
+    sample_prompts: int = param(
+        4,
+        "Sampled prompts",
+        "How many held-out prompts that is. Where the answers are judged blind, more prompts make the win rate surer, "
+        "and no answer comes so often that it is known again.",
+        between=(1, 32),
+        unit="prompts",
+        group="Keeping",
+        advanced=True,
+    )
     dtype: str = param(
         "auto",
         "Base precision",

@@ -24,6 +24,7 @@ class Fixed:
     reference: str  # what to compare with: the demonstration, or the starting model's answer
 
 
+AT_ONCE = 4  # answers written and explained at a time, however many there are: so much memory is foreseen
 Explain = Callable[[list[Fixed], list[Answer]], list[tuple[float | None, dict[str, tuple[float, ...]]]]]
 
 
@@ -54,7 +55,10 @@ class Previews:
             return []
         tokenizer = self._backbone.base.tokenizer
         answers = self._write([fixed.ids for fixed in self.fixed])
-        explained = self._explain(self.fixed, answers) if self._explain else [(None, {})] * len(answers)
+        explained: list[tuple[float | None, dict[str, tuple[float, ...]]]] = []
+        for start in range(0, len(answers), AT_ONCE):
+            part, said = self.fixed[start:][:AT_ONCE], answers[start:][:AT_ONCE]
+            explained += self._explain(part, said) if self._explain else [(None, {})] * len(said)
         return [
             Sample(
                 step,
@@ -74,4 +78,5 @@ class Previews:
 
     def _write(self, ids: list[list[int]]) -> list[Answer]:
         rng = torch.Generator(device=self._backbone.device).manual_seed(self._seed)
-        return complete(self._backbone, self._role, ids, self._sampler, rng)
+        parts = (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
+        return [one for part in parts for one in complete(self._backbone, self._role, part, self._sampler, rng)]

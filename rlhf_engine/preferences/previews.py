@@ -30,7 +30,7 @@ def previews_of(backbone: Backbone, dataset: Dataset, spec: PreferenceFields, ru
         if len(distinct) > CANDIDATES and dataset.info.rows > FROM:
             break
     if spec.sample_every:
-        previews.choose(list(distinct.values())[:CANDIDATES], [], spec.template)
+        previews.choose(list(distinct.values())[:CANDIDATES], [], spec.template, spec.sample_prompts)
     return previews
 
 

@@ -82,7 +82,7 @@ class Practice:
         sampler = Sampler(spec.response_tokens, spec.temperature)
         self._previews = Previews(actors.backbone, POLICY, sampler, run.seed, self._explain)
         self._references = {repr(q.prompt): q.reference for q in heldout}
-        self._previews.choose([q.prompt for q in heldout], [], spec.template)
+        self._previews.choose([q.prompt for q in heldout], [], spec.template, spec.sample_prompts)
         self._about = self._describe()
         run.emit(Alert("info", f"Reward: {actors.rewards.describe()} = {pipeline_of(spec, then)}."))
         self._say_whether_gold_is_independent()

@@ -41,7 +41,8 @@ CURVES = {
         "How often people who did not know which was which preferred the run's answer to that of the model it began "
         "with, by step. A tie counts half; the bars are 95 % intervals (Wilson).",
         "It rises above one half. Where the score rises and this does not, the reward is being gamed.",
-        "Judge more of its samples: the bars are wide below some thirty verdicts a step.",
+        "Judge more of its samples: the bars are wide below some thirty verdicts a step. “Sampled prompts” says how "
+        "many there are at each.",
         {"step": "Step", "share": "Preferred", "count": "verdicts"},
     ),
     "evaluated/frontier": CurveHelp(

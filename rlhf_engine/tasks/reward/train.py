@@ -18,6 +18,7 @@ from rlhf_engine.models.course import Course
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.opening import open_backbone
 from rlhf_engine.models.optimizer import optimizer_for
+from rlhf_engine.models.previews import AT_ONCE
 from rlhf_engine.runtime.context import Means, RunContext
 from rlhf_engine.tasks.reward.evaluate import EVALUATED, Scored, curve, figures, score_pairs
 from rlhf_engine.tasks.reward.groups import Group, Pair, Table, cut, grouped, read, some_of
@@ -75,7 +76,7 @@ def train(spec: RewardSpec, run: RunContext) -> None:
                 run.emit(curve(step, scored))
         course.report(step, rate, values)
         if course.shows(step):
-            show(backbone, heldout[:4], step, run)
+            show(backbone, heldout[: spec.sample_prompts], step, run)
 
     facts: dict[str, Any] = {"tie_theta": ties.log_theta.exp().item()} if spec.ties == "rao-kupper" else {}
     if spec.normalise_on:
@@ -155,7 +156,7 @@ def show(backbone: Backbone, pairs: Sequence[Pair], step: int, run: RunContext) 
     """A few held-out pairs with their scores: the chosen answer as the sample, the rejected one beside it."""
     if not pairs:
         return
-    scored = score_pairs(backbone, REWARD, pairs, len(pairs))
+    scored = score_pairs(backbone, REWARD, pairs, min(len(pairs), AT_ONCE))
     for pair, good, bad in zip(pairs, scored.chosen.tolist(), scored.rejected.tolist(), strict=True):
         rejected_text = f"{pair.record.rejected}  [{bad:+.2f}]"
         run.emit(Sample(step, text_of(pair.record.prompt), pair.record.chosen, good, rejected_text))

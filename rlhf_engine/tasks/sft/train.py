@@ -49,7 +49,7 @@ def train(spec: SFTSpec, run: RunContext) -> None:
     optimizer = optimizer_for(backbone, "policy", spec)
     previews = Previews(backbone, "policy", Sampler(PREVIEW_TOKENS), run.seed)
     shown = in_turn(parts, "heldout", CANDIDATES)
-    previews.choose([r.prompt for r in shown], [r.completion for r in shown], spec.template)
+    previews.choose([r.prompt for r in shown], [r.completion for r in shown], spec.template, spec.sample_prompts)
     sizes = [len(part.examples) for part in parts]
     mixture = Mixture(sizes, shares(parts, spec.mixing), spec.batch_size, run.rng) if spec.mixture else None
     drawn = mixture or len(examples)

@@ -88,6 +88,11 @@ class BlindRow(QWidget):
         session.labels_changed.connect(self._labels_changed)
         session.project_changed.connect(self.forget)
 
+    @property
+    def judged(self) -> bool:
+        """Whether there is a win rate to draw."""
+        return bool(self._rates)
+
     def show_run(self, run_id: str, title: str, task: str, samples: Samples) -> None:
         """Follow a run; `samples` may grow."""
         fresh = run_id != self._run

@@ -69,7 +69,7 @@ class RunView(QWidget):
         self.charts.asked.connect(self._explain)
         self.curves = CurveFeed(self.charts, self)
         self.blind = BlindRow(session)
-        self.blind.drawn.connect(lambda step, columns: self.curves.add_table(CURVE, step, columns))
+        self.blind.drawn.connect(self._draw_win_rate)
         self._curves_or_why = QStackedWidget()
         self._curves_or_why.addWidget(EmptyState("chart-line", self.tr("Curves begin with the first step")))
         self._curves_or_why.addWidget(self.charts)
@@ -142,14 +142,13 @@ class RunView(QWidget):
     def on_event(self, envelope: Envelope) -> None:
         self.story.hear(envelope)
         match envelope.event:
-            case RunStarted(task=task, from_step=step, total_steps=total):
+            case RunStarted(from_step=step, total_steps=total):
                 self._before = ""
                 self.curves.truncate(step)
                 newest = {name: found[-1] for name, found in self.story.curves.items()}
                 self.curves.keep_tables({name: (curve.step, curve.columns) for name, curve in newest.items()})
                 self.charts.expect(total)
-                if task in TASKS:
-                    self.curves.set_primary(TASKS[task].charts)
+                self._order_charts()
                 self._take_row()
             case Metrics(step=step, values=values):
                 self.curves.add(step, values)
@@ -278,6 +277,17 @@ class RunView(QWidget):
     def _has_adapter(self) -> bool:
         root = self._session.root
         return root is not None and self.story.task in TASKS and (root / "runs" / self.run_id / "adapter").is_dir()
+
+    def _draw_win_rate(self, step: int, columns: dict[str, tuple[float, ...]]) -> None:
+        self.curves.add_table(CURVE, step, columns)
+        self._order_charts()
+
+    def _order_charts(self) -> None:
+        """The task's own first; what people say of the answers stands beside what they are trained for."""
+        if self.story.task in TASKS:
+            charts = TASKS[self.story.task].charts
+            judged = (CURVE,) if self.blind.judged else ()
+            self.curves.set_primary((*charts[:1], *judged, *charts[1:]))
 
     def _show_health(self) -> None:
         story = self.story
