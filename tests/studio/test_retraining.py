@@ -60,6 +60,7 @@ def test_after_so_many_verdicts_it_is_trained_on_all_of_them_and_then_scores(
     session.quiet.say(run, RunFinished("completed"))
     qtbot.waitUntil(lambda: len(session.quiet.submitted) == 2, timeout=5000)
     assert session.quiet.submitted[1][1] == ScoreSpec(reward_model=f"run:{run}", device=session.settings.device)
+    assert retraining.own == {made[0] for made in session.quiet.submitted}  # the window leaves it to tell of them
 
 
 def test_when_the_pairs_have_scores_it_says_where_model_and_person_disagree_one_click_away(

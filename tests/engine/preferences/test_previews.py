@@ -38,3 +38,14 @@ def test_each_token_says_how_likely_it_is_and_how_far_from_the_reference(small, 
 def test_no_samples_are_written_where_nobody_wants_any(small, inside, backbone):
     spec = small.dpo(sample_every=0)
     assert previews_of(backbone, open_dataset(small.root, spec.dataset), spec, inside(spec).run).fixed == []
+
+
+def test_more_prompts_leave_the_first_ones_as_they_were(small, inside, backbone):
+    told = []
+    for count in (4, 7):
+        spec = small.dpo(sample_prompts=count)
+        previews = previews_of(backbone, open_dataset(small.root, spec.dataset), spec, inside(spec).run)
+        assert len(previews.fixed) == count
+        told.append(previews.samples(1))
+    assert told[0] == told[1][:4] and len(told[1]) == 7
+    assert all(sample.reference and sample.per_token["logprob"] for sample in told[1])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtGui import QKeySequence, QShortcut, QWheelEvent
 from PySide6.QtWidgets import QHBoxLayout, QStyle, QStyleOptionComboBox, QWidget
 
 from rlhf_engine.contract.changes import number
@@ -244,3 +244,21 @@ def test_a_list_has_room_for_its_longest_entry(scale: float, qtbot: Any) -> None
     room = combo.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, combo).width() - 4
     assert room >= combo.fontMetrics().horizontalAdvance("As the system")
     theme().apply("light", 1.0)
+
+
+def test_keys_that_walk_through_a_list_are_the_lists_also_where_the_page_uses_them(qtbot: Any) -> None:
+    page = QWidget()
+    heard: list[str] = []
+    for key in ("Down", "1"):
+        shortcut = QShortcut(QKeySequence(key), page, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(lambda key=key: heard.append(key))
+    combo = Combo(page)
+    combo.addItems(["one", "two", "three"])
+    qtbot.addWidget(page)
+    with qtbot.waitActive(page):
+        page.show()
+    combo.setFocus()
+    qtbot.keyClick(combo, Qt.Key.Key_Down)
+    assert combo.currentText() == "two" and heard == []
+    qtbot.keyClick(combo, Qt.Key.Key_1)
+    assert heard == ["1"]  # all others stay the page's

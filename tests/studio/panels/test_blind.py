@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from rlhf_engine.contract.events import RunStarted, Sample
+from studio.panels.compare.queue import Said, Shown
+from studio.panels.compare.telling import verdict_line
 from studio.panels.run_view import RunView
 from studio.panels.run_view.blind import CURVE, pairs_of
 from tests.studio.panels.run_stage import Feed, told
@@ -60,6 +63,20 @@ def test_verdicts_draw_the_win_rate_by_step(view: Any, session: Any, qtbot: Any)
     assert view.blind.said.text().startswith("Preferred to its start at step 20: 83%")
     view.curves.finish()
     assert CURVE in view.curves._drawn
+    assert view.curves._primary[:2] == ("objective/score", CURVE)  # beside what the answers are trained for
+
+
+def test_it_is_never_told_whose_an_answer_was(view: Any, session: Any) -> None:
+    asked: list[dict[str, Any]] = []
+    session.panel_requested.connect(lambda _, hints: asked.append(hints))
+    view.blind.judge.click()
+    (hints,) = asked
+    waiting = session.labels.next_pairs(9)
+    assert hints["first"] == [pair["id"] for pair in waiting]
+    steps = [json.loads(pair["meta"])["step"] for pair in waiting]
+    assert steps != sorted(steps)  # not step by step
+    said_of = Said(Shown({**waiting[0], "said": None, "said_source": None}, "a"), "a", 2, 1.0)
+    assert verdict_line(said_of, (0, 0)) == "Answer 1 is better"
 
 
 def test_a_run_without_a_model_to_compare_with_has_no_such_row(session: Any, qtbot: Any) -> None:

@@ -141,6 +141,38 @@ def test_the_queue_of_disagreements_is_one_click_and_a_verdict_there_judges_anew
     assert current(panel) in pairs[3:]  # then those that wait
 
 
+def test_what_was_judged_before_the_order_was_made_is_asked_again_and_what_came_after_is_not(
+    panel: ComparePanel, session: Any, pairs: list[str], qtbot: Any
+) -> None:
+    trained(session.root)
+    for _ in range(2):
+        assert panel.queue is not None and panel.queue.current is not None
+        panel.pairs.judge("left" if panel.queue.current.left == "a" else "right", 2)  # A is better
+    scored(session.root, {pairs[0]: -1.0, pairs[1]: -2.0})  # for the model B is
+    choose(panel, "disagree", qtbot)
+    assert current(panel) == pairs[1]  # though it was judged in this sitting
+    panel.pairs.judge("tie", 2)
+    panel.reload()  # the order is an old one now
+    assert current(panel) == pairs[0]
+
+
+def test_pairs_that_are_asked_for_come_before_every_order_until_they_are_judged(
+    panel: ComparePanel, session: Any, pairs: list[str], qtbot: Any
+) -> None:
+    session.labels.judge(pairs[4], "a", author=panel.queue.author if panel.queue else "")
+    panel.receive({"first": [pairs[3], pairs[4], pairs[2]]})
+    assert current(panel) == pairs[3]
+    choose(panel, "random", qtbot)
+    assert current(panel) == pairs[3]
+    panel.pairs.judge("left", 2)
+    panel.reload()
+    assert current(panel) == pairs[2]  # the one that is judged already is not asked again
+    panel.pairs.judge("left", 2)
+    with qtbot.waitSignal(panel.next.planned, timeout=5000):
+        panel.next.read(chosen=True)
+    assert current(panel) in pairs[:2]
+
+
 def test_the_models_vote_is_told_after_the_verdict_and_only_if_wished(
     panel: ComparePanel, session: Any, pairs: list[str], qtbot: Any
 ) -> None:

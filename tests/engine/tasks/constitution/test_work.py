@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from rlhf_engine.cli import main
 from rlhf_engine.contract.errors import SpecError
-from rlhf_engine.contract.events import Produced, Text
+from rlhf_engine.contract.events import Alert, Produced, Text
 from rlhf_engine.data.datasets import freeze, open_dataset
 from rlhf_engine.data.records import PromptRecord, split_of
 from rlhf_engine.judging.constitution import STARTER
@@ -107,3 +110,28 @@ def test_what_would_keep_nothing_is_refused(small, monkeypatch):
     spec = ConstitutionSpec(model=small.model, dataset=prompts_of(small.root), **COMMON)
     end = small.run("same", spec)[-1].event
     assert end.outcome == "failed" and "changed none" in end.message
+
+
+def test_a_model_that_cannot_read_the_questions_is_told_so_and_asked_shorter_ones(small):
+    """Its context is 256 tokens, of a tokenizer that makes about one of each letter."""
+    spec = {"model": small.model, "dataset": prompts_of(small.root), **COMMON, "temperature": 1.0}
+    end = small.run("full", ConstitutionSpec(**{**spec, "template": "full"}))[-1].event
+    assert end.outcome == "failed" and "6 texts were more than the 256 tokens" in end.message
+    assert "none of its 6 answers was changed" in end.message and "Ask the short question" in end.hint
+    said = small.run("once", ReviseSpec(model=small.model, prompt="Why?", **{**COMMON, "template": "full"}))
+    assert ended_well(said)
+    (alert,) = [e.event for e in said if isinstance(e.event, Alert)]
+    assert "a step needed more" in alert.text and "Ask the short question" in alert.hint
+
+
+def test_the_terminal_shows_every_step(small, scripted, capfd, monkeypatch):
+    body = {"task": "revise", "model": small.model, "prompt": "Why?", "rounds": 1, **COMMON}
+    spec = small.root.parent / "spec.json"
+    spec.write_text(json.dumps(body))
+    assert main(["run", str(spec), "--project", str(small.root)]) == 0
+    said = capfd.readouterr().out
+    lines = said.splitlines()
+    assert lines[lines.index("First answer:") :][:6] == [
+        "First answer:", "old", "Criticism 1:", "too long", "Revision 1:", "new one",
+    ]  # fmt: skip
+    assert "Probability that the revision is better: " in said and "revision: " not in said
