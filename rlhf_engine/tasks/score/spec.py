@@ -22,7 +22,8 @@ class ScoreSpec:
     limit: int = param(
         3000,
         "At most",
-        "Pairs that are scored: of those that wait the oldest, of judged ones the latest.",
+        "Of those that wait the oldest, and as many judged ones: those that people judged last, then the oldest that "
+        "only a rule, an import or a model has judged.",
         between=(1, 1_000_000),
         unit="pairs",
     )

@@ -67,20 +67,29 @@ def score(spec: ScoreSpec, run: RunContext) -> None:
 
 
 def pairs_of(spec: ScoreSpec, run: RunContext) -> list[dict[str, Any]]:
-    """The pairs to score with their ids and texts, those that wait first. Raises DataError where there are none."""
+    """The pairs to score with their ids and texts: those that wait, those that people have judged, and as far as there
+    is room those that only others have, the same ones that are asked when a person judges them anew.
+
+    Raises:
+        DataError: there are none.
+    """
     from rlhf_engine.store.labels import Labels
 
     labels = Labels(run.project_root / "labels.db", write=False)
     try:
         waiting = labels.next_pairs(spec.limit) if spec.pairs != "judged" else []
         judged: deque[dict[str, Any]] = deque(maxlen=spec.limit)
+        unheard: list[dict[str, Any]] = []
         if spec.pairs != "waiting":
-            judged.extend({**row, "id": row["pair_id"]} for row in labels.standing_comparisons())
+            people = (row for row in labels.standing_comparisons() if row["source"] == "human")
+            judged.extend({**row, "id": row["pair_id"]} for row in people)
+            unheard = [row for row in labels.next_pairs(spec.limit, no_person_yet=True) if row["said"]]
     finally:
         labels.close()
-    if not waiting and not judged:
+    found = [*waiting, *judged, *unheard[: spec.limit - len(judged)]]
+    if not found:
         raise DataError("There are no pairs to score.", "Generate some in Compare, or import comparisons.")
-    return [*waiting, *judged]
+    return found
 
 
 @torch.no_grad()

@@ -239,6 +239,16 @@ def test_how_many_more_is_answered_in_a_sentence_and_measured_by_runs(
     panel.how_many.measure.click()
     qtbot.waitUntil(lambda: len(session.quiet.submitted) == 2, timeout=5000)
     assert [spec.labels for _, spec, _ in session.quiet.submitted] == [50, 100]
+    spec = RewardSpec(model="starter", dataset="dataset:x", labels=50)
+    with RunsWriter(root) as writer:
+        writer.start("stopped", spec_to_json(spec), "reward")
+        stopped = (RunStarted("reward", 9), RunFinished("cancelled"))
+        writer.append(*(Envelope("stopped", n, 1e9 + n, event) for n, event in enumerate(stopped)))
+    panel.how_many.read()
+    qtbot.waitUntil(lambda: panel.how_many.measure.isVisible(), timeout=5000)
+    panel.how_many.measure.click()
+    qtbot.waitUntil(lambda: len(session.quiet.submitted) == 3, timeout=5000)
+    assert session.quiet.resumed == ["stopped"] and session.quiet.submitted[2][1].labels == 100
     facts = {"labels": 100, "heldout/accuracy": 0.68, "heldout_pairs": 500}
     spec = RewardSpec(model="starter", dataset="dataset:x", labels=100)
     recorded(root, "quarter", spec, "reward", Produced("reward_model", "a", facts))

@@ -50,6 +50,18 @@ def test_waiting_and_judged_pairs_can_be_scored_alone(small, pairs):
     assert set(scores_of(small, "one", pairs="waiting", limit=1)) == {pairs[0]}
 
 
+def test_of_judged_pairs_the_latest_by_people_come_first_then_the_oldest_by_others(small, pairs):
+    labels = Labels(small.root / "labels.db")
+    ids = [labels.add_pair(f"Who is {n}?", f"It is {n}.", f"Nobody is {n}") for n in range(6)]
+    for n, id in enumerate(ids):
+        labels.judge(id, "b", source="human" if n % 2 else "rule")
+    labels.close()
+    # people: pairs[2] and then ids 1, 3 and 5; a rule: ids 0, 2 and 4
+    assert set(scores_of(small, "two", pairs="judged", limit=2)) == {ids[3], ids[5]}
+    assert set(scores_of(small, "five", pairs="judged", limit=5)) == {pairs[2], ids[1], ids[3], ids[5], ids[0]}
+    assert set(scores_of(small, "all", pairs="both", limit=9)) == {*pairs, *ids}
+
+
 def test_what_cannot_be_scored_is_said(small, pairs):
     with pytest.raises(SpecError, match="Score with has not been chosen"):
         ScoreSpec(reward_model="")
