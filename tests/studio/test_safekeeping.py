@@ -135,3 +135,30 @@ def test_a_project_that_cannot_be_opened_can_be_repaired_from_the_window(
     finally:
         window.session.settings.confirm_close = False
         window.close()
+
+
+def test_where_no_copy_is_left_the_window_says_so_and_begins_nothing_anew(
+    studio_home: Path, tmp_path: Path, qtbot: Any
+) -> None:
+    from studio.main_window import MainWindow
+    from studio.session import Session
+
+    root = tmp_path / "mine"
+    with Project.create(root) as project:
+        project.labels.add_prompt("p")
+    for name in ("labels.db", "labels.journal.jsonl"):
+        (root / name).unlink()
+    window = MainWindow(Session())
+    qtbot.addWidget(window)
+    said: list[Any] = []
+    window.session.toasted.connect(lambda *given: said.append(given))
+    try:
+        window.open_project(root)
+        assert "labels.db is missing" in said[0][1] and said[0][2] == "Repair"
+        with qtbot.waitSignal(window.session.failed, timeout=10_000) as failed:
+            said[0][3]()
+        assert "neither a journal nor a snapshot holds a copy" in str(failed.args[0])
+        assert window.session.project is None and not (root / "labels.db").exists()
+    finally:
+        window.session.settings.confirm_close = False
+        window.close()
