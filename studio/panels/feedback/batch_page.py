@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from rlhf_engine.contract.events import Metrics, Produced
+from rlhf_engine.contract.events import Envelope, Metrics, Produced, RunStarted
 from rlhf_engine.tasks.constitution.spec import ConstitutionSpec
 from studio.panels.feedback.starting import Starting
 from studio.theme.tokens import S4
@@ -23,11 +23,12 @@ class BatchPage(QWidget):
         self._dataset = ""
         self.starting = Starting(session, ConstitutionSpec, self.tr("Revise all"), "play")
         self.starting.heard.connect(self._hear)
+        self.starting.told.connect(self._begin)
         self.figures = PlainLabel(self.tr("What comes of it stands here."), wrap=True, selectable=True)
         self.made = PlainLabel(wrap=True, selectable=True)
         self.show_dataset = ghost_button(
             self.tr("Show the demonstrations"),
-            lambda: session.go("data", dataset=self._dataset),
+            lambda: self._session.go("data", dataset=self._dataset),
             icon="database-outline",
         )
         self.show_dataset.hide()
@@ -45,8 +46,11 @@ class BatchPage(QWidget):
         layout.addWidget(form, 1)
         layout.addLayout(right, 1)
 
-    def _show(self) -> None:
-        self._session.go("data", dataset=self._dataset)
+    def _begin(self, envelope: Envelope) -> None:
+        """What an earlier run made stands there until another one begins."""
+        if isinstance(envelope.event, RunStarted):
+            self.made.setText("")
+            self.show_dataset.hide()
 
     def _hear(self, event: Any) -> None:
         match event:
@@ -59,7 +63,13 @@ class BatchPage(QWidget):
                 self.figures.setText(told)
             case Produced("dataset", path, facts):
                 self._dataset = f"dataset:{path.rpartition('/')[2]}"
-                self.made.setText(self.tr("{0} demonstrations are a dataset.").format(f"{facts.get('rows', 0):,}"))
+                self._add(self.tr("{0} demonstrations are a dataset.").format(f"{facts.get('rows', 0):,}"))
                 self.show_dataset.show()
+            case Produced("labels", _, facts):
+                told = self.tr("{0} comparisons with the model's label are in this project; people can judge them too.")
+                self._add(told.format(f"{facts.get('labels', 0):,}"))
             case _:
                 pass
+
+    def _add(self, line: str) -> None:
+        self.made.setText("\n".join(filter(None, (self.made.text(), line))))

@@ -132,6 +132,28 @@ def test_one_prompt_is_seen_step_by_step_as_plain_text(session, panel, qtbot):
     assert all(label.textFormat() == Qt.TextFormat.PlainText for label in page.findChildren(QLabel) if label.text())
 
 
+def test_what_became_of_all_prompts_is_told(session, panel, qtbot):
+    session.labels.add_prompt("Why?")
+    session.announce(session.labels.last_change)
+    panel.show_page("batch")
+    page = panel.batch
+    page.starting.form.set_value("model", "starter")
+    page.starting.start()
+    qtbot.waitUntil(lambda: bool(page.starting.run_id))
+    values = {"revision/changed": 0.75, "revision/preferred": 0.5, "revision/ties": 0.25}
+    made = (Produced("dataset", "datasets/abc", {"rows": 2}), Produced("labels", "runs/x", {"labels": 3}))
+    end(session, qtbot, page.starting, Metrics(4, values), *made)
+    assert page.figures.text() == "4 answers; 75% changed; 50% of the revisions preferred, 25% ties"
+    assert page.made.text().splitlines() == [
+        "2 demonstrations are a dataset.",
+        "3 comparisons with the model's label are in this project; people can judge them too.",
+    ]
+    asked: list[dict[str, Any]] = []
+    session.panel_requested.connect(lambda _, hints: asked.append(hints))
+    page.show_dataset.click()
+    assert asked == [{"dataset": "dataset:abc"}]
+
+
 def test_a_slider_mixes_ai_labels_in_only_where_a_model_has_judged(session, qtbot):
     pairs = [{"id": session.labels.add_pair(f"q{n}", "good", "bad", {})} for n in range(4)]
     session.labels.judge(pairs[0]["id"], "a", author="ann", seconds=2.0)
