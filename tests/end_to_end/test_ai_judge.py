@@ -46,10 +46,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def judge(project: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    def judged(canaries: int = 0, **nature: Any) -> dict[str, Any]:
+    def judged(canaries: int = 0, template: str = "short", **nature: Any) -> dict[str, Any]:
         """The labels by the prompts of their pairs, and what was measured."""
         model = str(verdict_model(tmp_path / "judge", **nature))
-        body = {"task": "judge", "model": model, "pairs": "both", "template": "short", "canaries": canaries}
+        body = {"task": "judge", "model": model, "pairs": "both", "template": template, "canaries": canaries}
         (tmp_path / "spec.json").write_text(json.dumps({**body, "device": "cpu"}))
         assert main(["run", str(tmp_path / "spec.json"), "--json", "--project", str(project)]) == 0
         told: dict[str, Any] = {}
@@ -70,10 +70,11 @@ def orders(row: dict[str, Any]) -> tuple[float, float]:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("template", ["short", "full"])
 def test_probabilities_orders_and_ties_are_those_that_can_be_worked_out(
-    judge: Any, project: Path, capfd: pytest.CaptureFixture[str]
+    judge: Any, project: Path, template: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    found = judge(sure=1.0, leaning=0.4)
+    found = judge(template=template, sure=1.0, leaning=0.4)
     for n, (_, _, _, winner, ab, ba) in enumerate(PAIRS):
         for prompt in (f"Waits {n}?", f"Is known {n}?"):
             assert orders(found[prompt]) == (pytest.approx(ab, abs=NEAR), pytest.approx(ba, abs=NEAR)), prompt

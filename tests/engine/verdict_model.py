@@ -1,6 +1,6 @@
 """A judge whose every weight is known: it counts a word, so that the probability of each verdict can be worked out.
 
-It reads the short question. Of the words "good" in both answers it takes the share that stands in the first one minus
+It reads both questions. Of the words "good" in both answers it takes the share that stands in the first one minus
 the share in the second, v = (n_A - n_B) / (n_A + n_B), or 0 where there are none. Then
 
     P(A) = sigmoid(2 * sure * v + leaning)
