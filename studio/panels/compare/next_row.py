@@ -42,6 +42,7 @@ class NextRow(QWidget):
         self.plan: Plan | None = None
         self.no_person_yet = False
         self._asked = 0  # so that a slow answer to an old question is not followed
+        self._by_hand = False  # whether somebody waits for the order that is being worked out
         self._scoring = ""
         self.which = Combo()
         self.which.setAccessibleName(self.tr("Which pair comes next"))
@@ -74,7 +75,11 @@ class NextRow(QWidget):
         return str(self.which.currentData())
 
     def choose(self, strategy: str) -> None:
-        self.which.setCurrentIndex(self.which.findData(strategy))
+        """This order, worked out anew where it is chosen already."""
+        if strategy == self.strategy:
+            self.read(chosen=True)
+        else:
+            self.which.setCurrentIndex(self.which.findData(strategy))
 
     @property
     def wanted(self) -> bool:
@@ -91,6 +96,7 @@ class NextRow(QWidget):
         self._soon.stop()
         self._asked += 1
         self._scoring = ""
+        self._by_hand = False
         self.plan = None
         self.reason.setText("")
         self.act.hide()
@@ -103,12 +109,13 @@ class NextRow(QWidget):
             self.stop()
             return
         self._asked += 1
+        self._by_hand = self._by_hand or chosen
         asked, strategy, again = self._asked, self.strategy, self.no_person_yet
 
         def told(plan: Plan) -> None:
             if asked == self._asked:
-                self.plan = plan
-                self.planned.emit(chosen)
+                self.plan, by_hand, self._by_hand = plan, self._by_hand, False
+                self.planned.emit(by_hand)
 
         def failed(error: BaseException) -> None:
             if asked == self._asked:

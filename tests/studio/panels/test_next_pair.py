@@ -154,6 +154,12 @@ def test_what_was_judged_before_the_order_was_made_is_asked_again_and_what_came_
     panel.pairs.judge("tie", 2)
     panel.reload()  # the order is an old one now
     assert current(panel) == pairs[0]
+    scored(session.root, {pairs[0]: 1.0, pairs[2]: 1.0}, "newer")
+    with qtbot.waitSignal(panel.next.planned, timeout=5000) as planned:
+        panel.receive({"order": "disagree"})  # it is chosen already
+        panel.next.read()  # something else changed meanwhile
+    assert planned.args == [True] and not panel.next.plan.turns
+    assert current(panel) in pairs[2:]
 
 
 def test_pairs_that_are_asked_for_come_before_every_order_until_they_are_judged(
