@@ -119,7 +119,7 @@ class NextRow(QWidget):
 
         def failed(error: BaseException) -> None:
             if asked == self._asked:
-                self.plan = None
+                self.plan, self._by_hand = None, False
                 self.reason.setText(sentence(error))
 
         if chosen and strategy != OLDEST:
