@@ -14,7 +14,7 @@ from rlhf_engine.cli.here import do_run
 from rlhf_engine.cli.place import AsJson, InProject, project_root, settled
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.events import Envelope, Produced
-from rlhf_engine.data.files import is_data_file
+from rlhf_engine.data.files import format_of_name
 from rlhf_engine.launch.engine import new_run_id
 from rlhf_engine.tasks.check_data.spec import CheckSpec
 from rlhf_engine.tasks.download.spec import DownloadSpec
@@ -177,7 +177,7 @@ def _meant(named: str) -> str:
     there = Path(named).expanduser()
     if named.startswith(HUB):
         return named
-    if _HUB_ID.fullmatch(named) and not there.exists() and not is_data_file(named):
+    if _HUB_ID.fullmatch(named) and not there.exists() and not format_of_name(named):
         return f"{HUB}{named}"
     return str(there.absolute())
 

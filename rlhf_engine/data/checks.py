@@ -70,7 +70,7 @@ def check(
     for key in ("longer_wins", "control_text"):
         found[key].level = "info"
     seen: dict[int, int] = {}
-    judged: dict[int, tuple[int, bool]] = {}
+    judged: dict[int, int] = {}  # by both answers: twice the row's number, plus one where the first was chosen
     prompts: set[int] = set()
     firsts: list[int] = []
     signatures = Signatures()
@@ -116,12 +116,10 @@ def _verdict(record: Record) -> str:
     return str(getattr(record, "strength", getattr(record, "liked", "")))
 
 
-def _look_at_pair(
-    pair: Comparison, asked: str, number: int, found: dict[str, Finding], judged: dict[int, tuple[int, bool]]
-) -> None:
+def _look_at_pair(pair: Comparison, asked: str, number: int, found: dict[str, Finding], judged: dict[int, int]) -> None:
     first = pair.chosen < pair.rejected
     sides = (pair.chosen, pair.rejected) if first else (pair.rejected, pair.chosen)
-    before, other = judged.setdefault(hash((asked, *sides)), (number, first))
+    before, other = divmod(judged.setdefault(hash((asked, *sides)), 2 * number + first), 2)
     if other != first:
         found["contradictions"].add(number, f"{pair.chosen[:140]} / {pair.rejected[:140]}", before)
     chosen, rejected = (_LETTERS.sub("", side).casefold() for side in (pair.chosen, pair.rejected))

@@ -242,6 +242,9 @@ def resolve(project_root: Path | str, ref: str, kind: str) -> Dataset:
     """
     if ref.startswith("dataset:"):
         dataset = open_dataset(project_root, ref)
+    elif ref.startswith("hub:"):
+        name = ref.removeprefix("hub:")
+        raise DataError(f"{name} is on the Hub, not in this project.", f"Import it first: rlhf import {name}.")
     else:
         dataset = from_file(project_root, Path(ref).expanduser(), kind)
     if kind not in SERVES[dataset.info.kind]:

@@ -75,7 +75,7 @@ Row = dict[str, Any]
 def files_in(folder: Path) -> list[Path]:
     """The data files of a folder by their names, those of its folders left out. Raises DataError if there are none."""
     with _file_faults(folder):
-        found = [path for path in sorted(folder.iterdir()) if path.is_file() and is_data_file(path.name)]
+        found = [path for path in sorted(folder.iterdir()) if path.is_file() and format_of_name(path.name)]
     if not found:
         endings = ", ".join(_SUFFIXES)
         raise DataError(f"{folder} is a folder without data files.", f"Their names end in {endings}, or .gz after it.")
@@ -108,9 +108,9 @@ def format_of(path: Path) -> str:
     return "jsonl" if opening == b"{" else "text"
 
 
-def is_data_file(name: str) -> bool:
-    """Whether a file is one of data, by its name."""
-    return _suffix(Path(name)) in _SUFFIXES
+def format_of_name(name: str) -> str:
+    """jsonl, json, csv, tsv, parquet or text by a file's name; "" for a file that holds no data."""
+    return _SUFFIXES.get(_suffix(Path(name)), "")
 
 
 def _suffix(path: Path) -> str:

@@ -21,7 +21,7 @@ from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from rlhf_engine.contract.errors import DataError, HubError, SpecError
-from rlhf_engine.data.files import is_data_file
+from rlhf_engine.data.files import format_of_name
 from rlhf_engine.models.hub import Progress, forget, progress_bar, require_room, sha256_of
 from rlhf_engine.models.hub_errors import HUB_FAILURES, explain
 
@@ -29,6 +29,11 @@ CONVERTED = "refs/convert/parquet"  # the branch in which the Hub keeps its conv
 DEFAULT = "default"
 _CONVERTED_FILE = re.compile(r"[^/]+/[^/]+/\d{4,}\.parquet")
 _PARTIAL = "partial-"  # before the name of a split of which only the first gigabytes were converted
+_FORMATS = ("parquet", "jsonl", "json", "csv", "tsv", "text")  # the best first
+_NO_DATA = {  # what repositories hold beside their data, in formats of data
+    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "config.json", "package.json"),
+    *("license.txt", "readme.txt", "requirements.txt"),
+}
 _SPLITS = {  # how files of a split are called, by the words in their names
     "train": "train",
     "training": "train",
@@ -199,7 +204,7 @@ def _converted(files: Mapping[str, int]) -> tuple[Part, ...]:
 
 def _as_written(files: Mapping[str, int], card: Mapping[str, Any]) -> tuple[Part, ...]:
     """Parts by what the dataset's card says of its files, else by their folders and names."""
-    data = {name: size for name, size in files.items() if is_data_file(name)}
+    data = {name: size for name, size in files.items() if _is_data(name)}
     told: dict[tuple[str, str], list[str]] = {}
     for config in _dicts(card.get("configs")):
         for split, pattern in _patterns(config.get("data_files")):
@@ -212,11 +217,24 @@ def _as_written(files: Mapping[str, int], card: Mapping[str, Any]) -> tuple[Part
             path = PurePosixPath(name)
             folder = [part for part in path.parts[:-1] if part.lower() not in {"data", *_SPLITS}]
             told.setdefault(("/".join(folder) or DEFAULT, _split_in(name)), []).append(name)
+        told = {part: _of_one_format(inside) for part, inside in told.items()}
     return _sorted(
         Part(config, split, tuple((name, data[name]) for name in inside))
         for (config, split), inside in told.items()
         if inside
     )
+
+
+def _is_data(name: str) -> bool:
+    hidden = any(part.startswith((".", "_")) for part in name.split("/"))
+    return bool(format_of_name(name)) and not hidden and name.rpartition("/")[2].lower() not in _NO_DATA
+
+
+def _of_one_format(names: list[str]) -> list[str]:
+    """Of the same rows in several formats only those in the best: reading all would read each row several times."""
+    there = [format_of_name(name) for name in names]
+    best = min(there, key=_FORMATS.index)
+    return [name for name, format_ in zip(names, there, strict=True) if format_ == best]
 
 
 def _patterns(data_files: Any) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""A million comparisons: how fast they are imported, and what the start of a run on them takes.
+"""A million comparisons: how fast they are imported and searched, and what the start of a run on them takes.
 
     python -m tests.benchmarks.bench_data [--rows 1000000] [--folder DIR]
 
@@ -79,6 +79,21 @@ def bench_import(root: Path, path: Path) -> str:
     return str(made[0]["ref"])
 
 
+def bench_search(root: Path, ref: str) -> None:
+    """Two words in all texts, and the same sorted by an answer."""
+    from rlhf_engine.data.datasets import open_dataset
+
+    dataset = open_dataset(root, ref)
+    dataset.find("word")  # the first compares the file with its card
+    for sort in ("", "chosen"):
+        memory, began = Memory(), time.perf_counter()
+        found = dataset.find("word17 word1", sort)
+        took = time.perf_counter() - began
+        print(
+            f"search{', sorted' if sort else ''}: {len(found):,} in {took:.2f} s; memory grew by {memory.look():.0f} MB"
+        )
+
+
 def bench_start(root: Path, ref: str) -> None:
     """What a DPO run does between opening the dataset and its first step, the model apart."""
     import torch
@@ -130,7 +145,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         path = Path(folder) / "pairs.jsonl"
         write(path, given.rows)
-        bench_start(Path(folder), bench_import(Path(folder), path))
+        ref = bench_import(Path(folder), path)
+        bench_search(Path(folder), ref)
+        bench_start(Path(folder), ref)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,9 @@ def card(spec: ExportDataSpec, info: DatasetInfo, counts: dict[str, int], left_o
     rows = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     body = [f"# {title}", f"{info.kind.capitalize()}, layout {spec.layout}: {rows}. Prompts are in one split only."]
     body += [f"Content hash of the dataset it was made of: `{info.hash}`."]
+    if hub := info.facts.get("hub"):
+        part, revision = f"{info.facts.get('config')}/{info.facts.get('split')}", info.facts.get("revision")
+        body.append(f"Its rows come from `{part}` of the Hub's dataset `{hub}` at `{revision}`; its licence applies.")
     if ties := info.facts.get("ties"):
         body.append(f"{ties:,} comparisons of the dataset are ties (`strength` 0).")
     body += [f"Left out: {count:,} {why}." for why, count in left_out.items()]

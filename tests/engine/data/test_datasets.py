@@ -9,7 +9,7 @@ import pytest
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data import datasets
-from rlhf_engine.data.datasets import freeze, list_datasets, open_dataset, resolve
+from rlhf_engine.data.datasets import freeze, from_file, list_datasets, open_dataset, resolve
 from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Rating, split_of
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
@@ -114,6 +114,20 @@ def test_a_file_is_read_and_frozen_and_another_kind_is_refused(tmp_path):
         resolve(tmp_path, dataset.info.ref, "comparisons")
     with pytest.raises(DataError, match=r"mine\.jsonl needs to hold comparisons"):
         resolve(tmp_path, str(file), "comparisons")
+
+
+def test_a_name_of_the_hub_is_told_to_be_imported_first(tmp_path):
+    with pytest.raises(DataError, match="owner/words is on the Hub, not in this project") as caught:
+        resolve(tmp_path, "hub:owner/words", "prompts")
+    assert caught.value.hint == "Import it first: rlhf import owner/words."
+
+
+def test_a_file_is_frozen_without_keeping_its_rows_and_the_card_counts_what_was_left_out(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    good = [json.dumps({"prompt": f"p{n}", "completion": "a"}) for n in range(100)]
+    file.write_text("\n".join(["no json", *good, json.dumps({"prompt": "p", "completion": " "})]) + "\n")
+    info = from_file(tmp_path, file).info
+    assert (info.kind, info.rows, info.facts["rejected"], info.facts["layout"]) == ("demonstrations", 100, 2, "native")
 
 
 def test_a_file_without_one_good_row_is_refused_with_the_first_reason(tmp_path):

@@ -75,6 +75,20 @@ def test_files_as_their_owner_wrote_them_are_sorted_by_folder_and_name(hub: HubO
     ]
 
 
+def test_what_is_beside_the_data_is_not_read_and_no_row_twice(hub: HubOfData) -> None:
+    hub.branches["main"] = dict.fromkeys(
+        (
+            *("dataset_infos.json", "LICENSE.txt", "requirements.txt", ".github/labels.json", "_old/train.jsonl"),
+            *("train.csv", "train.parquet", "test.csv", "test.txt"),
+        ),
+        b"x",
+    )
+    assert shape(listing_of("owner/words")) == [
+        ("default", "train", ["train.parquet"]),
+        ("default", "test", ["test.csv"]),
+    ]
+
+
 def test_a_card_says_which_files_belong_together(hub: HubOfData) -> None:
     hub.branches["main"] = dict.fromkeys(("a.jsonl", "b.jsonl", "more/c.csv", "more/d.csv"), b"x")
     hub.card = {

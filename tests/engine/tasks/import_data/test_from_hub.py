@@ -145,6 +145,9 @@ def test_the_export_of_a_dataset_comes_back_from_the_hub_the_same(hub: HubOfData
     for ours, theirs in (("train", "train"), ("heldout", "test")):
         (back,) = of(run(tmp_path, ImportSpec(path="hub:owner/words", split=theirs)), Produced)
         assert open_dataset(tmp_path, back.facts["ref"]).records(ties=True) == original.records(ours, ties=True)
+    (again,) = of(run(tmp_path, ExportDataSpec(dataset=back.facts["ref"])), Produced)
+    card = (tmp_path / again.path / "README.md").read_text(encoding="utf-8")
+    assert f"`default/test` of the Hub's dataset `owner/words` at `{hub.commit('main')}`" in card
 
 
 @pytest.mark.parametrize(
