@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlhf_engine.data.cells import Fault, prompt_in, text_in
-from rlhf_engine.data.files import Rejected
 from rlhf_engine.data.layouts import record_of
+from rlhf_engine.data.lines import Rejected
 from rlhf_engine.data.records import Comparison, Demonstration, PromptRecord, Record
 from rlhf_engine.data.scored import BEST_AND_WORST, Named, Scored, answers_in, pairs_of, together
 from rlhf_engine.data.task_files import EXAMPLES

@@ -1,31 +1,25 @@
-"""The rows of a file, one by one, with the line each begins on, whatever the format; a bad row costs only itself.
-
-Bytes are split on \\n alone and decoded strictly line by line: `str.splitlines` would cut a record at U+2028.
-"""
+"""The rows of a file, one by one, with the line each begins on, whatever the format; a bad row costs only itself."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
 import io
 import json
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data.annotations import unpacked
+from rlhf_engine.data.lines import BOM, Rejected, Row, lines_of, opened
 from rlhf_engine.data.strict_json import StrictJson
+from rlhf_engine.data.tables import csv_rows, tsv_rows
 from rlhf_engine.data.task_files import rows_of_task
 
-MAX_LINE = 16 * 2**20  # bytes
 MAX_WHOLE = 2 * 2**30  # bytes of a file that can only be read as a whole
-_MAX_CSV_LINES = 1000  # of one row: an open quote must not swallow the rest of the file
-_BOM = b"\xef\xbb\xbf"
 _LISTS = ("data", "rows", "examples", "records", "instances", "train")
 _SUFFIXES = {
     ".jsonl": "jsonl",
@@ -37,39 +31,6 @@ _SUFFIXES = {
     ".pq": "parquet",
     ".txt": "text",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A row that was left out. `line` is where it begins, or its number from 1 in formats without lines.
-
-    `field` is ours, or empty where the row as a whole is meant. `file` is named where there are several, `column` where
-    the file has another name for the field.
-    """
-
-    line: int
-    field: str
-    reason: str
-    file: str = ""
-    column: str = ""
-
-    @property
-    def said(self) -> str:
-        where = f"{self.file}, line {self.line}" if self.file else f"Line {self.line}"
-        return f"{where}, {self.where}: {self.reason}" if self.field else f"{where} {self.reason}"
-
-    @property
-    def where(self) -> str:
-        """Our field, with the file's name for it where that is another."""
-        return f"{self.field} (column {self.column!r})" if self.column else self.field
-
-    def to_json(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"file": self.file} if self.file else {}
-        body |= {"line": self.line, "field": self.field, "reason": self.reason}
-        return {**body, "column": self.column} if self.column else body
-
-
-Row = dict[str, Any]
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -88,7 +49,7 @@ def format_of(path: Path) -> str:
     Raises:
         DataError: no such file, an empty one, or one that is no text.
     """
-    with _file_faults(path), _open(path) as file:
+    with _file_faults(path), opened(path) as file:
         start = file.read(4096)
     if not start.strip():
         raise DataError(f"{path} is empty.", "Choose a file with at least one row.")
@@ -96,12 +57,12 @@ def format_of(path: Path) -> str:
         return "parquet"
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is written in UTF-16.", "Save it as UTF-8 and import it again.")
-    found = _SUFFIXES.get(_suffix(path), "")
+    found = format_of_name(path.name)
     if found == "parquet":
         raise DataError(f"{path} is not a Parquet file, whatever its name says.", "Save it again from its source.")
     if found and found != "json":
         return found
-    opening = start.removeprefix(_BOM).lstrip()[:1]
+    opening = start.removeprefix(BOM).lstrip()[:1]
     with _file_faults(path):
         if opening == b"[" or (found == "json" and not _one_object_a_line(path)):
             return "json"
@@ -110,12 +71,8 @@ def format_of(path: Path) -> str:
 
 def format_of_name(name: str) -> str:
     """jsonl, json, csv, tsv, parquet or text by a file's name; "" for a file that holds no data."""
-    return _SUFFIXES.get(_suffix(Path(name)), "")
-
-
-def _suffix(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    return suffixes[-1] if suffixes else ""
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes if suffix.lower() != ".gz"]
+    return _SUFFIXES.get(suffixes[-1], "") if suffixes else ""
 
 
 def rows_of(path: Path, format: str) -> Iterator[tuple[int, Row] | Rejected]:
@@ -124,7 +81,7 @@ def rows_of(path: Path, format: str) -> Iterator[tuple[int, Row] | Rejected]:
     Raises:
         DataError: the file as a whole cannot be read on; the message says where.
     """
-    readers = {"jsonl": _jsonl, "json": _json, "csv": _csv, "tsv": _tsv, "parquet": _parquet, "text": _text}
+    readers = {"jsonl": _jsonl, "json": _json, "csv": csv_rows, "tsv": tsv_rows, "parquet": _parquet, "text": _text}
     rows = readers[format](path)
     place = 0
     while True:
@@ -156,42 +113,13 @@ def _file_faults(path: Path, place: int = 0) -> Iterator[None]:
         raise DataError(f"{path} cannot be read{after}: {error.strerror or error}.") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    packed = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return gzip.GzipFile(fileobj=file, mode="rb") if packed else file  # type: ignore[return-value]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str] | Rejected]:
-    """Lines that are not blank, decoded, without their ends."""
-    with _open(path) as file:
-        number = 0
-        while raw := file.readline(MAX_LINE + 1):
-            number += 1
-            if len(raw) > MAX_LINE:
-                while raw and not raw.endswith(b"\n"):
-                    raw = file.readline(MAX_LINE)
-                yield Rejected(number, "", f"is longer than {MAX_LINE // 2**20} MiB")
-                continue
-            if number == 1:
-                raw = raw.removeprefix(_BOM)
-            raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-            if not raw.strip():
-                continue
-            try:
-                yield number, raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                yield Rejected(number, "", f"is not UTF-8: byte {error.start + 1} is 0x{raw[error.start]:02x}")
-
-
 def _whole(path: Path) -> str:
-    with _open(path) as file:
+    with opened(path) as file:
         raw = file.read(MAX_WHOLE + 1)
     if len(raw) > MAX_WHOLE:
         raise _too_large(path)
     try:
-        return raw.removeprefix(_BOM).decode("utf-8")
+        return raw.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path} is not UTF-8: line {line} holds the byte 0x{raw[error.start]:02x}.") from error
@@ -205,7 +133,7 @@ def _too_large(path: Path) -> DataError:
 
 def _jsonl(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
     reader = StrictJson()
-    for found in _lines(path):
+    for found in lines_of(path):
         if isinstance(found, Rejected):
             yield found
             continue
@@ -295,7 +223,7 @@ def _row(line: int, value: Any, flaws: list[str]) -> tuple[int, Row] | Rejected:
 def _one_object_a_line(path: Path) -> bool:
     """Whether what is called .json is JSONL: its first line is complete in itself, and there is more."""
     with contextlib.suppress(json.JSONDecodeError, RecursionError):
-        for seen, found in enumerate(_lines(path)):
+        for seen, found in enumerate(lines_of(path)):
             if isinstance(found, Rejected):
                 return False
             _, end = StrictJson().value(found[1].strip())
@@ -305,80 +233,8 @@ def _one_object_a_line(path: Path) -> bool:
 
 
 def _text(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
-    for found in _lines(path):
+    for found in lines_of(path):
         yield found if isinstance(found, Rejected) else (found[0], {"text": found[1]})
-
-
-def _tsv(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
-    def unquoted(cell: str) -> str:
-        quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
-        return cell[1:-1].replace('""', '"') if quoted else cell
-
-    rows = (
-        found if isinstance(found, Rejected) else (found[0], [unquoted(cell) for cell in found[1].split("\t")])
-        for found in _lines(path)
-    )
-    yield from _table(path, rows)
-
-
-def _csv(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
-    yield from _table(path, _csv_cells(path))
-
-
-def _csv_cells(path: Path) -> Iterator[tuple[int, list[str]] | Rejected]:
-    csv.field_size_limit(MAX_LINE)
-    with _open(path) as file:
-        raw = file.read(MAX_WHOLE + 1)
-    if len(raw) > MAX_WHOLE:
-        raise _too_large(path)
-    lines = raw.removeprefix(_BOM).split(b"\n")
-    at = 0
-    while at < len(lines):
-        if not lines[at].strip():
-            at += 1
-            continue
-        # Bytes are read as Latin-1, which loses nothing, so that a byte that is not UTF-8 spoils only its own row.
-        until = min(at + _MAX_CSV_LINES, len(lines))
-        window = (lines[i].decode("latin-1") + "\n" for i in range(at, until))
-        reader = csv.reader(window, strict=True)
-        try:
-            cells = [cell.encode("latin-1").decode("utf-8") for cell in next(reader)]
-        except csv.Error as error:
-            open_quote = "unexpected end of data" in str(error)
-            yield Rejected(at + 1, "", "opens a quote that is never closed" if open_quote else f"is not CSV: {error}")
-            at += 1
-        except UnicodeDecodeError as error:
-            yield Rejected(at + 1, "", f"is not UTF-8: it holds the byte 0x{error.object[error.start]:02x}")
-            at += reader.line_num
-        else:
-            yield at + 1, cells
-            at += reader.line_num
-
-
-def _table(path: Path, rows: Iterator[tuple[int, list[str]] | Rejected]) -> Iterator[tuple[int, Row] | Rejected]:
-    """Rows under the names of the first one, or under "column 1", "column 2" where that is no head."""
-    names: list[str] = []
-    for found in rows:
-        if isinstance(found, Rejected):
-            yield found
-            continue
-        line, cells = found
-        if not names:
-            if _is_head(cells):
-                names = [cell.strip() for cell in cells]
-                if twice := [name for name in names if names.count(name) > 1]:
-                    raise DataError(f"{path} has two columns named {twice[0]!r}.", "Rename one of them.")
-                continue
-            names = [f"column {number}" for number in range(1, len(cells) + 1)]
-        if len(cells) != len(names):
-            yield Rejected(line, "", f"has {len(cells)} cells where {len(names)} are expected")
-        else:
-            yield line, dict(zip(names, cells, strict=True))
-
-
-def _is_head(cells: list[str]) -> bool:
-    """Names of columns are short words; a sentence, a number or an empty cell is content."""
-    return all(re.fullmatch(r"\s*[^\W\d][\w .:/()-]{0,39}\s*", cell) for cell in cells)
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
@@ -387,7 +243,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row] | Rejected]:
 
     number = 0
     try:
-        with _open(path) as packed:
+        with opened(path) as packed:
             source = io.BytesIO(packed.read()) if isinstance(packed, gzip.GzipFile) else path
         with parquet.ParquetFile(source) as file:
             for batch in file.iter_batches(batch_size=1024):

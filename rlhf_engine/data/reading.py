@@ -15,8 +15,9 @@ from pathlib import Path
 from rlhf_engine.contract.errors import DataError
 from rlhf_engine.data.cells import Fault, turns_in_json
 from rlhf_engine.data.entries import entries_of, rows_together
-from rlhf_engine.data.files import Rejected, Row, files_in, format_of, rows_of
+from rlhf_engine.data.files import files_in, format_of, rows_of
 from rlhf_engine.data.layouts import FIELDS, LAYOUTS, fields_in, kind_in, layout_of
+from rlhf_engine.data.lines import Rejected, Row
 from rlhf_engine.data.records import KINDS, WHO_JUDGED, Record, fault_in, texts_of, turns_of
 from rlhf_engine.data.scored import BEST_AND_WORST
 from rlhf_engine.data.task_files import EXAMPLES

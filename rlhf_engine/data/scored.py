@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rlhf_engine.data.cells import Fault, text_in
-from rlhf_engine.data.files import Rejected
+from rlhf_engine.data.lines import Rejected
 
 BEST_AND_WORST, ALL = "best and worst", "all"
 PAIRS = (BEST_AND_WORST, ALL)  # which of several answers are compared

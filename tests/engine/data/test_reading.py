@@ -418,7 +418,7 @@ def test_a_bad_row_is_left_out_with_its_line_and_reason_and_the_others_stay(tmp_
 
 
 def test_an_endless_line_is_left_out_and_the_next_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("rlhf_engine.data.files.MAX_LINE", 2**20)
+    monkeypatch.setattr("rlhf_engine.data.lines.MAX_LINE", 2**20)
     reading = read(lines(tmp_path / "a.jsonl", GOOD, '{"prompt": "' + "x" * 2**21 + '"}', GOOD))
     assert [row.reason for row in reading.rejected] == ["is longer than 1 MiB"]
     assert (reading.rejected[0].line, len(reading.records)) == (2, 2)
@@ -449,6 +449,47 @@ def test_an_open_quote_in_a_csv_costs_its_own_row_only(tmp_path):
     reading = read(lines(tmp_path / "a.csv", "prompt,completion", 'a,"open', "b,B", "c,C"))
     assert [record.prompt for record in reading.records] == ["b", "c"]
     assert reading.rejected == [Rejected(2, "", "opens a quote that is never closed")]
+
+
+def test_a_csv_is_read_no_further_than_its_rows_need(tmp_path, monkeypatch):
+    from rlhf_engine.data import tables
+
+    file = lines(tmp_path / "a.csv", "prompt,completion", *(f'"{n}\nmore",A' for n in range(500)))
+    taken = []
+
+    class Counted:
+        def __init__(self, stream):
+            self._stream = stream
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._stream.close()
+
+        def readline(self, limit):
+            taken.append(self._stream.readline(limit))
+            return taken[-1]
+
+    opened = tables.opened
+    monkeypatch.setattr(tables, "opened", lambda path: Counted(opened(path)))
+    rows = tables.csv_rows(file)
+    assert [next(rows) for _ in range(3)] == [
+        (2 * n + 2, {"prompt": f"{n}\nmore", "completion": "A"}) for n in range(3)
+    ]
+    assert len(taken) == 7  # the head and two lines a row
+
+
+def test_a_line_of_a_csv_that_is_too_long_costs_itself_and_what_was_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("rlhf_engine.data.lines.MAX_LINE", 100)
+    file = lines(tmp_path / "a.csv", "prompt,completion", "a,A", "b," + "x" * 100, 'c,"open', "d," + "y" * 200, "e,E")
+    reading = read(file)
+    assert [record.prompt for record in reading.records] == ["a", "e"]
+    assert [(row.line, row.reason) for row in reading.rejected] == [
+        (3, "is longer than 0 MiB"),
+        (4, "opens a quote that is never closed"),
+        (5, "is longer than 0 MiB"),
+    ]
 
 
 def test_a_byte_that_is_not_utf8_costs_its_own_row_of_a_csv_only(tmp_path):
