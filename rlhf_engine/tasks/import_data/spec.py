@@ -60,6 +60,8 @@ class ImportSpec:
         if not isinstance(self.more, list) or not all(isinstance(path, str) and path for path in self.more):
             raise SpecError("more", f"The further files must be a list of paths, not {self.more!r}.")
 
+        if any(path.startswith(HUB) for path in self.more):
+            raise SpecError("more", "A dataset of the Hub is imported by itself.", "Import the files in another go.")
         if self.repo and (self.more or not _HUB_ID.fullmatch(self.repo)):
             why = "is not a name of a dataset" if not self.more else "cannot be read together with files"
             raise SpecError("path", f"{self.path!r} {why}.", "Names look like hub:owner/name, one at a time.")
