@@ -153,7 +153,11 @@ class PairPage(QWidget):
             self._show_flag(on)
             self._desk.announcer.note(changed)
 
-        self._desk.saving.do(lambda: labels.flag("pairs", pair, on, queue.author), flagged, self._session.say)
+        def refused(error: Exception) -> None:
+            self._show_flag(not on)
+            self._session.say(error)
+
+        self._desk.saving.do(lambda: labels.flag("pairs", pair, on, queue.author), flagged, refused)
 
     def toggle_differences(self) -> None:
         self.view.show_differences(self._switch("differences"))

@@ -44,7 +44,8 @@ class AnswerSide(QFrame):
     def show_text(self, text: str) -> None:
         self.body.set_text(text)
         self.body.view.verticalScrollBar().setValue(0)
-        self.words.setText(self.tr("{0} words").format(f"{len(text.split()):,}"))
+        count = len(text.split())
+        self.words.setText(self.tr("1 word") if count == 1 else self.tr("{0} words").format(f"{count:,}"))
 
     def mark(self, spans: list[Span]) -> None:
         self.body.mark(spans)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from rlhf_engine.contract.errors import EngineError
 from studio.commands import Command
 from studio.panels.compare.announcer import Announcer
+from studio.panels.compare.asked import Asked
 from studio.panels.compare.beside import Beside
 from studio.panels.compare.desk import Desk
 from studio.panels.compare.guidelines import Guidelines
@@ -24,7 +24,7 @@ from studio.panels.compare.looks import Looks
 from studio.panels.compare.making import Making
 from studio.panels.compare.pair_page import PairPage
 from studio.panels.compare.pair_view import LAYOUTS
-from studio.panels.compare.queue import PairQueue, Said
+from studio.panels.compare.queue import PairQueue
 from studio.panels.compare.queue_list import QueueList
 from studio.panels.compare.ranking_page import RankingPage
 from studio.panels.compare.rating_page import RatingPage
@@ -42,7 +42,6 @@ class ComparePanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._stale = True
         self._focused = False
         self.mode = "pairs"  # or "ranking", "rating"
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -51,7 +50,7 @@ class ComparePanel(QWidget):
         session.labels_changed.connect(self._labels_changed)
         inside = Qt.ShortcutContext.WidgetWithChildrenShortcut
         QShortcut(QKeySequence("Esc"), self, context=inside).activated.connect(self._escape)
-        self.reload()
+        self.asked.reload()
         self._restore()
 
     @property
@@ -73,8 +72,6 @@ class ComparePanel(QWidget):
             (self.head.generate, self.open_generate),
         ):
             made.clicked.connect(do)
-        self.sources.changed.connect(self.reload)
-        self.next.planned.connect(self._take_order)
         self.how_many = HowMany(session)
         self.how_many.closed.connect(self.close_cards)
         self.next.how_many.triggered.connect(self.how_many.open)
@@ -87,9 +84,7 @@ class ComparePanel(QWidget):
         self.queue_list.hide()
 
         self.saving = Saving(self)
-        self.saving.waits.connect(self._saved)
         beside = self.beside = Beside(self, session)
-        beside.changed.connect(self.reload)
         self.column = beside.column
         self.tools.column.clicked.connect(self.toggle_column)
         self.announcer = Announcer(session, self.saving, self)
@@ -103,21 +98,23 @@ class ComparePanel(QWidget):
         }
         self.bindings = Bindings(session.recall(KEYS))
         self.pairs = PairPage(desk, self, keys, self.bindings, self.next.vote)
-        self.pairs.said.connect(self._open_next)
+        self.asked = Asked(desk, self.pairs, self.sources, self.next, self.queue_list)
+        beside.changed.connect(self._judge_anew)
         self.pairs.moved.connect(self._show_state)
         self.pairs.opened.connect(self._listen)
         self.pairs.closed.connect(self.close_cards)
         self.ranking = RankingPage(desk, self, keys)
         self.rating = RatingPage(desk, self, keys)
         self._stack = QStackedWidget()
-        for page in (self.pairs, self.ranking, self.rating):
+        self._blank = QWidget()  # behind a form that takes the room
+        for page in (self.pairs, self.ranking, self.rating, self._blank):
             self._stack.addWidget(page)
         middle = QHBoxLayout()
         middle.setSpacing(S4)
         middle.addWidget(self.queue_list)
         middle.addWidget(self._stack, 1)
         middle.addWidget(self.column)
-        page_layout = QVBoxLayout()
+        page_layout = self._page = QVBoxLayout()
         page_layout.setContentsMargins(S6, 0, S6, S4)
         page_layout.setSpacing(S3)
         for widget in (self.head.order, self.how_many, beside.question, self.making):
@@ -152,66 +149,17 @@ class ComparePanel(QWidget):
             return self.pairs
         return self.ranking if self.mode == "ranking" else self.rating
 
-    # --- which pair ----------------------------------------------------------------------------------------------
-
     def open_pair(self, pair_id: str) -> None:
         """Show a pair of the queue now, whether it waits or is to be judged again."""
         if self.queue is None or not pair_id or self.saving.is_waiting:
             return
-        pair = self._session.labels.pair_as_judged(pair_id, self.queue.author)
-        if pair is None:
-            self._session.toast(self.tr("This pair is no longer there."), "warn")
-            self.queue_list.read()
-            return
         if self.mode != "pairs":
             self.arrange(LAYOUTS[0])
-        self.queue.open(pair)
-        self.pairs.show_current()
-        self.setFocus()
-
-    def _open_next(self, said: Said) -> None:
-        """Of a list that is gone through (skipped, flagged, …) the next pair; else the next that waits."""
-        if self.queue is None or self.queue_list.isHidden() or self.queue_list.view == "waiting":
-            return
-        pair = self._session.labels.pair_as_judged(self.queue_list.after(said.shown.id), self.queue.author)
-        if pair is not None:
-            self.queue.open(pair)
-
-    def _go_on(self) -> None:
-        """Where one stopped, if that pair still waits."""
-        if self.queue is None or self.queue.current is None:
-            return
-        pair = self._session.labels.pair_as_judged(self.looks.stopped_at, self.queue.author)
-        if pair is not None and not pair["winner"] and pair["id"] != self.queue.current.id:
-            self.queue.open(pair)
-
-    def _ask_for_order(self, first: bool) -> None:
-        """The order that is known is followed until the one that fits the pairs of now is worked out."""
-        assert self.queue is not None
-        again = self.queue.no_person_yet
-        fits = not first and self.next.no_person_yet == again and self.next.plan is not None
-        if fits and self.next.plan is not None:
-            self.queue.order, self.queue.ordered = self.next.plan.ids, self.next.plan.made
-        self.next.no_person_yet = again
-        if self.next.wanted:
-            self.next.read(chosen=not fits)
-
-    def _take_order(self, chosen: bool) -> None:
-        if self.queue is None or self.next.plan is None:
-            return
-        self.queue.order, self.queue.ordered = self.next.plan.ids, self.next.plan.made
-        if self.saving.is_waiting:
-            self._stale = True
-            return
-        try:
-            self.queue.start(None if chosen else self.queue.current)
-        except EngineError as error:
-            self._session.say(error)
-            return
-        if chosen and self.mode == "pairs":
-            self.pairs.show_current()
+        if self.asked.open(pair_id):
+            self.setFocus()
         else:
-            self.next.show_reason(self.queue)
+            self._session.toast(self.tr("This pair is no longer there."), "warn")
+            self.queue_list.read()
 
     # --- how it looks --------------------------------------------------------------------------------------------
 
@@ -222,6 +170,8 @@ class ComparePanel(QWidget):
         self.rating.leave()
         self.making.close_form()
         self.how_many.close_card()
+        if self._stack.currentWidget() is self._blank:
+            self._uncover()
         self._listen()
         (self if self.mode == "pairs" else self.page).setFocus()
 
@@ -258,7 +208,7 @@ class ComparePanel(QWidget):
         elif before != "pairs":
             self.close_cards()
             self.beside.rubric.offer(SIDES)
-            self.reload()
+            self.asked.reload()
 
     def _show_page(self) -> None:
         """Ranking and rating have a queue of their own."""
@@ -294,6 +244,7 @@ class ComparePanel(QWidget):
         """Nothing but the answers and the verdicts; the keys go on working."""
         self._focused = not self._focused
         self.head.setVisible(not self._focused)
+        self._page.setContentsMargins(S6, S4 if self._focused else 0, S6, S4)
         self.head.order.setVisible(not self._focused and self.mode == "pairs")
         for page in (self.pairs, self.ranking, self.rating):
             page.more.setVisible(not self._focused)
@@ -310,16 +261,20 @@ class ComparePanel(QWidget):
     def open_generate(self) -> None:
         self.making.open()
         self._listen()
+        if not self.making.form.isHidden():
+            self._stack.setCurrentWidget(self._blank)
+
+    def _uncover(self) -> None:
+        """The form is put away: what it covered is there as it was."""
+        if self.mode == "pairs":
+            self._show_state()
+        else:
+            self._stack.setCurrentWidget(self.page)
 
     def _pair_added(self, _pair: str) -> None:
         self.announcer.note(self._session.labels.last_change)
-        self.next.touch()
-        if self.queue is not None:
-            self.queue.tally.total += 1
-            if self.queue.current is None:
-                self.queue.start()
-                self.pairs.show_current()
-            self._show_progress()
+        self.asked.add_one()
+        self._show_progress()
 
     def _making_changed(self) -> None:
         self.head.generate.setEnabled(self.making.maker is None and self._session.project is not None)
@@ -329,45 +284,18 @@ class ComparePanel(QWidget):
 
     # --- what is shown -------------------------------------------------------------------------------------------
 
-    def reload(self) -> None:
-        """Read the pairs anew."""
-        if self.saving.is_waiting:
-            self._stale = True
-            return
-        self._stale = False
-        self.pairs.forget_failure()
-        if self._session.project is None:
-            self.pairs.queue = None
-        else:
-            said, asked_first = (self.queue.said, self.queue.first) if self.queue is not None else ([], ())
-            first = self.queue is None
-            author, again = self.beside.who.author, self.sources.again.isChecked()
-            queue = PairQueue(self._session.labels, author, again, said=said, first=asked_first)
-            self.pairs.queue = queue
-            self.beside.mix(queue, lambda: self.pairs.view.layout_name)
-            self.queue_list.author = author
-            self._ask_for_order(first)
-            try:
-                queue.start()
-                if first:
-                    self._go_on()
-            except EngineError as error:
-                self.pairs.queue = None
-                self._session.say(error)
-        self._show_sources()
-        self.pairs.show_current()
-        if self.mode != "pairs" and self._session.project is not None:
-            self._show_page()
-
     def _show_state(self) -> None:
         """Another pair is on the screen, or none is left."""
         shown = self.queue.current if self.queue else None
         self.queue_list.follow(shown.id if shown else "")
         self.queue_list.touch()
+        self.head.generate.setEnabled(self._session.project is not None and self.making.maker is None)
         if self.mode == "pairs":
-            if shown is None:
+            if not self.making.form.isHidden():
+                self._stack.setCurrentWidget(self._blank)
+            elif shown is None:
                 self._show_nothing()
-            elif self._stack.currentWidget() is not self.pairs:
+            else:
                 self._stack.setCurrentWidget(self.pairs)
             self.next.show_reason(self.queue)
         self._show_progress()
@@ -375,7 +303,7 @@ class ComparePanel(QWidget):
     def _show_nothing(self) -> None:
         """No pair is left, or there never was one."""
         old = self._stack.currentWidget()
-        if old is not None and old not in (self.pairs, self.ranking, self.rating):
+        if old is not None and old not in (self.pairs, self.ranking, self.rating, self._blank):
             self._stack.removeWidget(old)
             old.deleteLater()
         state = nothing_to_judge(
@@ -383,11 +311,6 @@ class ComparePanel(QWidget):
         )
         self._stack.addWidget(state)
         self._stack.setCurrentWidget(state)
-
-    def _show_sources(self) -> None:
-        has_project = self._session.project is not None
-        self.sources.count(self._session.labels if has_project else None)
-        self.head.generate.setEnabled(has_project and self.making.maker is None)
 
     def _show_progress(self) -> None:
         self.sources.follow(self.queue if self.mode != "rating" else None, self.looks.days)
@@ -399,34 +322,21 @@ class ComparePanel(QWidget):
     def _labels_changed(self, changed: Changed) -> None:
         if self.announcer.is_speaking or not changed & (type(changed).PAIRS | type(changed).COMPARISONS):
             return
-        self._stale = True
+        self.asked.stale = True
         if changed & type(changed).PAIRS:
             self.next.touch()
         if self.isVisible():
-            self.refresh()
+            self._take_in()
 
-    def refresh(self) -> None:
-        """Take in what changed elsewhere; the pair on the screen stays while it still waits."""
-        if self.saving.is_waiting:
-            return  # it is stale until then
-        self._stale = False
-        if self.queue is None or self.queue.current is None:
-            self.reload()
-            return
-        here = self.queue.current
-        pair = self._session.labels.get("pairs", here.id)
-        if pair is None or pair["hidden"]:
-            self.reload()
-            return
-        self.queue.start(keep=here)
-        self._show_sources()
+    def _take_in(self) -> None:
+        """What changed elsewhere."""
+        self.asked.refresh()
         self._show_progress()
 
-    def _saved(self, waits: bool) -> None:
-        """A slow disk has kept what was said: take in what had to wait, once the next pair is there."""
-        if not waits and self._stale:
-            self.queue_list.touch()
-            QTimer.singleShot(0, self, lambda: self.refresh() if self._stale else None)
+    def _judge_anew(self) -> None:
+        """Another person sits here, or other pairs are to come back."""
+        if self.mode != "pairs" and not self.saving.is_waiting:
+            self._show_page()
 
     def _project_changed(self) -> None:
         self.saving.drop()
@@ -440,15 +350,16 @@ class ComparePanel(QWidget):
             page.note.clear()
         self.close_cards()
         self.beside.read()
-        self.reload()
+        self.asked.reload()
+        self._judge_anew()
 
     def on_shown(self) -> None:
         bindings = Bindings(self._session.recall(KEYS))
         if bindings.own != self.bindings.own:
             self.bindings = bindings
             self._show_keys()
-        if self._stale:
-            self.refresh()
+        if self.asked.stale:
+            self._take_in()
         if self.mode == "pairs":
             self.setFocus()
         else:
@@ -477,20 +388,16 @@ class ComparePanel(QWidget):
         if self.queue is not None and (settle := hints.get("settle")):
             if self.mode != "pairs":
                 self.arrange("side")
-            if not self.queue.settle(settle):
+            if not self.asked.settle(settle):
                 self._session.toast(self.tr("These pairs are no longer there."), "warn")
-            self.pairs.show_current()
         if hints.get("generate"):
             self.open_generate()
         if "again" in hints:
             (self.sources.again if hints["again"] else self.sources.waiting).setChecked(True)
-        if self.queue is not None and (asked_first := hints.get("first")) and not self.saving.is_waiting:
+        if before := hints.get("first"):
             if self.mode != "pairs":
                 self.arrange("side")
-            self.sources.waiting.setChecked(True)
-            self.queue.first = asked_first
-            self.queue.start()
-            self.pairs.show_current()
+            self.asked.put_first(before)
 
     def commands(self) -> list[Command]:
         def key(name: str) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from rlhf_engine.store.judging_pages import VIEWS
 from studio.forms import Combo
 from studio.session import sentence
-from studio.theme.tokens import S1, S2
+from studio.theme.tokens import S2
 from studio.widgets import PlainLabel, ghost_button, tooltip
 
 if TYPE_CHECKING:
@@ -77,16 +77,13 @@ class QueueList(QWidget):
         self.told = PlainLabel(tone="muted", wrap=True)
         self.more = ghost_button(self.tr("Show more"), self._show_more)
         self.more.hide()
-        filters = QHBoxLayout()
-        filters.setSpacing(S1)
-        filters.addWidget(self.winner, 1)
-        filters.addWidget(self.source, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S2)
         layout.addWidget(self.which)
         layout.addWidget(self.search)
-        layout.addLayout(filters)
+        layout.addWidget(self.winner)
+        layout.addWidget(self.source)
         layout.addWidget(self.rows, 1)
         layout.addWidget(self.told)
         layout.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)

@@ -40,7 +40,7 @@ class RankList(QListWidget):
             return
         places = places_of(group)
         for number in [*(number for tied in group.ranked for number in tied), *group.left]:
-            place = f"{places[number]}." if number in places else "-"
+            place = places.get(number, "-")
             begins = " ".join(group.answers[number].split())[:60]
             item = QListWidgetItem(self.tr("{0}  Answer {1}: {2}").format(place, number + 1, begins))
             item.setData(NUMBER, number)
@@ -48,6 +48,11 @@ class RankList(QListWidget):
             self.addItem(item)
 
 
-def places_of(group: Group) -> dict[int, int]:
-    """Of the answers that have a place, which."""
-    return {number: place for place, tied in enumerate(group.ranked, 1) for number in tied}
+def places_of(group: Group) -> dict[int, str]:
+    """Of the answers that have a place, which: "2=" for one that shares it; after two seconds comes "4"."""
+    found: dict[int, str] = {}
+    place = 1
+    for tied in group.ranked:
+        found |= dict.fromkeys(tied, f"{place}=" if len(tied) > 1 else str(place))
+        place += len(tied)
+    return found

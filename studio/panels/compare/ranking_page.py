@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.panels.compare.asking_page import AskingPage, Do
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from rlhf_engine.store.labels import Labels
     from studio.panels.compare.desk import Desk
 
-LIST_WIDTH = 250
+LIST_WIDTH, NARROW_LIST = 250, 190
+ROOMY, SMALL = 820, 640  # pixels
 CARD_HEIGHT = 170
 
 
@@ -30,9 +33,9 @@ class RankingPage(AskingPage):
         super().__init__(desk, panel, panel_keys)
         inside = QWidget()
         inside.setObjectName("plain")
-        grid = QGridLayout(inside)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(S3)
+        self._grid = QGridLayout(inside)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(S3)
         self.cards: list[AnswerSide] = []
         self.picks: list[KeyButton] = []
         for number in range(ANSWERS):
@@ -41,11 +44,11 @@ class RankingPage(AskingPage):
             pick = KeyButton(self.tr("Next place"), partial(self.pick, number))
             pick.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             card.head.addWidget(pick)
-            grid.addWidget(card, number // 2, number % 2)
             self.cards.append(card)
             self.picks.append(pick)
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setWidget(inside)
         self.list = RankList()
         self.list.setAccessibleName(self.tr("Order"))
@@ -59,7 +62,9 @@ class RankingPage(AskingPage):
         side.addWidget(self.list, 1)
         about = self.tr("Give places from best to worst, or drag. Shift and the key ties with the place before.")
         side.addWidget(PlainLabel(about, tone="muted", wrap=True))
-        holder.setFixedWidth(LIST_WIDTH)
+        self._beside = holder
+        self._columns = 0
+        self._arrange()
         self.body.addWidget(self._area, 1)
         self.body.addWidget(holder)
         self.save_button = KeyButton(self.tr("Save the order"), self.save_order)
@@ -72,6 +77,22 @@ class RankingPage(AskingPage):
         for made in (self.skip_button, self.save_button):
             made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             made.setMinimumWidth(110)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Two answers side by side where there is room for them, else one below the other."""
+        columns = 2 if self.width() >= ROOMY else 1
+        self._beside.setFixedWidth(LIST_WIDTH if columns == 2 else NARROW_LIST)
+        self.others["marks"].setVisible(self.width() >= SMALL)  # its key stays
+        self.told.setVisible(self.width() >= SMALL)
+        if columns == self._columns:
+            return
+        self._columns = columns
+        for number, card in enumerate(self.cards):
+            self._grid.addWidget(card, number // columns, number % columns)
 
     def _nothing(self) -> EmptyState:
         return EmptyState(
@@ -142,7 +163,7 @@ class RankingPage(AskingPage):
         for number, (card, pick) in enumerate(zip(self.cards, self.picks, strict=True)):
             title = self.tr("Answer {0}").format(number + 1)
             placed = number in places
-            card.name.setText(self.tr("{0}, place {1}").format(title, places[number]) if placed else title)
+            card.name.setText(self.tr("{0}: {1}").format(title, places[number]) if placed else title)
             pick.set_label(self.tr("Take back") if placed else self.tr("Next place"))
         self.save_button.setEnabled(group.places() is not None and not self._desk.saving.is_waiting)
 

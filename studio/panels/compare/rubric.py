@@ -136,9 +136,7 @@ class Rubric(QWidget):
                 made = button(marks.get(side, side), partial(self.say, name, side))
                 made.setCheckable(True)
                 made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-                made.setProperty("choice", "true")
-                if self.choices == SIDES:
-                    made.setFixedWidth(44)
+                made.setProperty("choice", "many" if below else "true")
                 made.setAccessibleName(told.get(side, self.tr("{0}: answer {1}").format(name, side)).format(name))
                 self.buttons[name, side] = made
                 holder.addWidget(made)

@@ -67,6 +67,7 @@ class Saving(QObject):
     def drop(self) -> None:
         """Another project is open: what was written is kept there, and nobody here waits for it."""
         if self._now is not None:
+            self._now.then = self._now.failed = _nothing
             self._now = None
             self.waits.emit(False)
 
@@ -94,7 +95,13 @@ class Saving(QObject):
 
 
 def _tell(made: _Write) -> None:
+    then, failed = made.then, made.failed
+    made.then = made.failed = _nothing  # what they hold is let go on this thread: there may be widgets among it
     if made.error is not None:
-        made.failed(made.error)
+        failed(made.error)
     else:
-        made.then(made.result)
+        then(made.result)
+
+
+def _nothing(_: Any) -> None:
+    return

@@ -38,6 +38,7 @@ class SideColumn(QScrollArea):
         head = QToolButton()
         head.setText(title)
         head.setCheckable(True)
+        head.setProperty("fold", "true")
         head.setChecked(opened)
         head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         head.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)

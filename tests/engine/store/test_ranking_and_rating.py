@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rlhf_engine.contract.errors import DataError
+from rlhf_engine.contract.errors import DataError, DiskFull
 from rlhf_engine.data.records import unpack_prompt
 from rlhf_engine.store.labels import Labels
 
@@ -168,16 +168,20 @@ def test_another_thread_writes_while_this_one_waits_its_turn(labels: Labels) -> 
     going = threading.Event()
     held = labels._journal.write
 
-    def slow(facts: Any) -> None:
+    def full(_facts: Any) -> None:
         going.set()
         time.sleep(0.2)
-        held(facts)
+        raise DiskFull("The disk is full.")
 
-    labels._journal.write = slow  # type: ignore[method-assign]
-    writer = threading.Thread(target=lambda: labels.judge(pair, "a", author="me"))
+    def judge() -> None:
+        with pytest.raises(DiskFull):
+            labels.judge(pair, "a", author="me")
+
+    labels._journal.write = full  # type: ignore[method-assign]
+    writer = threading.Thread(target=judge)
     writer.start()
     assert going.wait(5)
-    assert labels.tally()["a"] == 1  # waited for: without its turn this would read in the middle of a transaction
+    assert labels.tally()["a"] == 0  # waited for: in the middle of the transaction it is 1, and then taken back
     writer.join()
     labels._journal.write = held  # type: ignore[method-assign]
     assert labels.check().healthy

@@ -306,7 +306,7 @@ def test_what_another_annotator_said_is_seen_nowhere_before_ones_own_verdict(
 ) -> None:
     session.labels.judge(pairs[0], "a", 3, comment="remarkable", author="Zoe", seconds=2.0)
     session.labels.judge(pairs[1], "skip", author="Zoe", seconds=2.0)
-    panel.refresh()
+    panel.asked.refresh()
     qtbot.keyClick(panel, Key.Key_A)
     rows = panel.queue_list
     rows.show_view("judged")

@@ -15,6 +15,7 @@ from rlhf_engine.store.judging_settings import JudgingSettings
 from studio.panels.compare import ComparePanel
 from studio.panels.compare.keys import MEMORY
 from studio.panels.compare.mixing import Mixing
+from studio.panels.compare.rank_list import places_of
 from studio.panels.compare.ranking_queue import Group, RankingQueue
 from studio.panels.compare.rating_queue import RatingQueue
 
@@ -65,7 +66,7 @@ def test_number_keys_rank_from_best_to_worst_and_every_pair_follows(several: Non
     assert standing(session) == set()  # two have no place yet
     assert "Give every answer a place first." in panel.ranking.problem.text()
     qtbot.keyClick(panel.ranking, Key.Key_1)
-    assert panel.ranking.cards[2].name.text() == "Answer 3, place 1"
+    assert panel.ranking.cards[2].name.text() == "Answer 3: 1"
     qtbot.keyClick(panel.ranking, Key.Key_Return)
     best, middle, worst = answers[2], answers[0], answers[1]
     assert standing(session) == {(best, middle), (best, worst), (middle, worst)}
@@ -142,6 +143,13 @@ def test_places_are_worked_out_from_what_was_picked() -> None:
     assert group.places() == [2, 3, 1, 2]  # the one left alone is the last
     group.pick(0)
     assert group.ranked == [[2], [3]] and group.places() is None
+
+
+def test_places_are_told_as_in_sports() -> None:
+    group = Group({}, ["p", "q", "r", "s"], {}, [])
+    for number, tie in ((3, False), (0, False), (2, True), (1, False)):
+        group.pick(number, tie)
+    assert places_of(group) == {3: "1", 0: "2=", 2: "2=", 1: "4"}
 
 
 def test_at_most_nine_answers_are_asked_at_once_and_the_same_answer_once(session: Any) -> None:

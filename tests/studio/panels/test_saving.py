@@ -59,7 +59,7 @@ def test_a_slow_disk_holds_the_next_pair_back_and_says_so(
     assert not panel.pairs.bar.isEnabled()
     for key in (Key.Key_2, Key.Key_S, Key.Key_Backspace, Key.Key_F, Key.Key_X):
         qtbot.keyClick(panel, key)  # nothing is said of it twice
-    panel.reload()
+    panel.asked.reload()
     panel.open_pair("whatever")
     panel.arrange("ranking")
     assert panel.queue.current is first and panel.mode == "pairs"  # type: ignore[union-attr]
