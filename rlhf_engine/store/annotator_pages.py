@@ -131,6 +131,17 @@ class AnnotatorReader(JudgingReader):
             limit=limit,
         )
 
+    def words_on(self, pair_id: str) -> list[dict[str, Any]]:
+        """What each person last said of a pair: author, winner, strength and comment; skips and repeats left out."""
+        found = self._rows(
+            "SELECT c.author, c.winner, c.strength, c.comment "
+            f"FROM comparisons AS c INDEXED BY comparisons_pair {_STANDS} "
+            f"WHERE c.pair_id = :pair AND c.source = 'human' AND c.winner IN {_SAID} AND {_NOT_TAKEN_BACK} "
+            "AND instr(c.meta, '\"repeat_of\"') = 0 ORDER BY c.row",
+            pair=pair_id,
+        )
+        return list({row["author"]: row for row in found}.values())
+
     def has_others(self, author: str) -> bool:
         """Whether anybody else has judged here."""
         sql = "SELECT 1 FROM comparisons WHERE source = 'human' AND author {} :author LIMIT 1"

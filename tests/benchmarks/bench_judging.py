@@ -15,7 +15,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def main() -> None:
             began = time.perf_counter()
             fill(project, asked.comparisons, asked.waiting)
             print(f"made {asked.comparisons + asked.waiting:,} pairs in {time.perf_counter() - began:.0f} s")
-        Judge(project, asked).run()
+        judge(project, asked)
 
 
 # --- the project --------------------------------------------------------------------------------------------------
@@ -136,96 +136,47 @@ def comparisons(count: int, start: int) -> Iterator[dict[str, Any]]:
 # --- the window ---------------------------------------------------------------------------------------------------
 
 
-class Judge:
-    """A window on that project, and a hand on its keys."""
+def judge(project: Path, asked: argparse.Namespace) -> None:
+    """A window on that project, a run in training, and a hand on the keys."""
+    from tests.benchmarks.watched import WatchedWindow
 
-    def __init__(self, project: Path, asked: argparse.Namespace) -> None:
-        from PySide6.QtWidgets import QApplication
+    watched = WatchedWindow(project)
+    began = time.perf_counter()
+    watched.show()
+    print(f"window with the project in {time.perf_counter() - began:.1f} s")
+    if not asked.idle:
+        watched.train(endless_sft, "demonstrations", 3, "beside")
+    began = time.perf_counter()
+    watched.window.show_panel("compare")
+    watched.app.processEvents()
+    print(f"Compare shown in {1000 * (time.perf_counter() - began):.0f} ms")
+    panel: Any = watched.window.panel("compare")
+    panel.pairs.toggle_differences()
+    watched.window.activateWindow()
+    watched.rest(1.0)
+    press(watched, "verdicts", panel, "12qw34s", asked.keys, asked.pause)
+    press(watched, "undo", panel, "z", min(100, asked.keys), asked.pause)
+    panel.sources.again.setChecked(True)
+    watched.rest(1.0)
+    press(watched, "verdicts on pairs that a rule or an import has judged", panel, "12qw34s", asked.keys, asked.pause)
+    watched.close()
 
-        from studio.main_window import MainWindow
-        from studio.session import Session
-        from studio.settings import Settings
-        from studio.theme import theme
 
-        self.app, self.asked = QApplication([]), asked
-        theme().apply("light", 1.0)
-        settings = Settings()
-        settings.confirm_close = False
-        self.session = Session(settings)
-        self.window = MainWindow(self.session)
-        self.window.resize(1360, 860)
-        self.window.painted.connect(lambda: self.window.start(lambda: self.session.open_project(project)))
+def endless_sft(dataset: str) -> Any:
+    """An SFT run of the starter model that goes on as long as it is needed."""
+    from dataclasses import replace
 
-    def run(self) -> None:
-        began = time.perf_counter()
-        self.window.show()
-        self.until(lambda: self.window.current != "")
-        print(f"window with the project in {time.perf_counter() - began:.1f} s")
-        run_id = "" if self.asked.idle else self.train()
-        began = time.perf_counter()
-        self.window.show_panel("compare")
-        self.app.processEvents()
-        print(f"Compare shown in {1000 * (time.perf_counter() - began):.0f} ms")
-        panel: Any = self.window.panel("compare")
-        panel.pairs.toggle_differences()
-        self.window.activateWindow()
-        self.rest(1.0)
-        self.keys("verdicts", panel, "12qw34s")
-        self.keys("undo", panel, "z", min(100, self.asked.keys))
-        panel.sources.again.setChecked(True)
-        self.rest(1.0)
-        self.keys("verdicts on pairs that a rule or an import has judged", panel, "12qw34s")
-        if run_id:
-            self.session.control(run_id).cancel()
-            self.until(lambda: not self.session.activity.kept())
-        self.window.close()
+    from rlhf_engine.cli.demo import sft_spec
 
-    def train(self) -> str:
-        """An SFT run of the starter model that goes on as long as it is needed."""
-        from dataclasses import replace
+    return replace(sft_spec(dataset, 0), epochs=200)
 
-        from rlhf_engine.cli.demo import sft_spec
 
-        self.until(lambda: self.session.engine is not None and self.session.engine.state == "ready")
-        done: list[str] = []
-        self.session.freeze("demonstrations", "", done.append)
-        self.until(lambda: done)
-        run_id = self.session.submit(replace(sft_spec(done[0], 0), epochs=200), "beside")
-        self.window.show_panel("train", {"run": run_id})
-        view: Any = self.window.panel("train")
-        self.until(lambda: view.view is not None and view.view.story.step >= 3)
-        return str(run_id)
+def press(watched: Any, what: str, panel: Any, keys: str, count: int, pause: float) -> None:
+    from tests.benchmarks.watched import figures, p99
 
-    def keys(self, what: str, panel: Any, keys: str, count: int = 0) -> None:
-        """Press keys and paint, each as soon as the hand is back; prints the times."""
-        from PySide6.QtTest import QTest
-
-        times, own = [], 0.0
-        for number in range(count or self.asked.keys):
-            here = panel.queue.current.id
-            began, own_began = time.perf_counter(), time.process_time()
-            QTest.keyClicks(panel, keys[number % len(keys)])
-            panel.repaint()
-            times.append(1000 * (time.perf_counter() - began))
-            own += 1000 * (time.process_time() - own_began)
-            assert panel.queue.current.id != here, "the key did nothing"
-            self.rest(self.asked.pause)
-        times.sort()
-        middle, most = times[len(times) // 2], times[int(len(times) * 0.99)]
-        held = "held" if most < LIMIT_MS else "NOT held"
-        print(f"{what}: median {middle:.0f} ms, p99 {most:.0f} ms, slowest {times[-1]:.0f} ms of {len(times)} ({held})")
-        print(f"    of which this process worked {own / len(times):.0f} ms on average, the rest is the disk and others")
-
-    def rest(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        self.until(lambda: time.monotonic() > end)
-
-    def until(self, so: Callable[[], object]) -> None:
-        from PySide6.QtCore import QEventLoop
-
-        while not so():
-            self.app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
-            time.sleep(0.001)
+    times, own = watched.press(panel, keys, count, pause)
+    print(f"{what}: {figures(times)} ({'held' if p99(times) < LIMIT_MS else 'NOT held'})")
+    print(f"    of which this process worked {own:.0f} ms on average, the rest is the disk and others")
 
 
 if __name__ == "__main__":

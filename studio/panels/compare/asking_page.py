@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollBar, QStackedWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
 from studio.panels.compare.draft_saver import DraftSaver
@@ -46,9 +46,13 @@ class AskingQueue(Protocol):
 class AskingPage(QWidget):
     """`start(author)` when it is shown; `use(bindings)` for its keys. Nothing moves on before it is on the disk.
 
+    `moved()` when another question comes up, or none is left.
+
     A kind of question gives the methods that raise NotImplementedError, and puts its widgets into `body` and
     `verdicts`. Keys are heard wherever the focus is in `panel`, those of what the panel does (`panel_keys`) among them.
     """
+
+    moved = Signal()
 
     def __init__(self, desk: Desk, panel: QWidget, panel_keys: dict[str, Do]) -> None:
         super().__init__(panel)
@@ -113,6 +117,7 @@ class AskingPage(QWidget):
             self.others[name] = made
             self.row.addWidget(made)
         self.row.addWidget(self.told, 1)
+        self.row.addStretch()  # where that is hidden
         return self.more
 
     # --- what a kind of question gives ---------------------------------------------------------------------------
@@ -138,6 +143,10 @@ class AskingPage(QWidget):
 
     def _told(self) -> str:
         """How far one is, in a line."""
+        raise NotImplementedError
+
+    def _bar(self) -> QScrollBar:
+        """What moves the answers."""
         raise NotImplementedError
 
     def _texts(self) -> list[PlainText]:
@@ -262,6 +271,8 @@ class AskingPage(QWidget):
             "note": self.open_note,
             "marks": self.toggle_marks,
             "skip": self.skip,
+            "down": lambda: self.scroll_on(0.8),
+            "up": lambda: self.scroll_on(-0.8),
             **self._panel_keys,
         }
         keys = [(key, do) for name, do in mine.items() for key in bindings.sequences(name)]
@@ -283,12 +294,24 @@ class AskingPage(QWidget):
             self._show_flag(bool(flagged))
             self._show_question()
         self.told.setText(self._told())
+        self.moved.emit()
+
+    def scroll_on(self, pages: float) -> None:
+        """Move the answers on by so much of what is seen."""
+        bar = self._bar()
+        bar.setValue(bar.value() + round(pages * max(1, bar.pageStep())))
 
     def leave(self) -> None:
         """Another page is shown: what was begun stays a draft."""
         if self._session.project is not None:
             self.drafts.keep()
         self.note.close_field()
+
+    def forget(self) -> None:
+        """Another project is open."""
+        self.queue = None
+        self.drafts.forget_project()
+        self.note.clear()
 
     def _show_flag(self, on: bool) -> None:
         self.prompt.flag.setVisible(on)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QToolButton, QWidget
 
@@ -24,8 +25,8 @@ class Head(PanelHeader):
     """The panel's first row; `order` is the second, which stands below it on the page."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        tagline = parent.tr("Which answer would you rather have? Names stay hidden") if parent is not None else ""
-        super().__init__(self.tr("Compare"), tagline, parent)
+        tagline = QCoreApplication.translate("Compare", "Which answer would you rather have? Names stay hidden")
+        super().__init__(QCoreApplication.translate("Compare", "Compare"), tagline, parent)
         self._guide_key = ""
         self.sources = SourceRow(self.about)
         self.add_before(self.sources.ring)

@@ -69,8 +69,8 @@ ACTIONS: dict[str, Action] = {
         Action("queue", "Show or hide the queue", ("A",)),
         Action("layout", "Next layout", ("X",)),
         Action("focus", "Focus: nothing but the answers", ("T",)),
-        Action("down", "Scroll both answers down", ("PgDown", "B")),
-        Action("up", "Scroll both answers up", ("PgUp", "Shift+B")),
+        Action("down", "Scroll the answers down", ("PgDown", "B")),
+        Action("up", "Scroll the answers up", ("PgUp", "Shift+B")),
     )
 }
 # Ways to hold one's hand: only the verdicts differ.

@@ -10,10 +10,11 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
 from studio.panels.compare.keys import Bindings
+from studio.panels.compare.mixing import SETTLE
 from studio.panels.compare.pair_view import PairView
 from studio.panels.compare.queue import PairQueue, Said
 from studio.panels.compare.remarks import FailureBar, SavingSign
-from studio.panels.compare.telling import verdict_line
+from studio.panels.compare.telling import verdict_line, words_of_others
 from studio.panels.compare.verdict_bar import VerdictBar
 from studio.panels.compare.writing import Writing
 from studio.theme.tokens import S3
@@ -73,11 +74,21 @@ class PairPage(QWidget):
         self.bar = VerdictBar(panel, self.judge, others, bindings)
         self.more = self.bar.more
         self.last = PlainLabel(tone="muted", elide=Qt.TextElideMode.ElideRight)
+        self.others_said = PlainLabel(tone="muted", wrap=True, selectable=True)  # for whoever settles, and nobody else
+        self.others_said.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(S3)
         layout.addWidget(self.view, 1)
-        for widget in (self.edit, SavingSign(desk.saving), self.failure, self.note, self.bar, self.last):
+        for widget in (
+            self.others_said,
+            self.edit,
+            SavingSign(desk.saving),
+            self.failure,
+            self.note,
+            self.bar,
+            self.last,
+        ):
             layout.addWidget(widget)
         desk.saving.waits.connect(lambda on: self.bar.setEnabled(not on))
 
@@ -191,6 +202,10 @@ class PairPage(QWidget):
             self.view.show_pair(shown)
             self._show_flag(bool(shown.pair.get("flagged")))
             self.bar.keep(shown.standing)
+        settles = shown is not None and shown.why == SETTLE
+        self.others_said.setVisible(settles)
+        if shown is not None and settles:
+            self.others_said.setText(words_of_others(shown, self._session.labels.words_on(shown.id)))
         if not self.edit.isHidden():
             self.edit.hide()
             self.opened.emit()  # who hears the keys is decided anew

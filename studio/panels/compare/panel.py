@@ -44,6 +44,7 @@ class ComparePanel(QWidget):
         self._session = session
         self._focused = False
         self.mode = "pairs"  # or "ranking", "rating"
+        self._state: QWidget | None = None  # what is shown instead of a pair
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._build()
         session.project_changed.connect(self._project_changed)
@@ -104,15 +105,17 @@ class ComparePanel(QWidget):
         self.pairs.opened.connect(self._listen)
         self.pairs.closed.connect(self.close_cards)
         self.ranking = RankingPage(desk, self, keys)
+        self.ranking.moved.connect(self._ranked)
         self.rating = RatingPage(desk, self, keys)
         self._stack = QStackedWidget()
-        self._blank = QWidget()  # behind a form that takes the room
-        for page in (self.pairs, self.ranking, self.rating, self._blank):
+        self._blank = QWidget()  # instead of what is judged, while a form takes the room
+        for page in (self.pairs, self.ranking, self.rating):
             self._stack.addWidget(page)
         middle = QHBoxLayout()
         middle.setSpacing(S4)
         middle.addWidget(self.queue_list)
         middle.addWidget(self._stack, 1)
+        middle.addWidget(self._blank, 1)
         middle.addWidget(self.column)
         page_layout = self._page = QVBoxLayout()
         page_layout.setContentsMargins(S6, 0, S6, S4)
@@ -170,14 +173,18 @@ class ComparePanel(QWidget):
         self.rating.leave()
         self.making.close_form()
         self.how_many.close_card()
-        if self._stack.currentWidget() is self._blank:
-            self._uncover()
         self._listen()
+        self.take_focus()
+
+    def take_focus(self) -> None:
+        """Let the keys judge."""
         (self if self.mode == "pairs" else self.page).setFocus()
 
     def _listen(self) -> None:
-        """The keys judge unless a form is open."""
+        """The keys judge unless a form is open; it has the room to itself."""
         free = self.making.form.isHidden()
+        self._stack.setVisible(free)
+        self._blank.setVisible(not free)
         self.pairs.bar.listen(self.mode == "pairs" and self.pairs.edit.isHidden() and free)
         for name, page in (("ranking", self.ranking), ("rating", self.rating)):
             page.listener.listen(self.mode == name and free)
@@ -238,7 +245,7 @@ class ComparePanel(QWidget):
         if on:
             self.queue_list.read()
         else:
-            self.setFocus()
+            self.take_focus()
 
     def toggle_focus(self) -> None:
         """Nothing but the answers and the verdicts; the keys go on working."""
@@ -254,26 +261,18 @@ class ComparePanel(QWidget):
         elif self.looks.get("queue"):
             self.queue_list.show()
         self._session.focus_asked.emit(self._focused)
-        self.setFocus()
+        self.take_focus()
 
     # --- generating ----------------------------------------------------------------------------------------------
 
     def open_generate(self) -> None:
         self.making.open()
         self._listen()
-        if not self.making.form.isHidden():
-            self._stack.setCurrentWidget(self._blank)
-
-    def _uncover(self) -> None:
-        """The form is put away: what it covered is there as it was."""
-        if self.mode == "pairs":
-            self._show_state()
-        else:
-            self._stack.setCurrentWidget(self.page)
 
     def _pair_added(self, _pair: str) -> None:
         self.announcer.note(self._session.labels.last_change)
         self.asked.add_one()
+        self._begin_again()
         self._show_progress()
 
     def _making_changed(self) -> None:
@@ -291,9 +290,7 @@ class ComparePanel(QWidget):
         self.queue_list.touch()
         self.head.generate.setEnabled(self._session.project is not None and self.making.maker is None)
         if self.mode == "pairs":
-            if not self.making.form.isHidden():
-                self._stack.setCurrentWidget(self._blank)
-            elif shown is None:
+            if shown is None:
                 self._show_nothing()
             else:
                 self._stack.setCurrentWidget(self.pairs)
@@ -302,15 +299,14 @@ class ComparePanel(QWidget):
 
     def _show_nothing(self) -> None:
         """No pair is left, or there never was one."""
-        old = self._stack.currentWidget()
-        if old is not None and old not in (self.pairs, self.ranking, self.rating, self._blank):
-            self._stack.removeWidget(old)
-            old.deleteLater()
-        state = nothing_to_judge(
+        if self._state is not None:
+            self._stack.removeWidget(self._state)
+            self._state.deleteLater()
+        self._state = nothing_to_judge(
             self._session, self.queue, self.open_generate, lambda: self.sources.again.setChecked(True)
         )
-        self._stack.addWidget(state)
-        self._stack.setCurrentWidget(state)
+        self._stack.addWidget(self._state)
+        self._stack.setCurrentWidget(self._state)
 
     def _show_progress(self) -> None:
         self.sources.follow(self.queue if self.mode != "rating" else None, self.looks.days)
@@ -331,7 +327,20 @@ class ComparePanel(QWidget):
     def _take_in(self) -> None:
         """What changed elsewhere."""
         self.asked.refresh()
+        self._begin_again()
         self._show_progress()
+
+    def _begin_again(self) -> None:
+        """Where nothing was left to rank or to rate there may be something now."""
+        page = self.page
+        if not isinstance(page, PairPage) and page.queue is not None and page.queue.current is None:
+            self._show_page()
+
+    def _ranked(self) -> None:
+        """A ranking judges pairs."""
+        if self.mode == "ranking" and self.queue is not None:
+            self.queue.recount()
+            self._show_progress()
 
     def _judge_anew(self) -> None:
         """Another person sits here, or other pairs are to come back."""
@@ -346,8 +355,7 @@ class ComparePanel(QWidget):
         self.next.stop()
         self.pairs.forget()
         for page in (self.ranking, self.rating):
-            page.drafts.forget_project()
-            page.note.clear()
+            page.forget()
         self.close_cards()
         self.beside.read()
         self.asked.reload()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from rlhf_engine.store.judging_pages import VIEWS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PAGE = 100
 WIDTH = 220
+ROW = 44  # pixels: two lines, and enough for a finger
 
 
 class QueueList(QWidget):
@@ -57,6 +58,7 @@ class QueueList(QWidget):
             (self.tr("B won"), "b"),
             (self.tr("Tie"), "tie"),
             (self.tr("Both bad"), "both_bad"),
+            (self.tr("Annotators differ"), "split"),
         ):
             self.winner.addItem(words, key)
         for words, key in (
@@ -70,6 +72,7 @@ class QueueList(QWidget):
         self.rows = QListWidget()
         self.rows.setAccessibleName(self.tr("Pairs"))
         self.rows.setUniformItemSizes(True)
+        self.rows.setWordWrap(True)
         self.rows.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.rows.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.rows.itemClicked.connect(self._open)
@@ -167,6 +170,7 @@ class QueueList(QWidget):
             item = QListWidgetItem(f"{self._mark(row)}{' '.join(str(row['prompt']).split())[:120]}")
             item.setData(Qt.ItemDataRole.UserRole, row["id"])
             item.setToolTip(tooltip(str(row["prompt"])))
+            item.setSizeHint(QSize(0, ROW))
             self.rows.addItem(item)
         self.more.setVisible(len(rows) > self._limit)
         nothing = self.tr("No pair is found.") if self._narrowed else self.tr("No pair here.")

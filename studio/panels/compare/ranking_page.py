@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QGridLayout, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QScrollArea, QScrollBar, QSizePolicy, QVBoxLayout, QWidget
 
 from studio.panels.compare.asking_page import AskingPage, Do
 from studio.panels.compare.key_button import KeyButton
@@ -174,6 +174,9 @@ class RankingPage(AskingPage):
 
     def _told(self) -> str:
         return self.tr("{0} ranked in this sitting").format(f"{self.queue.done if self.queue else 0:,}")
+
+    def _bar(self) -> QScrollBar:
+        return self._area.verticalScrollBar()
 
     def _texts(self) -> list[PlainText]:
         return [card.body for card in self.cards]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QScrollBar, QWidget
 
 from studio.forms import Combo
 from studio.panels.compare.asking_page import AskingPage, Do
@@ -112,6 +112,9 @@ class RatingPage(AskingPage):
         if self.five:
             parts.append(self.tr("4 and 5 count as liked, 1 to 3 as not liked"))
         return " · ".join(parts)
+
+    def _bar(self) -> QScrollBar:
+        return self.answer.body.view.verticalScrollBar()
 
     def _texts(self) -> list[PlainText]:
         return [self.answer.body]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
 from rlhf_engine.choosing.win_rates import is_of_run
-from studio.panels.compare.queue import PairQueue, Said
+from studio.panels.compare.queue import PairQueue, Said, Shown
 from studio.panels.compare.sitting import in_a_row, spent
 from studio.widgets import duration
 
@@ -50,7 +51,7 @@ def verdict_line(said: Said, agreement: tuple[int, int], reveal: bool = True) ->
     Of a run that is judged blind the sources stay hidden afterwards too: the model it began with answers a prompt with
     the same words at every step, so that once told it would be known ever after.
     """
-    parts = [_verdict(said)]
+    parts = [_verdict(said.winner, said.strength, said.shown.left)]
     names = source_names(said.shown.pair)
     if names and reveal and not is_of_run(said.shown.pair.get("meta")):
         order = ("a", "b") if said.shown.left == "a" else ("b", "a")
@@ -66,16 +67,26 @@ def verdict_line(said: Said, agreement: tuple[int, int], reveal: bool = True) ->
     return " · ".join(parts)
 
 
-def _verdict(said: Said) -> str:
-    if said.winner in ("a", "b"):
-        side = "1" if said.winner == said.shown.left else "2"
+def words_of_others(shown: Shown, words: Sequence[Mapping[str, Any]]) -> str:
+    """What annotators who differ had said (`Labels.words_on`), a line each with their notes, for whoever settles it."""
+    lines = []
+    for row in words:
+        told = _tr("{0}: {1}").format(row["author"] or "-", _verdict(row["winner"], row["strength"], shown.left))
+        note = " ".join(str(row["comment"]).split())
+        lines.append(told + (f" · {note[:200]}" if note else ""))
+    return "\n".join(lines)
+
+
+def _verdict(winner: str, strength: int, left: str) -> str:
+    if winner in ("a", "b"):
+        side = "1" if winner == left else "2"
         words = {
             1: _tr("Answer {0} is slightly better"),
             2: _tr("Answer {0} is better"),
             3: _tr("Answer {0} is much better"),
         }
-        return words[said.strength].format(side)
-    return {"tie": _tr("Tie"), "both_bad": _tr("Both bad"), "skip": _tr("Skipped")}[said.winner]
+        return words[strength].format(side)
+    return {"tie": _tr("Tie"), "both_bad": _tr("Both bad"), "skip": _tr("Skipped")}[winner]
 
 
 def source_names(pair: dict[str, Any]) -> dict[str, str]:

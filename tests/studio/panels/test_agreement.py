@@ -55,6 +55,18 @@ def test_with_few_verdicts_every_meter_says_how_many_it_takes(panel: AgreementPa
     assert "One annotator so far" in text and "Where they differ" not in text
 
 
+def test_ratings_of_single_answers_are_told_also_where_no_pair_was_judged(
+    panel: AgreementPanel, qtbot: Any, session: Any
+) -> None:
+    pair = session.labels.add_pair("Q", "x", "y")
+    meta = {"attributes": {"honest": "yes"}}
+    first, _ = session.labels.add_rating("Q", "x", True, author="ann", answer=f"{pair}/a", meta=meta)
+    session.labels.add_rating("Q", "x", True, author="ann", answer=f"{pair}/a", meta={"repeat_of": first})
+    text = show(panel, qtbot)
+    assert "Single answers" in text and "1 of the 10 repeats it takes" in text and "100 %  (1/1)" in text
+    assert "Rubric of single answers" in text and "honest" in text
+
+
 def test_a_habit_is_told_with_what_to_do(panel: AgreementPanel, qtbot: Any, session: Any) -> None:
     judge(session, "ab" * 30, "ann")  # always the left one
     text = show(panel, qtbot)

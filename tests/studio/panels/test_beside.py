@@ -103,12 +103,19 @@ def test_pairs_of_another_annotator_can_be_judged(panel: ComparePanel, session: 
 
 def test_disputes_can_be_settled(panel: ComparePanel, session: Any) -> None:
     pair = session.labels.next_pairs(1)[0]["id"]
-    session.labels.judge(pair, "a", author="Zoe", seconds=2.0)
+    session.labels.judge(pair, "tie", author="Zoe", seconds=2.0)
+    session.labels.judge(pair, "a", 3, author="Zoe", seconds=2.0, comment="so kind")
     session.labels.judge(pair, "b", author="Yan", seconds=2.0)
+    said = panel.pairs.others_said
+    assert not said.isVisible()
     panel.receive({"settle": [pair]})
     assert panel.queue is not None and panel.queue.current is not None and panel.queue.current.id == pair
+    one, two = ("1", "2") if panel.queue.current.left == "a" else ("2", "1")
+    assert said.isVisible()
+    assert said.text() == f"Zoe: Answer {one} is much better · so kind\nYan: Answer {two} is better"
     panel.pairs.judge("tie", 1)
     assert session.labels.pair_as_judged(pair)["winner"] == "tie"
+    assert not said.isVisible()  # the next one is blind again
 
 
 def test_the_column_is_remembered_and_gives_way_to_focus(panel: ComparePanel, session: Any, qtbot: Any) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton
 
 from studio.panels.compare import ComparePanel
+from studio.panels.compare.key_button import KeyButton
 from studio.panels.compare.pair_view import role_spans
 from studio.panels.compare.queue import PairQueue, Said, Shown
 from studio.panels.compare.sitting import day_after, in_a_row, spent
@@ -231,6 +233,52 @@ def test_a_note_stays_with_its_pair_when_another_is_opened(
     qtbot.keyClick(panel, Key.Key_1)
     assert session.labels.page("comparisons")[0]["comment"] == ""
     assert current(panel) == pairs[0] and panel.pairs.note.text() == "of the first"
+
+
+# --- room and help ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["side", "ranking", "rating"])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("size", [(856, 620), (1112, 720)])  # what a window of 1024 x 700 and of 1280 x 800 leaves
+def test_no_button_is_cut_off_and_fingers_find_them(
+    session: Any, pairs: list[str], qtbot: Any, size: tuple[int, int], columns: bool, layout: str
+) -> None:
+    panel = shown(session, qtbot)
+    panel.beside.who.call("Ann")
+    if columns:
+        panel.toggle_column()
+        panel.beside.rubric.asked.setChecked(True)
+    panel.arrange(layout)
+    panel.resize(*size)
+    qtbot.wait(20)
+    assert panel.size().toTuple() == size  # nothing asks for more room than there is
+    for made in panel.findChildren(QPushButton):
+        if made.isVisible():
+            words = [made.short, made.keys] if isinstance(made, KeyButton) else [made.text()]
+            needed = max(made.fontMetrics().horizontalAdvance(text) for text in words)
+            assert made.width() >= needed, f"{words} has {made.width()} of {needed}"
+            assert 0 < made.mapTo(panel, made.rect().center()).x() < panel.width(), words
+    for made in (*panel.page.findChildren(KeyButton), *panel.page.more.findChildren(QPushButton)):
+        assert not made.isVisible() or made.height() >= 44
+    above = panel.page.mapTo(panel, panel.page.rect().topLeft()).y()
+    assert above <= 130  # the head is calm: two rows
+
+
+def test_the_form_for_new_pairs_has_the_room_to_itself(panel: ComparePanel, qtbot: Any) -> None:
+    panel.resize(856, 620)
+    panel.open_generate()
+    qtbot.wait(20)
+    form = panel.making.form
+    assert form.height() >= form.sizeHint().height() and not panel.pairs.isVisible()
+    qtbot.keyClick(form.second, Key.Key_Escape)
+    assert panel.pairs.isVisible()
+
+
+def test_f1_opens_the_page_about_judging(panel: ComparePanel) -> None:
+    from rlhf_engine.help.pages import PAGES
+
+    assert panel.help_topic() in PAGES
 
 
 # --- the queue ----------------------------------------------------------------------------------------------------

@@ -258,6 +258,32 @@ def test_keys_of_ones_own_rank_and_rate_and_stand_on_the_buttons(several: None, 
     assert rated(session) == [(seen, True, 0)]
 
 
+def test_long_answers_are_scrolled_by_the_same_keys(session: Any, qtbot: Any) -> None:
+    for n in range(3):
+        session.labels.add_pair("Q", f"long {n}\n" * 400, f"longer {n}\n" * 500)
+    for layout in ("ranking", "rating"):
+        panel = shown(session, qtbot, layout)
+        panel.resize(700, 600)
+        qtbot.wait(20)
+        bar = panel.page._bar()  # type: ignore[union-attr]
+        qtbot.keyClick(panel.page, Key.Key_B)
+        assert bar.value() > 0
+        qtbot.keyClick(panel.page, Key.Key_PageUp)
+        assert bar.value() == 0
+
+
+def test_a_ranking_counts_as_judged_and_new_pairs_end_the_rest(several: None, session: Any, qtbot: Any) -> None:
+    panel = shown(session, qtbot, "ranking")
+    qtbot.keyClick(panel.ranking, Key.Key_S)
+    for key in (Key.Key_1, Key.Key_Return):
+        qtbot.keyClick(panel.ranking, key)
+    assert panel.sources.progress.text().startswith("1 of 3 judged")
+    assert panel.ranking._stack.currentWidget() is panel.ranking.nothing
+    session.labels.add_pair("And?", "this one", "that one")
+    session.announce(session.labels.last_change)
+    assert sorted(order(panel)) == ["that one", "this one"]
+
+
 def test_answers_are_ranked_by_pressing_too(several: None, session: Any, qtbot: Any) -> None:
     panel = shown(session, qtbot, "ranking")
     answers = order(panel)
