@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
 from rlhf_engine.contract.errors import EngineError
+from studio.panels.compare.guidelines import Guidelines, GuidelinesPane
 from studio.panels.compare.mixing import Mixing
 from studio.panels.compare.queue import PairQueue
 from studio.panels.compare.rubric import Rubric
@@ -34,14 +35,19 @@ class Beside(QObject):
         self.who = WhoJudges(session, panel)
         self.rubric = Rubric(panel, self.who)
         self.question = NameQuestion(panel)
+        self.guidelines = GuidelinesPane(session)
         self.column = SideColumn(panel)
+        self.column.add("guidelines", self.tr("Guidelines"), self.guidelines, opened=False)
         self.column.add("who", self.tr("Who judges"), self.who)
         self.column.add("rubric", self.tr("Rubric"), self.rubric)
+        self.column.folded.connect(lambda *_: self._read_guidelines())
+        self.guidelines.asked.connect(lambda: self.write_guidelines(True))
         self.who.changed.connect(self._changed)
         self.who.left.connect(panel.setFocus)
         self.question.said.connect(self._take_name)
         self._mixing: Mixing | None = None
         self._shown = True
+        self._for_guidelines = False  # whether the column is there for them alone
         self.read()
 
     @property
@@ -50,8 +56,35 @@ class Beside(QObject):
 
     def toggle(self) -> None:
         """Show or hide the column."""
+        self._for_guidelines = False
         self._session.remember(MEMORY, not self.opened)
         self.show(self._shown)
+
+    def toggle_guidelines(self, keys: Sequence[str] = ()) -> None:
+        """Show or hide the guidelines beside the answers; where only the answers are to be seen, over them."""
+        if not self._shown:
+            self.write_guidelines(False, keys)
+        elif self.opened and self.column.is_open("guidelines"):
+            self.column.open("guidelines", False)
+            if self._for_guidelines:
+                self.toggle()
+        else:
+            if not self.opened:
+                self.toggle()
+                self._for_guidelines = True
+            self.column.open("guidelines")
+
+    def write_guidelines(self, edit: bool, keys: Sequence[str] = ()) -> None:
+        """Show them in a window of their own; with `edit` to be written."""
+        dialog = Guidelines(self._session, self._panel, keys)
+        dialog.finished.connect(lambda _: self._read_guidelines())
+        if edit:
+            dialog.begin()
+        dialog.open()
+
+    def _read_guidelines(self) -> None:
+        if self.column.is_open("guidelines"):
+            self.guidelines.read()
 
     def show(self, on: bool) -> None:
         """Show what is opened, or nothing, as while only the answers are to be seen."""
@@ -65,6 +98,7 @@ class Beside(QObject):
         self._mixing = None
         self.who.read()
         self.rubric.read()
+        self._read_guidelines()
         self.show(self._shown)
         root = self._session.root
         if root is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPlainTextEdit, QStackedWidget, QVBoxLayout, QWidget
 
 from rlhf_engine.contract.errors import EngineError
@@ -20,6 +21,36 @@ if TYPE_CHECKING:
     from studio.session import Session
 
 FILE = "guidelines.md"
+PANE = 300  # pixels high
+
+
+class GuidelinesPane(QWidget):
+    """To be read beside the answers; `asked()` when they are to be written."""
+
+    asked = Signal()
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.edit = ghost_button(self.tr("Edit"), self.asked.emit)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(S2)
+        self._layout.addWidget(self.edit, 0, Qt.AlignmentFlag.AlignLeft)
+
+    @cached_property
+    def pane(self) -> MarkdownPane:
+        """Made when it is first wanted: parsing Markdown takes a library."""
+        made = MarkdownPane()
+        made.setMinimumHeight(PANE)
+        made.setAccessibleName(self.tr("Guidelines"))
+        self._layout.insertWidget(0, made)
+        return made
+
+    def read(self) -> None:
+        """Read the file again."""
+        self.pane.show_markdown(found(self._session)[1])
+        self.edit.setEnabled(self._session.root is not None)
 
 
 class Guidelines(QDialog):

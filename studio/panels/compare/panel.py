@@ -14,7 +14,6 @@ from studio.panels.compare.announcer import Announcer
 from studio.panels.compare.asked import Asked
 from studio.panels.compare.beside import Beside
 from studio.panels.compare.desk import Desk
-from studio.panels.compare.guidelines import Guidelines
 from studio.panels.compare.head import Head
 from studio.panels.compare.how_many import HowMany
 from studio.panels.compare.key_words import action_words
@@ -195,7 +194,8 @@ class ComparePanel(QWidget):
         self.close_cards()
 
     def show_guidelines(self) -> None:
-        Guidelines(self._session, self, self.bindings.keys("guidelines")).open()
+        self.beside.toggle_guidelines(self.bindings.keys("guidelines"))
+        self.tools.column.setChecked(self.beside.opened)
 
     def arrange(self, layout: str) -> None:
         """One of LAYOUTS for pairs, or "ranking" or "rating"."""

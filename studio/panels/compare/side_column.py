@@ -55,6 +55,9 @@ class SideColumn(QScrollArea):
         self._layout.insertWidget(self._layout.count() - 1, part)
         self.show()
 
+    def is_open(self, key: str) -> bool:
+        return self.parts[key][0].isChecked()
+
     def open(self, key: str, on: bool = True) -> None:
         """Open or fold a part."""
         self.parts[key][0].setChecked(on)

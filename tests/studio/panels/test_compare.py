@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QDialog
+from PySide6.QtWidgets import QApplication
 
 from resources import starter
 from rlhf_engine.contract.errors import DiskFull, StoreError
@@ -18,6 +18,7 @@ from rlhf_engine.store.labels import Labels
 from studio.panels.compare import ComparePanel
 from studio.panels.compare.differences import differences
 from studio.panels.compare.generating import PROJECT, Wish
+from studio.panels.compare.guidelines import Guidelines
 from studio.panels.compare.queue import PairQueue
 from studio.panels.compare.telling import progress_line, verdict_line
 
@@ -399,12 +400,37 @@ def test_an_answer_that_is_being_written_survives_the_end_of_generating(panel: C
     assert panel.pairs.edit.isVisible() and panel.pairs.edit.box.toPlainText() == "what I would rather read"
 
 
-def test_guidelines_are_shown_as_text(panel: ComparePanel, qtbot: Any, session: Any) -> None:
+def test_guidelines_are_shown_as_text_beside_the_answers(panel: ComparePanel, qtbot: Any, session: Any) -> None:
     (session.root / "guidelines.md").write_text("# Prefer <b>kind</b> answers", encoding="utf-8")
+    here = current(panel)
     qtbot.keyClick(panel, Key.Key_H)
-    (dialog,) = panel.findChildren(QDialog)
-    assert dialog.pane.toPlainText() == "Prefer <b>kind</b> answers"
+    pane = panel.beside.guidelines.pane
+    assert pane.isVisible() and pane.toPlainText() == "Prefer <b>kind</b> answers"
+    qtbot.keyClick(panel, Key.Key_1)  # they are read while one judges
+    assert pane.isVisible() and current(panel) != here
+    qtbot.keyClick(panel, Key.Key_H)
+    assert not pane.isVisible() and panel.column.isHidden()
+    panel.toggle_column()
+    for _ in range(2):
+        qtbot.keyClick(panel, Key.Key_H)
+    assert not pane.isVisible() and panel.column.isVisible()  # the column was there before
+
+
+def test_guidelines_are_written_in_a_window_and_shown_over_the_answers_in_focus(
+    panel: ComparePanel, qtbot: Any, session: Any
+) -> None:
+    qtbot.keyClick(panel, Key.Key_H)
+    panel.beside.guidelines.edit.click()
+    (dialog,) = panel.findChildren(Guidelines)
+    dialog.editor.setPlainText("# Ours")
+    dialog.keep()
     dialog.accept()
+    assert panel.beside.guidelines.pane.toPlainText() == "Ours"
+    panel.toggle_focus()
+    panel.show_guidelines()
+    shown = [found for found in panel.findChildren(Guidelines) if found.isVisible()]
+    assert len(shown) == 1 and shown[0].pane.toPlainText() == "Ours"
+    shown[0].accept()
 
 
 def test_a_project_without_pairs_says_how_to_get_some(session: Any, qtbot: Any) -> None:
