@@ -237,6 +237,12 @@ class Photographer:
         panel.open_generate()
         self.shoot(window, "compare", "generate")
         panel.close_cards()
+        panel.show_guidelines()
+        self.shoot(window, "compare", "guidelines")
+        panel.show_guidelines()
+        panel.arrange("rating")
+        self.shoot(window, "compare", "rating")
+        panel.arrange("side")
 
     def data(self, window: MainWindow) -> None:
         for kind in ("prompts", "demonstrations", "comparisons"):

@@ -146,13 +146,19 @@ class PairPage(QWidget):
         )
 
     def _undone(self, queue: PairQueue, row: dict[str, Any] | None) -> None:
-        if row is None or queue.came_back(row) is None:
+        if row is None:
             self._session.toast(self.tr("There is nothing to undo."))
             return
         self._desk.announcer.note(self._session.labels.last_change)
         self.forget_failure()
+        told = self.tr("Taken back: judge this pair again.")
+        try:
+            if queue.came_back(row) is None:
+                told = self.tr("Taken back. Its pair is no longer there.")
+        except EngineError as error:
+            self._session.say(error)
         self.show_current()
-        self.last.setText(self.tr("Taken back: judge this pair again."))
+        self.last.setText(told)
 
     def toggle_flag(self) -> None:
         queue = self.queue
