@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -15,6 +16,7 @@ from studio.panels.compare.pair_view import role_spans
 from studio.panels.compare.queue import PairQueue, Said, Shown
 from studio.panels.compare.sitting import day_after, in_a_row, spent
 from studio.panels.compare.telling import sitting_lines, verdict_line
+from studio.theme import theme
 
 Key = Qt.Key
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -238,11 +240,19 @@ def test_a_note_stays_with_its_pair_when_another_is_opened(
 # --- room and help ---------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def dressed(qapp: Any) -> Iterator[None]:
+    """As the program looks: sizes come from its style sheet."""
+    theme().apply("light", 1.0)
+    yield
+    qapp.setStyleSheet("")
+
+
 @pytest.mark.parametrize("layout", ["side", "ranking", "rating"])
 @pytest.mark.parametrize("columns", [False, True])
 @pytest.mark.parametrize("size", [(856, 620), (1112, 720)])  # what a window of 1024 x 700 and of 1280 x 800 leaves
 def test_no_button_is_cut_off_and_fingers_find_them(
-    session: Any, pairs: list[str], qtbot: Any, size: tuple[int, int], columns: bool, layout: str
+    dressed: None, session: Any, pairs: list[str], qtbot: Any, size: tuple[int, int], columns: bool, layout: str
 ) -> None:
     panel = shown(session, qtbot)
     panel.beside.who.call("Ann")
@@ -265,7 +275,7 @@ def test_no_button_is_cut_off_and_fingers_find_them(
     assert above <= 130  # the head is calm: two rows
 
 
-def test_the_form_for_new_pairs_has_the_room_to_itself(panel: ComparePanel, qtbot: Any) -> None:
+def test_the_form_for_new_pairs_has_the_room_to_itself(dressed: None, panel: ComparePanel, qtbot: Any) -> None:
     panel.resize(856, 620)
     panel.open_generate()
     qtbot.wait(20)
