@@ -45,6 +45,7 @@ class GuidelinesPane(QWidget):
         made.setMinimumHeight(PANE)
         made.setAccessibleName(self.tr("Guidelines"))
         self._layout.insertWidget(0, made)
+        made.show()
         return made
 
     def read(self) -> None:

@@ -152,7 +152,7 @@ def test_what_was_judged_before_the_order_was_made_is_asked_again_and_what_came_
     choose(panel, "disagree", qtbot)
     assert current(panel) == pairs[1]  # though it was judged in this sitting
     panel.pairs.judge("tie", 2)
-    panel.reload()  # the order is an old one now
+    panel.asked.reload()  # the order is an old one now
     assert current(panel) == pairs[0]
     scored(session.root, {pairs[0]: 1.0, pairs[2]: 1.0}, "newer")
     with qtbot.waitSignal(panel.next.planned, timeout=5000) as planned:
@@ -171,7 +171,7 @@ def test_pairs_that_are_asked_for_come_before_every_order_until_they_are_judged(
     choose(panel, "random", qtbot)
     assert current(panel) == pairs[3]
     panel.pairs.judge("left", 2)
-    panel.reload()
+    panel.asked.reload()
     assert current(panel) == pairs[2]  # the one that is judged already is not asked again
     panel.pairs.judge("left", 2)
     with qtbot.waitSignal(panel.next.planned, timeout=5000):
