@@ -13,8 +13,8 @@ PRESETS = (
         {
             "batch_size": 64,
             "micro_batch_size": 64,
-            # at 2e-3, beta 0.1 and a whole pass it drifts 13 nats: every beta bears rates up to some limit, and a low one
-            # lower ones (TRL documentation, KTO, "Learning rate recommendations")
+            # at 2e-3, beta 0.1 and a whole pass it drifts 13 nats: every beta bears rates up to some limit, a low one
+            # lower rates (TRL documentation, KTO, "Learning rate recommendations")
             "learning_rate": 1e-3,
             "beta": 0.5,
             "epochs": 0.5,

@@ -13,8 +13,8 @@ PRESETS = (
         {
             "batch_size": 32,
             "micro_batch_size": 32,
-            # at 2e-3 and 0.2 it drifts 6 nats and forgets what is true: the rate is its most critical setting, and the
-            # NLL term keeps what was right (princeton-nlp/SimPO, README, "Hyperparameter tuning" and "SimPO + SFT")
+            # at 2e-3 and 0.2 it drifts 6 nats and forgets what is true: the rate is the most critical setting, an SFT
+            # loss helps (github.com/princeton-nlp/SimPO, "Hyperparameter tuning" and "Adding an extra sft loss")
             "learning_rate": 1e-3,
             "nll_coef": 1.0,
             "evaluate_every": 20,
