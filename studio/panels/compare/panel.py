@@ -108,6 +108,7 @@ class ComparePanel(QWidget):
         self.rating = RatingPage(desk, self, keys)
         self._stack = QStackedWidget()
         self._blank = QWidget()  # instead of what is judged, while a form takes the room
+        self._blank.hide()
         for page in (self.pairs, self.ranking, self.rating):
             self._stack.addWidget(page)
         middle = QHBoxLayout()

@@ -17,6 +17,7 @@ from studio.panels.compare.queue import PairQueue, Said, Shown
 from studio.panels.compare.sitting import day_after, in_a_row, spent
 from studio.panels.compare.telling import sitting_lines, verdict_line
 from studio.theme import theme
+from studio.theme.tokens import S6
 
 Key = Qt.Key
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -277,6 +278,8 @@ def test_no_button_is_cut_off_and_fingers_find_them(
 
 def test_the_form_for_new_pairs_has_the_room_to_itself(dressed: None, panel: ComparePanel, qtbot: Any) -> None:
     panel.resize(856, 620)
+    qtbot.wait(20)
+    assert panel.pairs.width() == 856 - 2 * S6  # all of the page, while there is no form
     panel.open_generate()
     qtbot.wait(20)
     form = panel.making.form
