@@ -27,7 +27,7 @@ from rlhf_engine.contract.events import (
 from rlhf_engine.contract.reporter import Reporter
 from rlhf_engine.runtime import checkpoints
 from rlhf_engine.runtime.attempts import Attempts
-from rlhf_engine.runtime.device import choose_device, hardware_sentence, return_freed_memory
+from rlhf_engine.runtime.device import choose_device, hardware_sentence
 from rlhf_engine.runtime.peaks import Peaks
 from rlhf_engine.runtime.randomness import Randomness
 from rlhf_engine.runtime.world import World
@@ -57,8 +57,6 @@ class RunContext:
         self.seed = seed
         self.world = World.join(choose_device(device))
         self.device = self.world.device
-        if self.device.type == "cpu":
-            return_freed_memory()
         self.rng = torch.Generator().manual_seed(seed)  # the same on every process: the order of the data
         self.sampling_rng = torch.Generator(device=self.device).manual_seed(seed * 1_000_003 + self.world.rank)
         self.learning_rate_factor = 1.0

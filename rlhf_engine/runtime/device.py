@@ -13,7 +13,6 @@ import torch
 from rlhf_engine.contract.errors import DeviceLost, ModelError, OutOfMemory
 
 SMALL = 10_000_000  # parameters below which products are too small a part of the work for their format to matter
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -70,22 +69,6 @@ def peak_memory(device: torch.device | None = None) -> float:
 
     scale = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale)
-
-
-def return_freed_memory() -> None:
-    """Have the C library give large blocks back to the system as soon as they are freed.
-
-    Left alone, glibc raises the size from which it does so with every block it frees, up to 32 MB, and keeps the
-    activations of every step in a heap full of holes: nearly twice the memory that the tensors need at their peak.
-    """
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 1 << 20)
 
 
 def out_of_memory(error: BaseException) -> bool:
