@@ -17,14 +17,17 @@ from torch import Tensor, nn
 
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.data.batches import right_pad
-from rlhf_engine.models import elementwise, unpadded
+from rlhf_engine.models import block, elementwise, unpadded
 from rlhf_engine.models.heads import ScalarHead
+from rlhf_engine.models.layout import Layout
 from rlhf_engine.models.load import LoadedBase
 from rlhf_engine.models.lora import LoraAdapters
-from rlhf_engine.models.unpadded import Layout
 from rlhf_engine.models.whole import WholeWeights
 from rlhf_engine.tensors import last_index, position_ids, segment_position_ids
 
+STEP = (
+    32  # tokens to whose multiples batches are filled up in half precision, where torch keeps a kernel for each shape
+)
 PLAIN = ""  # the role of the base without any adapter
 
 
@@ -46,7 +49,11 @@ class Backbone:
         self.shares = True  # sequences that begin alike are computed once as far as they do
         self.keeps_apart = False
         self._refuse_unusual_output()
+        blocks = block.put_on(base.model)
         self.keeps_apart = self._tries_unpadded()
+        if blocks and not self.keeps_apart:
+            block.take_off(blocks)
+            self.keeps_apart = self._tries_unpadded()
 
     @property
     def device(self) -> torch.device:
@@ -172,15 +179,18 @@ class Backbone:
 
     # Forward ------------------------------------------------------------------------------------------------------
 
-    def hidden(self, ids: Tensor, attention_mask: Tensor, segments: Tensor | None = None) -> Tensor:
-        """Last hidden states of the active role. Shapes: (B, T), (B, T), (B, T) -> (B, T, H).
+    def hidden(
+        self, ids: Tensor, attention_mask: Tensor, segments: Tensor | None = None, wanted: Tensor | None = None
+    ) -> Tensor:
+        """Last hidden states of the active role. Shapes: (B, T), (B, T), (B, T), (B, T) -> (B, T, H).
 
         Nothing is computed on padding, where the states are zero; a model whose attention is not ours to replace
-        computes it too. `segments` says which examples share a row (`data.packing.lay`); none attends to another. Ask
-        `models.packed.require_separate` once whether this model can do that.
+        computes it too. `wanted` marks the places whose states are asked for: elsewhere they may be zero as well, and
+        the same bits need the same places. `segments` says which examples share a row (`data.packing.lay`); none
+        attends to another. Ask `models.packed.require_separate` once whether this model can do that.
         """
         if self.keeps_apart:
-            return self._real(ids, attention_mask if segments is None else segments)
+            return self._real(ids, attention_mask if segments is None else segments, wanted)
         if segments is None:
             positions, attends = position_ids(attention_mask), attention_mask
         else:
@@ -192,11 +202,13 @@ class Backbone:
         states: Tensor = out.last_hidden_state
         return states
 
-    def _real(self, ids: Tensor, segments: Tensor) -> Tensor:
+    def _real(self, ids: Tensor, segments: Tensor, wanted: Tensor | None = None) -> Tensor:
         """`hidden` of the real tokens alone, laid end to end."""
         longest = int((segments > 0).sum(1).max())
         shares = self.shares and self.device.type == "cpu" and longest <= unpadded.LONG
-        layout = Layout.of(segments, ids if shares else None)
+        layout = Layout.of(segments, ids if shares else None, wanted)
+        if self.dtype != torch.float32 and self.device.type == "cpu":
+            layout = layout.filled(STEP)
         flat, positions = ids.flatten()[layout.places].unsqueeze(0), layout.positions.unsqueeze(0)
         with self._precision(), unpadded.laid_out(self.base.model, layout):
             out = self._trunk()(input_ids=flat, attention_mask=None, position_ids=positions, use_cache=False)
@@ -320,6 +332,7 @@ class Backbone:
             for start in range(0, len(sequences), micro_batch):
                 ids, mask = right_pad(sequences[start : start + micro_batch], self.base.pad_id)
                 ids, mask = ids.to(self.device), mask.to(self.device)
-                rows = torch.arange(len(ids), device=self.device)
-                parts.append(head.each(self.hidden(ids, mask.long())[rows, last_index(mask)]))
+                rows, last = torch.arange(len(ids), device=self.device), last_index(mask)
+                wanted = torch.zeros_like(mask).index_put_((rows, last), mask.new_ones(()))
+                parts.append(head.each(self.hidden(ids, mask.long(), wanted=wanted)[rows, last]))
         return torch.cat(parts)

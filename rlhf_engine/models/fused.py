@@ -34,24 +34,26 @@ class _Fused:
         names = (
             [] if layer.disable_adapters or layer.merged else [n for n in layer.active_adapters if n in layer.lora_A]
         )
-        if not names or not all(_ordinary(layer, name) for name in names):
+        if not names or not all(ordinary(layer, name) for name in names):
             return self._usual(x, *args, **kwargs)
         base = layer.get_base_layer()
         if len(names) == 1:
-            a, b, scale = _weights(layer, names[0])
+            a, b, scale = weights_of(layer, names[0])
             out: Tensor = _LoraLinear.apply(x, base.weight, base.bias, a, b, scale)
             return out
         # What a start adds and its counterweight takes away come to exactly nothing, if they meet before the rest
-        added = [linear(linear(x, a.to(x.dtype)), b.to(x.dtype)) * s for a, b, s in (_weights(layer, n) for n in names)]
+        added = [
+            linear(linear(x, a.to(x.dtype)), b.to(x.dtype)) * s for a, b, s in (weights_of(layer, n) for n in names)
+        ]
         return cast(Tensor, base(x)) + sum(added[1:], added[0])
 
 
-def _weights(layer: LoraLayer, name: str) -> tuple[Tensor, Tensor, float]:
+def weights_of(layer: LoraLayer, name: str) -> tuple[Tensor, Tensor, float]:
     """A, B and the scaling of one adapter."""
     return layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]  # type: ignore[return-value]
 
 
-def _ordinary(layer: LoraLayer, name: str) -> bool:
+def ordinary(layer: LoraLayer, name: str) -> bool:
     """Whether it is a plain layer with a plain adapter, and no dropout at work."""
     return (
         type(layer.get_base_layer()) is nn.Linear

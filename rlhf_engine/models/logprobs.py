@@ -39,7 +39,9 @@ def token_logprobs(
         segments: (B, T), which examples share a row, if any do. `mask` must then be False where one begins: what is
             before it belongs to another.
     """
-    return logprobs_of_hidden(backbone, backbone.hidden(ids, attention_mask, segments), ids, mask, temperature)
+    before = mask.roll(-1, 1)  # what a token follows from; column 0 is never measured, so none comes round
+    hidden = backbone.hidden(ids, attention_mask, segments, wanted=before)
+    return logprobs_of_hidden(backbone, hidden, ids, mask, temperature)
 
 
 def logprobs_of_hidden(
@@ -78,12 +80,10 @@ class _Measured(torch.autograd.Function):
         count, size = len(rows), _rows_at_once(rows, weight)
         logp, entropy, best = (torch.empty(count, dtype=torch.float32, device=rows.device) for _ in range(3))
         keep = count * len(weight) <= CHUNK and any(ctx.needs_input_grad)
-        kept = torch.empty(count if keep else 0, len(weight), dtype=torch.float32, device=rows.device)
+        kept = linear(rows, weight).float() if keep else rows.new_empty(0)  # the larger a product, the faster
         for start in range(0, count, size):
             part = slice(start, start + size)
-            logs = _log_probabilities(rows[part], weight, temperature)
-            if keep:
-                kept[part] = logs
+            logs = _log_probabilities(kept[part] if keep else linear(rows[part], weight).float(), temperature)
             logp[part] = logs.gather(-1, targets[part].unsqueeze(-1)).squeeze(-1)
             best[part] = logp[part] == logs.amax(-1)
             entropy[part] = torch.linalg.vecdot(logs.exp(), logs).neg_()
@@ -102,7 +102,7 @@ class _Measured(torch.autograd.Function):
         size = _rows_at_once(rows, weight)
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
-            logs = kept[part] if ctx.kept else _log_probabilities(rows[part], weight, ctx.temperature)
+            logs = kept[part] if ctx.kept else _log_probabilities(linear(rows[part], weight).float(), ctx.temperature)
             d_logits = logs.exp()
             if d_entropy is not None:
                 pull = (logs + entropy[part].unsqueeze(1)).mul_(d_entropy[part].unsqueeze(1))
@@ -122,9 +122,10 @@ class _Measured(torch.autograd.Function):
         return d_rows, None if d_weight is None else d_weight.to(weight.dtype), None, None
 
 
-def _log_probabilities(rows: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    logits = linear(rows, weight).float()
-    return (logits if temperature == 1.0 else logits.div_(temperature)).log_softmax(-1)
+def _log_probabilities(logits: Tensor, temperature: float) -> Tensor:
+    """In place: of the vocabulary, from logits in fp32."""
+    logits = logits if temperature == 1.0 else logits.div_(temperature)
+    return torch.log_softmax(logits, -1, out=logits)
 
 
 def _rows_at_once(rows: Tensor, weight: Tensor) -> int:

@@ -36,9 +36,9 @@ class Actors:
         return cls(backbone, source, Rewards(spec, bench, backbone.base.tokenizer, run.at_once))
 
     def hidden(self, role: str, batch: Batch) -> Tensor:
-        """Last hidden states (B, P + R, H) under a role."""
+        """Last hidden states (B, P + R, H) under a role, where the batch reads them."""
         with self.backbone.acting_as(role):
-            return self.backbone.hidden(batch.ids, batch.attention)
+            return self.backbone.hidden(batch.ids, batch.attention, wanted=batch.states)
 
     def logprobs_of(self, role: str, hidden: Tensor, batch: Batch, temperature: float) -> TokenLogprobs:
         """Of the answers' tokens, from a role's hidden states of the whole batch; every field (B, R)."""

@@ -29,6 +29,13 @@ class Batch:
         return self.mask[:, self.prompt_width :]
 
     @property
+    def states(self) -> Tensor:
+        """Where hidden states are read: from each prompt's last token to the end of its answer. (B, P + R) bool."""
+        return self.attention.bool() & (
+            torch.arange(self.ids.shape[1], device=self.ids.device) >= self.prompt_width - 1
+        )
+
+    @property
     def answer_ids(self) -> Tensor:
         return self.ids[:, self.prompt_width :]
 

@@ -6,6 +6,7 @@ taken, and whether there is a value model to teach.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -85,6 +86,7 @@ class Learner:
             for rows in order.split(spec.minibatch_size):
                 run.safe_point()
                 drift, highest = self._minibatch(update, rows.to(run.device), found, weights, beta, rates, means)
+                found = replace(found, policy_measured=True)
                 peak = torch.maximum(peak, highest)
             if spec.target_kl and drift > 1.5 * spec.target_kl:
                 break
@@ -153,6 +155,8 @@ class Learner:
                 # else what it keeps for a backward pass that never comes would lie beside what the value model keeps
                 hidden = actors.hidden(POLICY, batch)
                 now = actors.logprobs_of(POLICY, hidden, batch, spec.temperature)
+            if not found.policy_measured:
+                found.logp[part], found.entropy[part] = now.logp.detach(), now.entropy.detach()
             policy = policy_loss(
                 now.logp,
                 found.logp[part],

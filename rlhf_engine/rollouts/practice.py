@@ -51,7 +51,8 @@ class Practice:
 
     `group` answers are written to each prompt, and stand side by side in the rollout. `then` ends the line in the log
     that says what the reward is; `beta` is the worth of a nat of drift where the spec has no KL penalty; `columns` adds
-    to the samples; `kept` is what else a checkpoint must hold.
+    to the samples; `kept` is what else a checkpoint must hold. `learns_first`: nothing that is learned follows from the
+    policy's own log-probabilities, so the pass that learns can be the one that measures them.
     """
 
     def __init__(
@@ -65,12 +66,15 @@ class Practice:
         group: int = 1,
         beta: float = 0.0,
         columns: Columns = lambda _: {},
+        learns_first: bool = False,
         **kept: Any,
     ) -> None:
         if spec.batch_size % (run.world.size * group):
             text = f"{spec.batch_size} answers per update cannot be shared evenly by {run.world.size} processes."
             raise SpecError("batch_size", text, f"Choose a multiple of {run.world.size * group}.")
         self._spec, self._run, self._actors, self._group = spec, run, actors, group
+        # Only before the first step of the optimiser does the policy that learns say what it said when it wrote
+        self._learns_first = learns_first and spec.minibatch_size >= spec.batch_size and run.world.size == 1
         self._questions, heldout = self._read(dataset)
         self.order = Order(len(self._questions), spec.batch_size // group, run.rng)
         self.moments = Moments()
@@ -112,7 +116,8 @@ class Practice:
             prompts = spec.batch_size // self._group
             picked = [i for _ in range(-(-prompts // self.order.size)) for i in self.order.next()][:prompts]
             self.asked = [self._questions[i] for i in picked for _ in range(self._group)]
-            found = rollout(self._actors, spec, run, self.asked, self.clock)
+            early = update == 1 or not self._learns_first  # the identities of the first update are about both
+            found = rollout(self._actors, spec, run, self.asked, self.clock, policy=early)
             if update == 1:
                 run.attempt("update", self._require_identities, found, passes(spec.batch_size, spec, run))
             yield update, found

@@ -31,6 +31,7 @@ class Rollout:
     mask: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)  # (B,) each: the components' own numbers
     gold: Tensor | None = None  # (B,): what the gold proxy says, which rewards nothing
+    policy_measured: bool = True  # else `logp` and `entropy` are filled in by the first pass that learns
 
     @property
     def lengths(self) -> Tensor:
@@ -43,12 +44,16 @@ class Rollout:
         return torch.where(self.mask, self.logp - self.ref_logp, 0.0)
 
 
-def rollout(actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question], clock: Clock) -> Rollout:
-    """Write an answer to each question and measure it under each role. Each process writes its share; all get all."""
+def rollout(
+    actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question], clock: Clock, policy: bool = True
+) -> Rollout:
+    """Write an answer to each question and measure it under each role. Each process writes its share; all get all.
+
+    `policy` False leaves the policy's own log-probabilities to the first pass that learns."""
     with clock("rollout"):
         answers = run.attempt("rollout", write, actors, spec, run, run.world.share(questions))
     with clock("score"):
-        return run.attempt("scoring", score, actors, spec, run, questions, answers)
+        return run.attempt("scoring", score, actors, spec, run, questions, answers, policy)
 
 
 def write(actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question]) -> list[Answer]:
@@ -60,7 +65,12 @@ def write(actors: Actors, spec: RolloutFields, run: RunContext, questions: list[
 
 @torch.no_grad()
 def score(
-    actors: Actors, spec: RolloutFields, run: RunContext, questions: list[Question], answers: list[Answer]
+    actors: Actors,
+    spec: RolloutFields,
+    run: RunContext,
+    questions: list[Question],
+    answers: list[Answer],
+    policy: bool = True,
 ) -> Rollout:
     """What is known of this process's `answers` and of those of all others. `questions` are everyone's."""
     mine = run.world.share(questions)
@@ -73,7 +83,7 @@ def score(
     local = Batch.of(actors.backbone, [q.ids for q in mine], [a.tokens for a in answers], prompt_width, width)
     gather = run.world.gather
     batch = Batch(gather(local.ids), gather(local.attention), gather(local.mask), prompt_width)
-    measured = [measure(actors, batch.rows(part), spec, run) for part in passes(len(questions), spec, run)]
+    measured = [measure(actors, batch.rows(part), spec, run, policy) for part in passes(len(questions), spec, run)]
     logp, ref_logp, entropy = (torch.cat(column) for column in zip(*measured, strict=True))
     return Rollout(
         batch,
@@ -86,6 +96,7 @@ def score(
         batch.answer_mask,
         {name: gather(part) for name, part in said.parts.items()},
         None if gold is None else gather(gold),
+        policy,
     )
 
 
@@ -94,11 +105,16 @@ def passes(count: int, spec: RolloutFields, run: RunContext) -> list[slice]:
     return micro_batches(count, spec.minibatch_size, run.at_once(spec.micro_batch_size, spec.minibatch_size))
 
 
-def measure(actors: Actors, batch: Batch, spec: RolloutFields, run: RunContext) -> tuple[Tensor, ...]:
+def measure(
+    actors: Actors, batch: Batch, spec: RolloutFields, run: RunContext, policy: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities under policy and reference, and the policy's entropy, (B, R) each; 0 for what is left out."""
     run.safe_point()
-    policy = actors.logprobs(POLICY, batch, spec.temperature)
-    reference = actors.logprobs(REFERENCE, batch, spec.temperature)
-    return policy.logp, reference.logp, policy.entropy
+    reference = actors.logprobs(REFERENCE, batch, spec.temperature).logp
+    if not policy:
+        return torch.zeros_like(reference), reference, torch.zeros_like(reference)
+    mine = actors.logprobs(POLICY, batch, spec.temperature)
+    return mine.logp, reference, mine.entropy
 
 
 def require_identities(

@@ -16,8 +16,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rlhf_engine.models import unpadded
-from rlhf_engine.models.unpadded import Layout
+from rlhf_engine.models.attention import Attention, blockwise
+from rlhf_engine.models.layout import Layout
 
 TOKENS = 2048
 
@@ -34,16 +34,16 @@ def main() -> None:
             layout = Layout.of(torch.ones(TOKENS // length, length, dtype=torch.int64))
             q, k, v = (torch.randn(asked.heads, TOKENS, asked.width, dtype=dtype, requires_grad=True) for _ in range(3))
             both = (
-                partial(unpadded._Attention.apply, q, k, v, layout.pieces, 0.125, TOKENS),
-                partial(unpadded._blockwise, q, k, v, layout, 0.125, TOKENS),
+                partial(Attention.apply, q, k, v, layout.pieces, 0.125, TOKENS),
+                partial(blockwise, q, k, v, layout, 0.125, TOKENS),
             )
             times: tuple[list[float], list[float]] = ([], [])
             for _ in range(asked.runs):
                 for each, attention in zip(times, both, strict=True):
                     each.append(seconds(attention))
-            plain, blockwise = (1e3 * statistics.median(each) for each in times)
+            plainly, in_blocks = (1e3 * statistics.median(each) for each in times)
             name = str(dtype).removeprefix("torch.")
-            print(f"{name:10}{length:>8}{plain:>12.1f}{blockwise:>15.1f}{blockwise / plain:>8.2f}")
+            print(f"{name:10}{length:>8}{plainly:>12.1f}{in_blocks:>15.1f}{in_blocks / plainly:>8.2f}")
 
 
 def seconds(attention: Callable[[], Tensor]) -> float:

@@ -26,6 +26,7 @@ def train(spec: GRPOSpec, run: RunContext) -> None:
         dataset,
         pipeline_end(spec),
         group=spec.group_size,
+        learns_first=spec.kl_in == "loss",
         policy_optimizer=learner.policy_optimizer,
         **learner.kept,
     )

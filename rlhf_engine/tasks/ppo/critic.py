@@ -57,7 +57,7 @@ class Critic:
         """The value before each answer token (B, R), and after the last one (B,)."""
         if hidden is None:
             with self._backbone.acting_as(self.role):
-                hidden = self._backbone.hidden(batch.ids, batch.attention)
+                hidden = self._backbone.hidden(batch.ids, batch.attention, wanted=batch.states)
         values = self._backbone.heads[VALUE](hidden[:, batch.prompt_width - 1 :])
         after = values.gather(1, (last_index(batch.answer_mask) + 1).unsqueeze(1)).squeeze(1)
         return values[:, :-1], after

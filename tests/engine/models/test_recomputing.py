@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from rlhf_engine.contract.errors import ModelError
-from rlhf_engine.models import logprobs
+from rlhf_engine.models import block, logprobs
 from rlhf_engine.models.backbone import PLAIN, Backbone
 from rlhf_engine.models.fitting import cache_bytes
 from rlhf_engine.models.load import load_base
@@ -47,13 +46,13 @@ def made(folder, kind: str, again: bool, dtype: torch.dtype = torch.float32) -> 
 def counted(monkeypatch):
     """How often a block has been gone through."""
     calls = []
-    forward = LlamaDecoderLayer.forward
+    forward = block.Block.__call__
 
     def counting(self, *args, **kwargs):
         calls.append(self)
         return forward(self, *args, **kwargs)
 
-    monkeypatch.setattr(LlamaDecoderLayer, "forward", counting)
+    monkeypatch.setattr(block.Block, "__call__", counting)
     return calls
 
 

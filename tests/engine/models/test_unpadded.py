@@ -12,8 +12,9 @@ from rlhf_engine.data.batches import left_pad
 from rlhf_engine.models import unpadded
 from rlhf_engine.models.backbone import Backbone
 from rlhf_engine.models.endings import Endings
+from rlhf_engine.models.layout import WORTH, Layout, alike
 from rlhf_engine.models.load import LoadedBase
-from rlhf_engine.models.unpadded import WORTH, Layout, alike, plain_wins
+from rlhf_engine.models.unpadded import plain_wins
 
 SHAPE = {
     "vocab_size": 97,
@@ -100,7 +101,7 @@ def test_a_window_is_narrow_enough_to_matter():
 def test_a_layout_counts_each_sequence_from_0():
     layout = Layout.of(torch.tensor([[0, 5, 5, 5], [5, 5, 2, 0]]))  # two rows may carry the same number
     assert layout.places.tolist() == [1, 2, 3, 4, 5, 6]
-    assert layout.pieces == [(0, 3, 0, 0), (3, 2, 0, 0), (5, 1, 0, 0)]
+    assert [piece[:2] for piece in layout.pieces] == [(0, 3), (3, 2), (5, 1)]
     assert layout.positions.tolist() == [0, 1, 2, 0, 1, 0]
     assert layout.spread(torch.arange(1.0, 7.0).unsqueeze(1)).squeeze(-1).tolist() == [[0, 1, 2, 3], [4, 5, 6, 0]]
 
