@@ -25,9 +25,7 @@ from rlhf_engine.models.lora import LoraAdapters
 from rlhf_engine.models.whole import WholeWeights
 from rlhf_engine.tensors import last_index, position_ids, segment_position_ids
 
-STEP = (
-    32  # tokens to whose multiples batches are filled up in half precision, where torch keeps a kernel for each shape
-)
+STEP = 32  # batches are filled up to its multiples where torch keeps a kernel for each shape: in half precision
 PLAIN = ""  # the role of the base without any adapter
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -166,8 +166,8 @@ class _LlamaBlock(torch.autograd.Function):
             (q,), low_q = _project(normed[asked.tokens], q_)
             residual, cos, sin = x[asked.tokens], how.cos[asked.tokens], how.sin[asked.tokens]
         q, k = _rotated(q, cos, sin, how.dim), _rotated(k, how.cos, how.sin, how.dim)
-        longest = len(x)  # no window is narrower
-        out = weigh(*(_heads(part, how.dim) for part in (q, k, v)), pieces, how.scale, longest).flatten(1)
+        by_head = [_heads(part, how.dim) for part in (q, k, v)]
+        out = weigh(by_head[0], by_head[1], by_head[2], pieces, how.scale, len(x)).flatten(1)
         (u,), low_o = _project(out, o_, add=residual)
         normed, rms_u = _norm(u, *how.norms[1])
         (gate, up), low_u = _project(normed, gate_, up_)
@@ -186,7 +186,6 @@ class _LlamaBlock(torch.autograd.Function):
 
         act = silu(gate)
         d_act, of_down = _project_back(act * up, low_d, [down_], [grad])
-        assert d_act is not None
         d_gate = torch.ops.aten.silu_backward(d_act * up, gate)
         d_normed, of_unit = _project_back(
             _norm_again(u, rms_u, how.norms[1][0]), low_u, [gate_, up_], [d_gate, act.mul_(d_act)]
@@ -194,13 +193,10 @@ class _LlamaBlock(torch.autograd.Function):
         d_u = _norm_back(d_normed, u, rms_u, how.norms[1][0]).add_(grad)
 
         d_out, of_o = _project_back(out, low_o, [o_], [d_u])
-        assert d_out is not None
-        heads = [_heads(part, how.dim) for part in (q, k, v)]
-        by_head = (len(q), -1, how.dim)
-        dq, dk, dv = (
-            part.transpose(0, 1).flatten(1)
-            for part in weigh_back(d_out.view(by_head), *heads, out.view(by_head), pieces, how.scale, len(x))
-        )
+        by_head = [_heads(part, how.dim) for part in (q, k, v)]
+        shape, about = (len(q), -1, how.dim), (pieces, how.scale, len(x))
+        ways = weigh_back(d_out.view(shape), by_head[0], by_head[1], by_head[2], out.view(shape), *about)
+        dq, dk, dv = (way.transpose(0, 1).flatten(1) for way in ways)
         normed = _norm_again(x, rms, how.norms[0][0])
         through = ctx.needs_input_grad[0]
         dk = _rotated_back(dk, how.cos, how.sin, how.dim)
@@ -267,7 +263,7 @@ def _rotated_back(grad: Tensor, cos: Tensor, sin: Tensor, dim: int) -> Tensor:
 def _project(x: Tensor, *linears: Linear, add: Tensor | None = None) -> tuple[list[Tensor], Tensor | None]:
     """What layers of one input give, (N, out) each, added to `add`; and what is inside their adapters, (N, all r)."""
     factors = [one.a.to(x.dtype) for one in linears if one.a is not None]
-    low = x @ (factors[0] if len(factors) == 1 else torch.cat(factors)).T if factors else None
+    low = x @ _beside(factors, 0).T if factors else None
     outs, start = [], 0
     for one in linears:
         if add is None:
@@ -285,28 +281,30 @@ def _project(x: Tensor, *linears: Linear, add: Tensor | None = None) -> tuple[li
 
 def _project_back(
     x: Tensor, low: Tensor | None, linears: Sequence[Linear], grads: Sequence[Tensor], through: bool = True
-) -> tuple[Tensor | None, list[Tensor | None]]:
-    """The gradient of the input, if it goes on `through` it, (N, in), and of a and b of each layer in turn."""
-    dx: Tensor | None = None
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The gradient of the input, (N, in), empty unless it goes on `through` it; and of every a and b in turn."""
+    dx = x.new_empty(0)
     if through:
-        for one, grad in zip(linears, grads, strict=True):
-            dx = grad @ one.weight if dx is None else dx.addmm_(grad, one.weight)
-    pairs = [(one, grad) for one, grad in zip(linears, grads, strict=True) if one.b is not None]
+        dx = grads[0] @ linears[0].weight
+        for one, grad in zip(linears[1:], grads[1:], strict=True):
+            dx.addmm_(grad, one.weight)
+    if low is None:
+        return dx, [None, None] * len(linears)
+    adapted = [(one, grad) for one, grad in zip(linears, grads, strict=True) if one.b is not None]
+    back = _beside([(grad @ cast(Tensor, one.b).to(grad.dtype)).mul_(one.scale) for one, grad in adapted], 1)
+    if through:
+        dx.addmm_(back, _beside([cast(Tensor, one.a).to(x.dtype) for one, _ in adapted], 0))
+    da, start = back.T @ x, 0
     found: list[Tensor | None] = []
-    if low is not None:
-        backs = [(grad @ one.b.to(grad.dtype)).mul_(one.scale) for one, grad in pairs]
-        back = backs[0] if len(backs) == 1 else torch.cat(backs, 1)
-        factors = [one.a.to(x.dtype) for one, _ in pairs]
-        if dx is not None:
-            dx.addmm_(back, factors[0] if len(factors) == 1 else torch.cat(factors))
-        da = back.T @ x
-    start = 0
     for one, grad in zip(linears, grads, strict=True):
-        if one.a is None or one.b is None or low is None:
+        if one.a is None or one.b is None:
             found += [None, None]
             continue
-        stop = start + one.b.shape[1]
-        found.append(da[start:stop].to(one.a.dtype))
-        found.append((grad.T @ low[:, start:stop]).to(one.b.dtype).mul_(one.scale))
-        start = stop
+        rank = slice(start, start + one.b.shape[1])
+        found += [da[rank].to(one.a.dtype), (grad.T @ low[:, rank]).to(one.b.dtype).mul_(one.scale)]
+        start = rank.stop
     return dx, found
+
+
+def _beside(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

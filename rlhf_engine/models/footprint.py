@@ -7,7 +7,7 @@ forward pass changes the table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -37,7 +37,15 @@ _PLAIN = (
     *_ATTENTION,
     Saved("gate, up and their product", "inner", 3),
 )
+_ONE_STEP = (  # `block.py`: what else it needs, it makes again
+    Saved("inputs of attention and MLP", "hidden", 2),
+    *_ATTENTION,
+    Saved("gate and up", "inner", 2),
+    Saved("inside of each adapter", "rank", 1),
+)
 SAVED = {  # by what is trained, and whether the base is in half precision
+    ("adapter in one step", False): _ONE_STEP,
+    ("adapter in one step", True): _ONE_STEP,
     ("adapter", False): (*_PLAIN, Saved("inside of each adapter", "rank", 1)),
     ("adapter", True): (*_PLAIN, Saved("inside of each adapter", "rank", 1)),
     ("all-weights", False): _PLAIN,
@@ -48,6 +56,8 @@ SAVED = {  # by what is trained, and whether the base is in half precision
         Saved("gate, up and their product", "inner", 3),
     ),
 }
+LLAMAS = {f"self_attn.{x}_proj" for x in "qkvo"} | {f"mlp.{x}_proj" for x in ("gate", "up", "down")}
+LLAMAS |= {"input_layernorm", "post_attention_layernorm"}
 DORA_OUTPUTS = 3.0  # times the widths of all adapted outputs, in fp32: a DoRA layer keeps them
 AT_WORK = {"hidden": 6.0, "inner": 4.0}  # of one block while it is computed, or gone back through: what is not kept
 
@@ -70,6 +80,7 @@ class Footprint:
     rank: int
     adapter: int = 0  # numbers of the adapter that the model already carries
     head_dims: int = 0
+    llamas: bool = False  # its blocks are of Llama's kind, without windows
 
     def weights(self, half: bool, four_bits: bool = False) -> int:
         """Bytes of the base in memory."""
@@ -82,13 +93,19 @@ class Footprint:
         """Bytes that the backward pass keeps of every token: over all blocks, and of those the ones kept at the end of
         the forward pass (fewer where activations are computed again)."""
         size, whole = (2 if half else 4), settings.get("trained") == "all-weights"
-        table = SAVED["all-weights" if whole else "adapter", half]
+        table = SAVED["all-weights" if whole else f"adapter{' in one step' * self._in_one_step(settings)}", half]
         block = sum(row.times * getattr(self, row.width) * (4 if row.fp32 else size) for row in table)
         if settings.get("lora_variant") == "dora" and not whole:
             block += DORA_OUTPUTS * self.outputs * 4
         if settings.get("activation_checkpointing"):
             return block, float(self.layers * self.hidden * (4 if not half or not whole else size))
         return block, block * self.layers
+
+    def _in_one_step(self, settings: Mapping[str, Any]) -> bool:
+        """Whether `block.py` computes the blocks: on a processor, with ordinary adapters and without dropout."""
+        usual = settings.get("lora_variant", "lora") in ("lora", "rslora") and not settings.get("lora_dropout")
+        started = settings.get("lora_init", "default") == "default"
+        return self.llamas and usual and started and settings.get("device") != "cuda"
 
     def activations(self, tokens: int, half: bool, settings: Mapping[str, Any]) -> int:
         """Bytes at the top of an update's pass over so many tokens."""
@@ -159,4 +176,13 @@ def footprint(folder: Path, settings: Mapping[str, Any], adapter: Path | None = 
         trained=found.trained,
         rank=rank,
         adapter=kept.parameters if kept else 0,
+        llamas=_of_llamas_kind(tensors, config),
     )
+
+
+def _of_llamas_kind(tensors: Collection[str], config: Mapping[str, Any]) -> bool:
+    """Whether the weights of every block are those that `block.py` knows."""
+    inside = {name.split(".layers.")[1].split(".", 1)[1] for name in tensors if ".layers." in name}
+    weights = {name.removesuffix(".weight").removesuffix(".bias") for name in inside}
+    windows = config.get("sliding_window") and config.get("use_sliding_window", True)
+    return weights == LLAMAS and not windows

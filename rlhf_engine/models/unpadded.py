@@ -80,9 +80,9 @@ AttentionInterface.register(NAME, attend)
 def plain_wins(layout: Layout, values: Tensor) -> bool:
     """Whether plain products, sequence by sequence, are the attention here: on a processor, unless sequences are long.
 
-    In half precision they are the faster one there. In fp32 the blockwise kernel would be faster by a fifth, a few per cent of a
-    whole step, but only where sequences are of one length; and what is learned would then depend, in its last bits, on
-    how a batch is cut. Measured by tests/benchmarks/bench_attention.py. Only plain products know shared beginnings.
+    In fp32 the blockwise kernel would be faster by a fifth, a few per cent of a whole step, but only where sequences
+    are of one length; and what is learned would then depend, in its last bits, on how a batch is cut. Measured by
+    tests/benchmarks/bench_attention.py. Only plain products know shared beginnings.
     """
     shares = any(piece.shared_length for piece in layout.pieces)
     return shares or (values.device.type == "cpu" and layout.longest <= LONG)
