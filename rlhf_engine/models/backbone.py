@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from rlhf_engine.contract.errors import ModelError
 from rlhf_engine.data.batches import right_pad
 from rlhf_engine.models import block, elementwise, unpadded
+from rlhf_engine.models.counterweight import STARTS
 from rlhf_engine.models.heads import ScalarHead
 from rlhf_engine.models.layout import Layout
 from rlhf_engine.models.load import LoadedBase
@@ -47,10 +48,10 @@ class Backbone:
         self.shares = True  # sequences that begin alike are computed once as far as they do
         self.keeps_apart = False
         self._refuse_unusual_output()
-        blocks = block.put_on(base.model)
+        self._in_one_step = block.put_on(base.model)
         self.keeps_apart = self._tries_unpadded()
-        if blocks and not self.keeps_apart:
-            block.take_off(blocks)
+        if self._in_one_step and not self.keeps_apart:
+            self._by_parts()
             self.keeps_apart = self._tries_unpadded()
 
     @property
@@ -71,6 +72,8 @@ class Backbone:
         Raises:
             ModelError: the config names layers that this model does not have, or the base is quantised.
         """
+        if config is None or config.use_dora or frozen_rank or config.init_lora_weights in STARTS:
+            self._by_parts()
         with self.acting_as(PLAIN):
             if config is not None:
                 self.adapters.add(name, config, trainable, frozen_rank)
@@ -263,6 +266,11 @@ class Backbone:
         if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
             logits = torch.tanh(logits / cap) * cap
         return logits
+
+    def _by_parts(self) -> None:
+        """Leave the blocks to the model, for all roles: one role may have to say to the bit what another does."""
+        block.take_off(self._in_one_step)
+        self._in_one_step = []
 
     @torch.no_grad()
     def _tries_unpadded(self) -> bool:

@@ -2,7 +2,7 @@
 
 The graph of its parts would keep more for the backward pass, add what it could accumulate, and take each small product
 of an adapter by itself. Here queries, keys and values share one product with their adapters' first factors, gate and up
-share another, sums are made by the products themselves, and in the last block only what is asked for is computed.
+share another, and in the last block only what is asked for is computed.
 It learns through its adapters only; all else is left to the model's own block.
 """
 
@@ -247,8 +247,8 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor, dim: int) -> Tensor:
     """
     x, cos, sin, half = x.view(len(x), -1, dim), cos.unsqueeze(1), sin.unsqueeze(1), dim // 2
     out = x * cos
-    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
-    out[..., half:].addcmul_(x[..., :half], sin[..., half:])
+    out[..., :half].sub_(x[..., half:] * sin[..., :half])
+    out[..., half:].add_(x[..., :half] * sin[..., half:])
     return out.flatten(1)
 
 
@@ -266,16 +266,12 @@ def _project(x: Tensor, *linears: Linear, add: Tensor | None = None) -> tuple[li
     low = x @ _beside(factors, 0).T if factors else None
     outs, start = [], 0
     for one in linears:
-        if add is None:
-            out = linear(x, one.weight, one.bias)
-        else:
-            out = torch.addmm(add, x, one.weight.T)
-            out = out if one.bias is None else out.add_(one.bias)
+        out = linear(x, one.weight, one.bias)
         if one.b is not None and low is not None:
             rank = one.b.shape[1]
             out.addmm_(low[:, start : start + rank], one.b.to(x.dtype).T, alpha=one.scale)
             start += rank
-        outs.append(out)
+        outs.append(out if add is None else out.add_(add))
     return outs, low
 
 

@@ -100,8 +100,8 @@ def paid(monkeypatch):
     found = []
     rolled, rewarded = practice.rollout, ppo.token_rewards
 
-    def roll(*given):
-        found.append([rolled(*given), None])
+    def roll(*given, **more):
+        found.append([rolled(*given, **more), None])
         return found[-1][0]
 
     def reward(scores, *rest):
