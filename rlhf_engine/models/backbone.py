@@ -269,7 +269,8 @@ class Backbone:
 
     def _by_parts(self) -> None:
         """Leave the blocks to the model, for all roles: one role may have to say to the bit what another does."""
-        block.take_off(self._in_one_step)
+        for one in self._in_one_step:
+            one.off = True
         self._in_one_step = []
 
     @torch.no_grad()

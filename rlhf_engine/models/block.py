@@ -26,20 +26,16 @@ from rlhf_engine.models.layout import Layout
 _ATTENTION, _UNIT = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 
 
-def put_on(model: PreTrainedModel) -> list[nn.Module]:
-    """Let every block of Llama's kind compute itself in one step where that is what it would compute. Returns them."""
+def put_on(model: PreTrainedModel) -> list[Block]:
+    """Let every block of Llama's kind compute itself in one step where that is what it would compute. Returns what
+    does so, which can be switched `off`."""
     layers = getattr(model.base_model, "layers", None)
     if not isinstance(layers, nn.ModuleList) or not all(map(_is_llamas, layers)) or _has_windows(model.config):
         return []
-    for layer in layers:
-        layer.forward = Block(layer, layer.forward, last=layer is layers[-1])
-    return list(layers)
-
-
-def take_off(layers: Sequence[nn.Module]) -> None:
-    for layer in layers:
-        assert isinstance(layer.forward, Block)
-        layer.forward = layer.forward.usual
+    blocks = [Block(layer, layer.forward, last=layer is layers[-1]) for layer in layers]
+    for layer, block in zip(layers, blocks, strict=True):
+        layer.forward = block
+    return blocks
 
 
 def _is_llamas(layer: nn.Module) -> bool:
@@ -107,19 +103,20 @@ class Block:
     """A block's forward: one step where it can be, else `usual`."""
 
     def __init__(self, layer: nn.Module, usual: Any, last: bool) -> None:
-        self._layer, self.usual, self._last = layer, usual, last
+        self._layer, self._usual, self._last = layer, usual, last
+        self.off = False
 
     def __call__(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         how = self._how(hidden_states, kwargs.get("position_embeddings"))
         if how is None:
-            return self.usual(hidden_states, *args, **kwargs)
+            return self._usual(hidden_states, *args, **kwargs)
         learned = [factor for one in how.linears.values() for factor in (one.a, one.b)]
         out: Tensor = _LlamaBlock.apply(hidden_states[0], how, *learned)
         return out.unsqueeze(0)
 
     def _how(self, hidden: Tensor, rotary: tuple[Tensor, Tensor] | None) -> _How | None:
         layout, layer = unpadded.now(), self._layer
-        if layout is None or rotary is None or not unpadded.plain_wins(layout, hidden):
+        if self.off or layout is None or rotary is None or not unpadded.plain_wins(layout, hidden):
             return None
         norms: list[Any] = [layer.input_layernorm, layer.post_attention_layernorm]
         attention: Any = layer.self_attn

@@ -7,11 +7,14 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from rlhf_engine.models import block
 from rlhf_engine.models.backbone import Backbone
+from rlhf_engine.models.endings import Endings
+from rlhf_engine.models.load import LoadedBase
 from rlhf_engine.models.lora import lora
-from tests.engine.models.test_unpadded import REAL, REPLACED, made
+from tests.engine.models.test_unpadded import REAL, REPLACED, SHAPE, made
 
 ALONE = (torch.arange(REAL.numel()).view(REAL.shape) * 31 + 7) % 97
 ALIKE = torch.arange(9).repeat(4, 1) + 40
@@ -37,10 +40,11 @@ def adapted(kind: str, dtype: torch.dtype = torch.float32, targets: str = "all-l
 @contextmanager
 def by_its_parts(backbone: Backbone) -> Iterator[None]:
     """The model's own blocks, until the `with` ends."""
-    layers = list(backbone.base.model.base_model.layers)
-    block.take_off(layers)
+    for one in backbone._in_one_step:
+        one.off = True
     yield
-    block.put_on(backbone.base.model)
+    for one in backbone._in_one_step:
+        one.off = False
 
 
 def outcome(backbone: Backbone, ids: torch.Tensor, wanted: torch.Tensor | None) -> list[torch.Tensor]:
@@ -151,12 +155,18 @@ def test_other_blocks_are_left_as_they_are(kind):
     assert block.put_on(model) == []
 
 
-def test_blocks_put_together_otherwise_are_taken_off_again():
-    backbone = made("llama")
-    model = backbone.base.model
-    block.take_off(list(model.base_model.layers))
-    for layer in model.base_model.layers:
+def test_blocks_put_together_otherwise_are_left_to_the_model():
+    config = AutoConfig.for_model("llama", **SHAPE)
+    model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    for layer in model.model.layers:
         layer.mlp.down_proj.register_forward_hook(lambda _m, _i, out: 2 * out)
-    again = Backbone(backbone.base)
-    assert again.keeps_apart
-    assert not any(isinstance(m.forward, block.Block) for m in model.modules())
+    backbone = Backbone(LoadedBase("twice", None, model, None, Endings((1,)), 0, ""))
+    assert backbone.keeps_apart and not backbone._in_one_step
+
+
+def test_a_role_that_is_computed_by_its_parts_takes_all_others_with_it(steps):
+    backbone = adapted("llama")
+    backbone.add("whole", None, trainable=True)
+    steps.clear()
+    outcome(backbone, ALONE, None)
+    assert steps == []
