@@ -207,7 +207,7 @@ class Backbone:
         """`hidden` of the real tokens alone, laid end to end."""
         longest = int((segments > 0).sum(1).max())
         shares = self.shares and self.device.type == "cpu" and longest <= unpadded.LONG
-        layout = Layout.of(segments, ids if shares else None, wanted)
+        layout = Layout.of(segments, ids if shares else None, wanted if self._in_one_step else None)
         if self.dtype != torch.float32 and self.device.type == "cpu":
             layout = layout.filled(STEP)
         flat, positions = ids.flatten()[layout.places].unsqueeze(0), layout.positions.unsqueeze(0)
@@ -282,10 +282,13 @@ class Backbone:
         real[0, :2] = 0
         padded = self.hidden(ids, real)[real.bool()].float()
         try:
-            together = self._real(ids, real)[real.bool()].float()
+            with unpadded.hearing_windows() as heard:
+                together = self._real(ids, real)[real.bool()].float()
         except torch.OutOfMemoryError:
             raise
         except (NotImplementedError, RuntimeError, TypeError, ValueError, KeyError, AttributeError):
+            return False
+        if not unpadded.all_windows(self.base.model.config, heard):
             return False
         return bool((together - padded).norm() <= (1e-4 if self.dtype == torch.float32 else 5e-2) * padded.norm())
 

@@ -29,7 +29,7 @@ _ATTENTION, _UNIT = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_
 def put_on(model: PreTrainedModel) -> list[Block]:
     """Let every block of Llama's kind compute itself in one step where that is what it would compute. Returns what
     does so, which can be switched `off`."""
-    layers = getattr(model.base_model, "layers", None)
+    layers = getattr(model.base_model, "layers", None) if model.device.type == "cpu" else None  # there it was measured
     if not isinstance(layers, nn.ModuleList) or not all(map(_is_llamas, layers)) or _has_windows(model.config):
         return []
     blocks = [Block(layer, layer.forward, last=layer is layers[-1]) for layer in layers]

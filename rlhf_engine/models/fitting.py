@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rlhf_engine.models.backbone import PLAIN, Backbone
 from rlhf_engine.models.decoding import Flow, Unusual
+from rlhf_engine.models.unpadded import all_windows
 
 _PROMPTS, _WRITTEN = (7, 4), 3  # tokens of each, and how many follow
 _IN_FP32, _IN_BF16 = 1e-4, 5e-2  # how far the states may be off, relative to their length
@@ -43,7 +44,7 @@ def _tried(backbone: Backbone) -> int:
         raise
     except (Unusual, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError):
         return 0  # whatever it is, it does not go this way: its own one is tried next, and speaks for itself
-    if not flow.layers or not _all_windows(config, flow):
+    if not flow.layers or not all_windows(config, flow.windows):
         return 0
     allowed = _IN_FP32 if backbone.base.model.dtype == torch.float32 else _IN_BF16
     for text, length, found in zip(texts, _PROMPTS, states, strict=True):
@@ -71,12 +72,3 @@ def _written(backbone: Backbone, texts: list[list[int]]) -> tuple[list[Tensor], 
             states[number].append(state)
         flow.take({n: texts[n][_PROMPTS[n] + step] for n in numbers}, set(numbers) if step < _WRITTEN - 1 else set())
     return [torch.stack(of_text) for of_text in states], flow
-
-
-def _all_windows(config: Any, flow: Flow) -> bool:
-    """Every window that the configuration names has reached its layer: the texts tried are too short to show it."""
-    kinds = getattr(config, "layer_types", None)
-    told = [window for window in flow.windows.values() if window is not None]
-    if kinds is None:
-        return not getattr(config, "sliding_window", None) or len(told) == len(flow.windows)
-    return set(kinds) <= {"full_attention", "sliding_attention"} and len(told) >= kinds.count("sliding_attention")

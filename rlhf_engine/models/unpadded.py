@@ -20,6 +20,7 @@ NAME = "unpadded"
 LONG = 512  # tokens of a sequence above which the blockwise kernel wins in every format
 
 _layout: Layout | None = None
+_heard: dict[Any, int | None] | None = None  # the window that each layer asked for, while somebody listens
 
 
 @contextmanager
@@ -35,6 +36,27 @@ def laid_out(model: PreTrainedModel, layout: Layout | None) -> Iterator[None]:
         yield
     finally:
         _layout, model.config._attn_implementation = before, usual
+
+
+@contextmanager
+def hearing_windows() -> Iterator[dict[Any, int | None]]:
+    """The window of every layer whose attention is asked for until the block ends, None for a layer without."""
+    global _heard
+    _heard = {}
+    try:
+        yield _heard
+    finally:
+        _heard = None
+
+
+def all_windows(config: Any, heard: dict[Any, int | None]) -> bool:
+    """Every window that the configuration names has reached its layer. A text that is tried is too short to show one,
+    and a model may keep it in the mask, which nothing here looks at."""
+    kinds = getattr(config, "layer_types", None)
+    told = [window for window in heard.values() if window is not None]
+    if kinds is None:
+        return not getattr(config, "sliding_window", None) or len(told) == len(heard)
+    return set(kinds) <= {"full_attention", "sliding_attention"} and len(told) >= kinds.count("sliding_attention")
 
 
 def now() -> Layout | None:
@@ -63,6 +85,8 @@ def attend(
     """
     if _layout is None or softcap is not None or s_aux is not None or not getattr(module, "is_causal", True):
         raise NotImplementedError("this attention is causal, without soft caps and sinks")
+    if _heard is not None:
+        _heard[module] = sliding_window
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     v = value[0]
     q, k = query[0].to(v.dtype), key[0].to(v.dtype)  # rotary embeddings may have left them in fp32

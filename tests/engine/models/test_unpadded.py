@@ -85,6 +85,13 @@ def test_an_attention_that_cannot_be_replaced_is_left_as_it_is(kind):
     states_and_gradient(backbone)
 
 
+def test_a_window_that_no_layer_asks_for_may_stand_in_the_mask_and_leaves_the_model_as_it_is():
+    assert not made("llama", sliding_window=4).keeps_apart
+    assert made("mistral", num_key_value_heads=2, sliding_window=40).keeps_apart
+    windows = {"use_sliding_window": True, "sliding_window": 40, "max_window_layers": 1}
+    assert made("qwen2", num_key_value_heads=4, **windows).keeps_apart
+
+
 def test_what_stands_beside_a_sequence_does_not_change_a_bit_of_it():
     backbone = made("llama")
     ids = torch.arange(8).view(1, 8) + 3
