@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 
-from rlhf_engine.choosing.strategies import DISAGREE
+from rlhf_engine.choosing.orders import DISAGREE
 from rlhf_engine.contract.errors import DataError, EngineError
 from rlhf_engine.contract.events import RunFinished
 from rlhf_engine.launch.growth import Growth, growth_of

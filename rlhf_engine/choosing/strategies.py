@@ -9,12 +9,8 @@ from dataclasses import dataclass
 
 from rlhf_engine.choosing.clusters import clusters
 from rlhf_engine.choosing.likeness import near_duplicates
+from rlhf_engine.choosing.orders import BEST_WORST, COVERAGE, DISAGREE, ENSEMBLE, OLDEST, RANDOM, UNCERTAIN
 from rlhf_engine.choosing.scores import PairScore, probability
-
-OLDEST, RANDOM, UNCERTAIN, ENSEMBLE = "oldest", "random", "uncertain", "ensemble"
-BEST_WORST, COVERAGE, DISAGREE = "best_worst", "coverage", "disagree"
-STRATEGIES = (OLDEST, RANDOM, UNCERTAIN, ENSEMBLE, BEST_WORST, COVERAGE, DISAGREE)
-SCORED = (UNCERTAIN, ENSEMBLE, BEST_WORST, DISAGREE)  # those that need a reward model's scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
     "robust": ("dpo", {"loss": "robust", "label_smoothing": 0.1}),
     "hinge": ("dpo", {"loss": "hinge"}),
     "ipo": ("dpo", {"loss": "ipo", "epochs": 0.5}),  # the slowest to begin with
-    "kto": ("kto", {}),
+    "kto": ("kto", {"epochs": 0.5}),  # as much as its recipe takes
     "orpo": ("orpo", {}),
     "simpo": ("simpo", {}),
 }

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from rlhf_engine.choosing.orders import DISAGREE
 from rlhf_engine.choosing.scores import FILE, PairScore, write_scores
-from rlhf_engine.choosing.strategies import DISAGREE
 from rlhf_engine.contract.events import Envelope, RunFinished, RunStarted
 from rlhf_engine.data.datasets import freeze
 from rlhf_engine.data.records import Comparison

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from rlhf_engine.choosing.strategies import DISAGREE, OLDEST, SCORED, STRATEGIES
+from rlhf_engine.choosing.orders import DISAGREE, OLDEST, SCORED, STRATEGIES
 from rlhf_engine.contract.errors import EngineError
 from rlhf_engine.contract.events import RunFinished
 from rlhf_engine.tasks import REWARD

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf_engine.choosing.orders import COVERAGE, DISAGREE, OLDEST, SCORED
 from rlhf_engine.choosing.scores import FILE, PairScore, read_scores
-from rlhf_engine.choosing.strategies import COVERAGE, DISAGREE, OLDEST, SCORED, Candidate, Turn, arrange
+from rlhf_engine.choosing.strategies import Candidate, Turn, arrange
 from rlhf_engine.contract.errors import SpecError
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QCoreApplication
 
-from rlhf_engine.choosing.scores import PairScore
-from rlhf_engine.choosing.strategies import (
+from rlhf_engine.choosing.orders import (
     BEST_WORST,
     COVERAGE,
     DISAGREE,
@@ -14,8 +13,9 @@ from rlhf_engine.choosing.strategies import (
     RANDOM,
     SCORED,
     UNCERTAIN,
-    Turn,
 )
+from rlhf_engine.choosing.scores import PairScore
+from rlhf_engine.choosing.strategies import Turn
 from studio.panels.compare.plan import Plan
 from studio.panels.compare.queue import Said
 

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from rlhf_engine.choosing.orders import STRATEGIES
 from rlhf_engine.choosing.scores import PairScore
-from rlhf_engine.choosing.strategies import STRATEGIES, Candidate, Turn, arrange
+from rlhf_engine.choosing.strategies import Candidate, Turn, arrange
 
 WORDS = ["harbour", "bread", "violin", "mountain", "orchard", "lantern"]
 

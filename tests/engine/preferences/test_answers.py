@@ -69,7 +69,9 @@ def test_both_sides_of_a_pair_come_from_one_pass(backbone, monkeypatch):
     passes = []
     hidden = type(backbone).hidden
     monkeypatch.setattr(
-        type(backbone), "hidden", lambda self, ids, *more: passes.append(ids) or hidden(self, ids, *more)
+        type(backbone),
+        "hidden",
+        lambda self, ids, *more, **named: passes.append(ids) or hidden(self, ids, *more, **named),
     )
     chosen, rejected = pair_logprobs(backbone, POLICY, pairs)
     assert [len(ids) for ids in passes] == [16]

@@ -85,10 +85,10 @@ def test_measuring_and_previews_are_free_of_it(small, monkeypatch):
     hidden, noisy_passes = Backbone.hidden, []
     learning = []
 
-    def spy(self, ids, attention, segments=None):
+    def spy(self, ids, attention, segments=None, wanted=None):
         hooks = len(self.base.model.get_input_embeddings()._forward_hooks)
         noisy_passes.append((bool(learning), bool(hooks)))
-        return hidden(self, ids, attention, segments)
+        return hidden(self, ids, attention, segments, wanted)
 
     learn = sft.learn
 

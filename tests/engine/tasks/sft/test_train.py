@@ -123,7 +123,9 @@ def test_examples_that_see_each_other_are_found_out(small, inside, monkeypatch):
     """The negative control: packed rows, read as if each were one text."""
     apart, a = learned(small, inside, packing=True)
     hidden = Backbone.hidden
-    monkeypatch.setattr(Backbone, "hidden", lambda self, ids, attention, _segments=None: hidden(self, ids, attention))
+    monkeypatch.setattr(
+        Backbone, "hidden", lambda self, ids, attention, _segments=None, **_: hidden(self, ids, attention)
+    )
     mixed_up, b = learned(small, inside, packing=True)
     assert abs(apart["train/loss"] - mixed_up["train/loss"]) > 1e-3
     with pytest.raises(AssertionError):
@@ -146,7 +148,9 @@ def test_a_packed_run_is_the_same_course(small):
 
 def test_a_model_that_cannot_keep_examples_apart_is_refused(small, monkeypatch):
     hidden = Backbone.hidden
-    monkeypatch.setattr(Backbone, "hidden", lambda self, ids, attention, _segments=None: hidden(self, ids, attention))
+    monkeypatch.setattr(
+        Backbone, "hidden", lambda self, ids, attention, _segments=None, **_: hidden(self, ids, attention)
+    )
     assert failed(small.run("leaks", small.sft(packing=True)), "does not keep examples apart")
 
 
