@@ -133,9 +133,8 @@ class Layout:
             tokens = torch.arange(count + fill - asks, count + fill, device=asked.tokens.device)
             piece = filler._replace(asks_at=len(asked.tokens), asking=asks)
             asked = asked._replace(tokens=torch.cat([asked.tokens, tokens]), pieces=[*asked.pieces, piece])
-        repeated = self.chosen.new_zeros(fill)  # any token will do
-        index = torch.arange(fill, device=self.positions.device)
-        chosen, positions = torch.cat([self.chosen, repeated]), torch.cat([self.positions, index])
+        none = self.chosen.new_zeros(fill)  # any token in any position will do
+        chosen, positions = torch.cat([self.chosen, none]), torch.cat([self.positions, none])
         return replace(self, chosen=chosen, positions=positions, pieces=[*self.pieces, filler], asked=asked)
 
     def _asked(self, wanted: Tensor) -> Asked | None:

@@ -113,6 +113,28 @@ def test_a_layout_counts_each_sequence_from_0():
     assert layout.spread(torch.arange(1.0, 7.0).unsqueeze(1)).squeeze(-1).tolist() == [[0, 1, 2, 3], [4, 5, 6, 0]]
 
 
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.data())
+def test_a_layout_is_filled_up_to_round_numbers_and_spreads_the_same(lengths, data):
+    segments = torch.zeros(len(lengths), max(lengths), dtype=torch.int64)
+    for row, length in enumerate(lengths):
+        segments[row, :length] = 1
+    places = torch.tensor(data.draw(st.lists(st.booleans(), min_size=segments.numel(), max_size=segments.numel())))
+    wanted = places.view(segments.shape) & (segments > 0)
+    layout = Layout.of(segments, None, wanted)
+    filled = layout.filled(4)
+    assert len(filled.chosen) % 4 == 0 and len(filled.chosen) - len(layout.chosen) < 8
+    states = torch.randn(len(filled.chosen), 2)
+    assert torch.equal(filled.spread(states), layout.spread(states[: len(layout.chosen)]))
+    if layout.asked is None:
+        assert filled.asked is None
+        return
+    assert len(filled.asked.tokens) % 4 == 0
+    assert torch.equal(filled.asked.tokens[: len(layout.asked.tokens)], layout.asked.tokens)
+    assert sum(piece.asking for piece in filled.asked.pieces) == len(filled.asked.tokens)
+    of_asked = states[filled.asked.tokens]
+    assert torch.equal(filled.spread(of_asked)[wanted], layout.spread(states[: len(layout.chosen)])[wanted])
+
+
 PROMPTS = [[3, 4, 5, 6, 7, 8, 9, 10, 11], [50 + i for i in range(12)]]
 ANSWERS = [[20], [21, 22, 23], [24, 25], [20, 22]]
 

@@ -7,15 +7,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rlhf_engine.contract.errors import SpecError
 from rlhf_engine.contract.events import Alert, Sample
 from rlhf_engine.data.chat import render
 from rlhf_engine.data.questions import Question
+from rlhf_engine.rollouts import practice
 from rlhf_engine.rollouts.actors import Actors
 from rlhf_engine.rollouts.learner import Learner
+from rlhf_engine.rollouts.practice import Practice
 from rlhf_engine.rollouts.rollout import rollout
 from rlhf_engine.runtime.context import Clock, Means
+from rlhf_engine.tasks.grpo import train as grpo
 from tests.engine.small_project import curve, ended_well
 from tests.engine.tasks.conftest import equal_gradients
 
@@ -44,6 +48,25 @@ def test_answers_of_one_prompt_stand_side_by_side(small, task):
     assert line.startswith("Reward: 1 * model = score")
     (sample,) = [e.event for e in said if isinstance(e.event, Sample) and "advantage" in e.event.per_token]
     assert "value" not in sample.per_token
+
+
+def test_grpo_measures_its_policy_by_the_pass_that_learns_and_no_bit_changes(small, monkeypatch):
+    spec = small.online("grpo", RM, policy="run:sft", updates=3, epochs=2, minibatch_size=8, **QUIET)
+    measured, found = [], []
+    monkeypatch.setattr(practice, "rollout", lambda *given, policy: measured.append(policy) or rollout(*given, policy))
+    for first in (True, False):
+        monkeypatch.setattr(
+            grpo, "Practice", lambda *given, now=first, **named: Practice(*given, **named | {"learns_first": now})
+        )
+        said = small.run(f"first-{first}", spec)
+        assert ended_well(said)
+        found.append(
+            (curve(said), load_file(small.root / "runs" / f"first-{first}" / "adapter" / "adapter_model.safetensors"))
+        )
+    assert measured == [True, False, False, True, True, True]
+    (curves, weights), (usual, usual_weights) = found
+    assert curves == usual
+    assert all(torch.equal(weights[name], usual_weights[name]) for name in weights)
 
 
 CUTS = [
