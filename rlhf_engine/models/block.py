@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 
 from rlhf_engine.models import unpadded
 from rlhf_engine.models.attention import weigh, weigh_back
-from rlhf_engine.models.fused import ordinary, weights_of
+from rlhf_engine.models.elementwise import norm, norm_again, norm_back
+from rlhf_engine.models.fused import active, ordinary, weights_of
 from rlhf_engine.models.layout import Layout
 
 _ATTENTION, _UNIT = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
@@ -75,7 +76,7 @@ def _linear_of(module: Any) -> Linear | None:
         base = module.get_base_layer()
         if module.merged:
             return None
-        names = [] if module.disable_adapters else [n for n in module.active_adapters if n in module.lora_A]
+        names = active(module)
     if type(base) is not nn.Linear or base.weight.requires_grad:
         return None
     if not names:
@@ -122,7 +123,7 @@ class Block:
         attention: Any = layer.self_attn
         if rotary[0].shape[-1] != attention.head_dim or torch.is_autocast_enabled(hidden.device.type):
             return None
-        if any(norm.weight.requires_grad for norm in norms):
+        if any(one.weight.requires_grad for one in norms):
             return None
         linears = {}
         for name in (*_ATTENTION, *_UNIT):
@@ -132,7 +133,7 @@ class Block:
             linears[name] = one
         return _How(
             linears,
-            tuple((norm.weight, norm.variance_epsilon) for norm in norms),  # type: ignore[arg-type]
+            tuple((one.weight, one.variance_epsilon) for one in norms),  # type: ignore[arg-type]
             rotary[0][0],
             rotary[1][0],
             attention.head_dim,
@@ -154,7 +155,7 @@ class _LlamaBlock(torch.autograd.Function):
         q_, k_, v_, o_, gate_, up_, down_ = how.linears.values()
         asked = how.layout.asked if how.narrow else None
         pieces = how.layout.pieces if asked is None else asked.pieces
-        normed, rms = _norm(x, *how.norms[0])
+        normed, rms = norm(x, *how.norms[0])
         if asked is None:
             (q, k, v), low = _project(normed, q_, k_, v_)
             low_q, residual, cos, sin = None, x, how.cos, how.sin
@@ -166,7 +167,7 @@ class _LlamaBlock(torch.autograd.Function):
         by_head = [_heads(part, how.dim) for part in (q, k, v)]
         out = weigh(by_head[0], by_head[1], by_head[2], pieces, how.scale, len(x)).flatten(1)
         (u,), low_o = _project(out, o_, add=residual)
-        normed, rms_u = _norm(u, *how.norms[1])
+        normed, rms_u = norm(u, *how.norms[1])
         (gate, up), low_u = _project(normed, gate_, up_)
         (y,), low_d = _project(silu(gate).mul_(up), down_, add=u)
         ctx.save_for_backward(x, rms, q, k, v, out, u, rms_u, gate, up, low, low_q, low_o, low_u, low_d)
@@ -185,16 +186,16 @@ class _LlamaBlock(torch.autograd.Function):
         d_act, of_down = _project_back(act * up, low_d, [down_], [grad])
         d_gate = torch.ops.aten.silu_backward(d_act * up, gate)
         d_normed, of_unit = _project_back(
-            _norm_again(u, rms_u, how.norms[1][0]), low_u, [gate_, up_], [d_gate, act.mul_(d_act)]
+            norm_again(u, rms_u, how.norms[1][0]), low_u, [gate_, up_], [d_gate, act.mul_(d_act)]
         )
-        d_u = _norm_back(d_normed, u, rms_u, how.norms[1][0]).add_(grad)
+        d_u = norm_back(d_normed, u, rms_u, how.norms[1][0]).add_(grad)
 
         d_out, of_o = _project_back(out, low_o, [o_], [d_u])
         by_head = [_heads(part, how.dim) for part in (q, k, v)]
         shape, about = (len(q), -1, how.dim), (pieces, how.scale, len(x))
         ways = weigh_back(d_out.view(shape), by_head[0], by_head[1], by_head[2], out.view(shape), *about)
         dq, dk, dv = (way.transpose(0, 1).flatten(1) for way in ways)
-        normed = _norm_again(x, rms, how.norms[0][0])
+        normed = norm_again(x, rms, how.norms[0][0])
         through = ctx.needs_input_grad[0]
         dk = _rotated_back(dk, how.cos, how.sin, how.dim)
         if asked is None:
@@ -209,7 +210,7 @@ class _LlamaBlock(torch.autograd.Function):
                 d_normed.index_add_(0, asked.tokens, d_asked)
         dx = None
         if through:
-            dx = _norm_back(d_normed, x, rms, how.norms[0][0])
+            dx = norm_back(d_normed, x, rms, how.norms[0][0])
             dx = dx.add_(d_u) if asked is None else dx.index_add_(0, asked.tokens, d_u)
         return dx, None, *of_qkv, *of_o, *of_unit, *of_down
 
@@ -217,24 +218,6 @@ class _LlamaBlock(torch.autograd.Function):
 def _heads(x: Tensor, dim: int) -> Tensor:
     """(N, heads * D) -> (heads, N, D)"""
     return x.view(len(x), -1, dim).transpose(0, 1)
-
-
-def _norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """w x / rms(x), (N, H), and 1 / rms, (N, 1) fp32."""
-    wide = x.float()
-    rms = torch.linalg.vecdot(wide, wide).div_(x.shape[-1]).add_(eps).rsqrt_().unsqueeze(-1)
-    return _norm_again(x, rms, weight), rms
-
-
-def _norm_again(x: Tensor, rms: Tensor, weight: Tensor) -> Tensor:
-    scaled = (x * rms).to(x.dtype)  # rms is fp32, and so is the product until it is rounded
-    return scaled.mul_(weight)
-
-
-def _norm_back(grad: Tensor, x: Tensor, rms: Tensor, weight: Tensor) -> Tensor:
-    wide, pull = x.float(), (grad * weight).float()
-    along = torch.linalg.vecdot(pull, wide).unsqueeze(-1).mul_(rms * rms).div_(-x.shape[-1])
-    return pull.addcmul_(wide, along).mul_(rms).to(x.dtype)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor, dim: int) -> Tensor:

@@ -53,24 +53,38 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = x.float()
-        scale = torch.linalg.vecdot(wide, wide).div_(x.shape[-1]).add_(eps).rsqrt_().unsqueeze(-1)
+        out, scale = norm(x, weight, eps)
         ctx.save_for_backward(x, weight, scale)
-        out: Tensor = weight * (wide * scale).to(x.dtype)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale = ctx.saved_tensors
-        wide = x.float()
         dx = dw = None
         if ctx.needs_input_grad[1]:
-            dw = (grad * (wide * scale).to(x.dtype)).flatten(0, -2).sum(0).to(weight.dtype)
+            dw = (grad * (x * scale).to(x.dtype)).flatten(0, -2).sum(0).to(weight.dtype)
         if ctx.needs_input_grad[0]:
-            pull = (grad * weight).float()
-            along = torch.linalg.vecdot(pull, wide).unsqueeze(-1).mul_(scale * scale).div_(-x.shape[-1])
-            dx = pull.addcmul_(wide, along).mul_(scale).to(x.dtype)
+            dx = norm_back(grad, x, scale, weight)
         return dx, dw, None
+
+
+def norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """w x / rms(x), (..., H), and 1 / rms(x), (..., 1) fp32."""
+    wide = x.float()
+    scale = torch.linalg.vecdot(wide, wide).div_(x.shape[-1]).add_(eps).rsqrt_().unsqueeze(-1)
+    return norm_again(x, scale, weight), scale
+
+
+def norm_again(x: Tensor, scale: Tensor, weight: Tensor) -> Tensor:
+    """The same from the scale that `norm` found, which is fp32, as is its product with x until that is rounded."""
+    return weight * (x * scale).to(x.dtype)
+
+
+def norm_back(grad: Tensor, x: Tensor, scale: Tensor, weight: Tensor) -> Tensor:
+    """The gradient of x."""
+    wide, pull = x.float(), (grad * weight).float()
+    along = torch.linalg.vecdot(pull, wide).unsqueeze(-1).mul_(scale * scale).div_(-x.shape[-1])
+    return pull.addcmul_(wide, along).mul_(scale).to(x.dtype)
 
 
 class _Gated:

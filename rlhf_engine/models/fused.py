@@ -31,9 +31,7 @@ class _Fused:
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         layer = self._layer
-        names = (
-            [] if layer.disable_adapters or layer.merged else [n for n in layer.active_adapters if n in layer.lora_A]
-        )
+        names = [] if layer.merged else active(layer)
         if not names or not all(ordinary(layer, name) for name in names):
             return self._usual(x, *args, **kwargs)
         base = layer.get_base_layer()
@@ -46,6 +44,11 @@ class _Fused:
             linear(linear(x, a.to(x.dtype)), b.to(x.dtype)) * s for a, b, s in (weights_of(layer, n) for n in names)
         ]
         return cast(Tensor, base(x)) + sum(added[1:], added[0])
+
+
+def active(layer: LoraLayer) -> list[str]:
+    """The adapters of the layer that have a say now."""
+    return [] if layer.disable_adapters else [name for name in layer.active_adapters if name in layer.lora_A]
 
 
 def weights_of(layer: LoraLayer, name: str) -> tuple[Tensor, Tensor, float]:
